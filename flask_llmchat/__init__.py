@@ -1,0 +1,26 @@
+"""An LLM chat backend for Flask apps: one blueprint, one hook, one route per provider."""
+
+from .chat import ChatRequest, ChatResult, Message, Outcome, ToolCall, Usage
+from .errors import ChatError
+from .extension import LLMChat, current_llmchat
+from .profiles import Profile
+from .providers import Provider, Target, builtin_providers
+from .signals import chat_finished, chat_started
+
+__all__ = [
+    "ChatError",
+    "ChatRequest",
+    "ChatResult",
+    "LLMChat",
+    "Message",
+    "Outcome",
+    "Profile",
+    "Provider",
+    "Target",
+    "ToolCall",
+    "Usage",
+    "builtin_providers",
+    "chat_finished",
+    "chat_started",
+    "current_llmchat",
+]

@@ -1,0 +1,174 @@
+"""The answer on its way to the client: events in, bytes out, one ending."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from .chat import ChatRequest, ChatResult, Event, Finish, Outcome
+from .errors import UNEXPECTED, ChatError
+from .providers.chunks import ChunkReader
+from .upstream.stream import Stream
+
+logger = logging.getLogger("flask_llmchat")
+
+_OUTCOME_OF_FINISH: dict[str | None, Outcome] = {
+    "length": "length",
+    "content_filter": "content_filtered",
+    "tool_calls": "tool_calls",
+}
+
+_OUTCOME_OF_CODE: dict[str, Outcome] = {
+    "truncated": "truncated",
+    "timeout": "timeout",
+    "deadline": "deadline",
+    "cancelled": "cancelled",
+}
+
+
+class Encoder(Protocol):
+    """What writes events down in the way a dialect's clients read them."""
+
+    def encode(self, events: list[Event]) -> bytes:
+        """Write some events down; b"" when this dialect has nothing to say about them."""
+
+    def finish(self) -> bytes:
+        """Write down that the answer is complete."""
+
+    def fail(self, error: ChatError) -> bytes:
+        """Write down that it broke off.
+
+        :raises AnswerBroken: when the dialect has no words for that.
+        """
+
+
+class Record:
+    """What is kept of one chat from its start, and told exactly once at its end."""
+
+    def __init__(self, chat: ChatRequest, tell: Callable[[ChatResult], None]) -> None:
+        self._provider = chat.provider
+        self.request_id = chat.request_id
+        self._tell = tell
+        self._started = time.monotonic()
+        self._first: float | None = None
+        self.model = chat.model
+        self.reader = ChunkReader()
+        self.upstream_request_id: str | None = None
+        self.ended = False
+
+    def note(self, events: list[Event]) -> None:
+        """Note the time when the first text, reasoning or tool call comes."""
+        if self._first is None and not all(isinstance(event, Finish) for event in events):
+            self._first = time.monotonic() - self._started
+
+    def end(self, outcome: Outcome, error: ChatError | None = None) -> None:
+        """Tell how the chat ended. Only the first call counts."""
+        if self.ended:
+            return
+        self.ended = True
+        self._tell(
+            ChatResult(
+                provider=self._provider,
+                model=self.model,
+                outcome=outcome,
+                text="".join(self.reader.text),
+                reasoning="".join(self.reader.reasoning),
+                tool_calls=tuple(call for _, call in sorted(self.reader.tool_calls.items())),
+                usage=self.reader.usage,
+                error=error,
+                time_to_first_token=self._first,
+                duration=time.monotonic() - self._started,
+                request_id=self.request_id,
+                upstream_request_id=self.upstream_request_id
+                or (error.upstream_request_id if error else None),
+            )
+        )
+
+    def end_complete(self) -> None:
+        """Tell that the provider ended the chat itself."""
+        outcome = _OUTCOME_OF_FINISH.get(self.reader.finish_reason, "ok")
+        if outcome == "ok" and self.reader.tool_calls:
+            outcome = "tool_calls"  # some providers say "stop" then, some say nothing
+        self.end(outcome)
+
+    def end_cancelled(self) -> None:
+        """Tell that the client left."""
+        self.end("cancelled", ChatError("The client left.", "cancelled", provider=self._provider))
+
+    def end_broken(self, error: ChatError) -> None:
+        """Tell that the chat broke off after the provider was called."""
+        self.end(_OUTCOME_OF_CODE.get(error.code, "upstream_error"), error)
+
+
+class Answer:
+    """The body of a streaming response. It owns the provider's stream, and closes it.
+
+    It iterates over bytes, one item for whatever came in one read. It holds no request, no
+    context and nothing of the host's. :meth:`start` comes first.
+    """
+
+    def __init__(self, stream: Stream, encoder: Encoder, record: Record) -> None:
+        self._stream = stream
+        self._encoder = encoder
+        self._record = record
+        self._events: list[Event] | None = None
+
+    def start(self) -> None:
+        """Wait for the first events: until they are there, an error can still have a status.
+
+        :raises ChatError: when there are none to come.
+        """
+        try:
+            self._events = self._stream.read()
+        except BaseException:
+            self._stream.close()
+            raise
+        self._record.note(self._events)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Return itself: a body is read once."""
+        return self
+
+    def __next__(self) -> bytes:
+        """Return the next bytes for the client."""
+        if self._record.ended:
+            raise StopIteration
+        try:
+            while events := self._take():
+                if data := self._encoder.encode(events):
+                    return data
+        except ChatError as error:
+            return self._break(error)
+        except Exception:  # whoever's doing it is, the client is told, and told honestly
+            logger.exception("chat %s failed", self._record.request_id)
+            return self._break(ChatError(UNEXPECTED, "internal"))
+        self._record.end_complete()
+        if data := self._encoder.finish():
+            return data
+        raise StopIteration
+
+    def _take(self) -> list[Event]:
+        if self._events is not None:
+            events, self._events = self._events, None
+            return events
+        events = self._stream.read()
+        self._record.note(events)
+        return events
+
+    def _break(self, error: ChatError) -> bytes:
+        self._stream.close()
+        self._record.end_broken(error)
+        if error.code == "cancelled":
+            raise StopIteration  # the connection is shut: there is nobody to tell
+        return self._encoder.fail(error)
+
+    def close(self) -> None:
+        """End it, at whatever point it is: called by the server, always."""
+        self._stream.close()
+        self._record.end_cancelled()
+
+    def __del__(self) -> None:
+        """Close an answer that never reached a server, or a test client that closes none."""
+        self.close()

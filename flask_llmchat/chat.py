@@ -1,0 +1,157 @@
+"""What a chat is made of: plain values that know no Flask and no network.
+
+A dialect turns a request body into a :class:`ChatRequest`; a provider's stream becomes
+a run of events (:data:`Event`), which a dialect turns into bytes for the client; when it
+is over, a :class:`ChatResult` says how it went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from .errors import ChatError
+
+Message = dict[str, Any]
+"""One message in the OpenAI chat-completions form: ``role``, ``content``, and what tools add."""
+
+Outcome = Literal[
+    "ok",
+    "length",
+    "content_filtered",
+    "tool_calls",
+    "truncated",
+    "upstream_error",
+    "timeout",
+    "deadline",
+    "cancelled",
+    "refused",
+]
+"""How a chat ended.
+
+``ok``, ``length``, ``content_filtered`` and ``tool_calls`` are the provider's own endings.
+``truncated``: the provider stopped without saying that it was done. ``upstream_error``: it
+said that something failed. ``timeout``: no event for ``LLMCHAT_READ_TIMEOUT`` seconds.
+``deadline``: longer than ``LLMCHAT_DEADLINE`` seconds in all. ``cancelled``: the client
+left. ``refused``: ended before the provider was called.
+"""
+
+
+@dataclass(slots=True, kw_only=True)
+class ChatRequest:
+    """One chat as it will be asked. ``before_chat`` hooks may change every field.
+
+    :param provider: name of the provider row, the last part of the route.
+    :param model: the model as the front end names it (for Azure not yet the deployment).
+    :param messages: the conversation, oldest first, in the chat-completions form.
+    :param temperature: sampling temperature; None leaves it to the provider.
+    :param max_tokens: the most tokens to answer with; None leaves it to the catalogue.
+    :param settings: ``chatSettings`` as the client sent it, for hooks; keys in camelCase.
+    :param profile: whatever the profile loader returned.
+    :param raw: the request body as the client sent it. Not to be trusted.
+    :param request_id: our own id of this chat, also sent as ``X-Request-ID``.
+    """
+
+    provider: str
+    model: str
+    messages: list[Message]
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    reasoning_effort: str | None = None
+    response_format: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    profile: Any = field(default=None, repr=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a chat cost, in tokens, as the provider counted it.
+
+    :param details: the provider's own usage object, whole.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(slots=True)
+class ToolCall:
+    """A function the model wants called; ``arguments`` is JSON text, as the model wrote it."""
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatResult:
+    """How one chat went, sent with ``chat_finished`` exactly once.
+
+    :param text: the answer as far as it came, also when it broke off.
+    :param usage: None when the provider did not say.
+    :param error: what went wrong; None for the provider's own endings.
+    :param time_to_first_token: seconds from the request to the first text, reasoning or
+        tool call; None when there was none.
+    :param duration: seconds from the request to the end.
+    :param upstream_request_id: the provider's id of the call, for its support.
+    """
+
+    provider: str
+    model: str
+    outcome: Outcome
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    usage: Usage | None = None
+    error: ChatError | None = None
+    time_to_first_token: float | None = None
+    duration: float = 0.0
+    request_id: str = ""
+    upstream_request_id: str | None = None
+
+
+@dataclass(slots=True)
+class TextDelta:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(slots=True)
+class ReasoningDelta:
+    """A piece of the model's thinking aloud."""
+
+    text: str
+
+
+@dataclass(slots=True)
+class ToolCallDelta:
+    """A piece of a tool call; ``id`` and ``name`` are "" when this piece does not bring them."""
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(slots=True)
+class Finish:
+    """The provider's own ending: ``stop``, ``length``, ``content_filter`` or ``tool_calls``."""
+
+    reason: str
+
+
+Event = TextDelta | ReasoningDelta | ToolCallDelta | Finish

@@ -1,0 +1,154 @@
+"""The configuration: one table of names, defaults, types and what they mean.
+
+Values are read from ``app.config`` and checked when the blueprint is registered, so that a
+mistake stops the app from starting instead of a chat from working.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+Check = Callable[[Any], Any]
+"""Returns the value in the form we use it; raises ValueError saying what it should be."""
+
+
+def _positive_number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number")
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError("must be more than 0")
+    return float(value)
+
+
+def _count(least: int) -> Check:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"must be a whole number of at least {least}")
+        return value
+
+    return check
+
+
+def _url_prefix(value: Any) -> str:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("must be a string that starts with '/'")
+    return value
+
+
+def _names(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, str) or not all(isinstance(name, str) for name in _iterable(value)):
+        raise ValueError("must be a list of provider names, or None for all")
+    return tuple(value)
+
+
+def _base_urls(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a mapping of provider name to URL")
+    for name, url in value.items():
+        if not isinstance(url, str) or not is_http_url(url):
+            raise ValueError(f"has no http(s) URL under {name!r}")
+    return {name: url.strip().rstrip("/") for name, url in value.items()}
+
+
+def _origins(value: Any) -> frozenset[str]:
+    if isinstance(value, str) or not all(isinstance(o, str) for o in _iterable(value)):
+        raise ValueError("must be a list of origins such as 'https://app.example.com'")
+    for origin in value:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+            raise ValueError(
+                f"has {origin!r}, which is no origin; write 'https://host' or with ':port'"
+            )
+    return frozenset(origin.rstrip("/").lower() for origin in value)
+
+
+def _iterable(value: Any) -> Any:
+    try:
+        return list(value)
+    except TypeError:
+        raise ValueError("must be a list") from None
+
+
+def is_http_url(url: str) -> bool:
+    """Tell whether ``url`` is one we can post to: http(s), a host, and no user or password."""
+    try:
+        parts = urlsplit(url.strip())
+        _ = parts.port  # a port that is no number is only noticed here
+    except ValueError:
+        return False
+    return (
+        parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and parts.username is None
+        and url.strip().isprintable()
+        and " " not in url.strip()
+    )
+
+
+def _quoted(value: Any) -> str:
+    # A URL may hold a password, and it stands in a mapping: only plain values are shown.
+    return f", not {value!r}" if value is None or isinstance(value, int | float | str) else ""
+
+
+def _option(default: Any, check: Check, doc: str) -> Any:
+    return field(default=default, metadata={"check": check, "doc": doc})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """One app's settings. The key in ``app.config`` is ``LLMCHAT_`` and the name in capitals."""
+
+    url_prefix: str = _option(
+        "/api/chat", _url_prefix, "Path in front of the provider's name in every route."
+    )
+    providers: tuple[str, ...] | None = _option(
+        None, _names, "Names of the providers to serve; None serves all the instance has."
+    )
+    base_urls: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata={
+            "check": _base_urls,
+            "doc": "Provider name to URL, where it is not the provider's own: a proxy, a test"
+            " server. Set by the operator and trusted.",
+        },
+    )
+    connect_timeout: float = _option(
+        5.0, _positive_number, "Seconds to wait for a connection to the provider."
+    )
+    read_timeout: float = _option(
+        60.0, _positive_number, "Seconds without an event from the provider before giving up."
+    )
+    deadline: float = _option(600.0, _positive_number, "Seconds one chat may take in all.")
+    max_retries: int = _option(
+        1, _count(0), "How often a call that failed before its first event is tried again."
+    )
+    max_content_length: int = _option(
+        16 * 2**20, _count(1), "Bytes a request body may have; the app's other routes keep theirs."
+    )
+    max_messages: int = _option(1000, _count(1), "Messages one request may have.")
+    trusted_origins: frozenset[str] = _option(
+        frozenset(), _origins, "Other origins whose pages may post here with the user's cookies."
+    )
+
+    @classmethod
+    def from_app_config(cls, app_config: Mapping[str, Any]) -> Config:
+        """Read and check the settings.
+
+        :raises ValueError: naming the key and what it should be.
+        """
+        values = {}
+        for option in fields(cls):
+            key = f"LLMCHAT_{option.name.upper()}"
+            if key not in app_config:
+                continue
+            try:
+                values[option.name] = option.metadata["check"](app_config[key])
+            except ValueError as error:
+                raise ValueError(f"{key} {error}{_quoted(app_config[key])}") from None
+        return cls(**values)

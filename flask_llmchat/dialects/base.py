@@ -1,0 +1,197 @@
+"""What every dialect does alike: reading a JSON body, and telling what is wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import marshmallow as ma
+
+from ..answer import Encoder
+from ..chat import ChatRequest
+from ..errors import ChatError
+
+MOST_ERRORS = 20
+"""How many fields one error names; whoever sends more mistakes than that made one."""
+
+
+class Dialect(Protocol):
+    """A way clients speak: what they send, and what they understand.
+
+    :ivar mimetype: of a streaming answer.
+    """
+
+    mimetype: str
+
+    def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:
+        """Make a chat of a request body.
+
+        :raises ChatError: with status 422, naming the fields that are wrong and why.
+        """
+
+    def encoder(self) -> Encoder:
+        """Return what writes one answer down."""
+
+    def error(self, error: ChatError, request_id: str) -> tuple[bytes, str, Mapping[str, str]]:
+        """Write down an error that comes instead of an answer: body, mimetype, headers."""
+
+
+def parse_object(content: bytes) -> dict[str, Any]:
+    """Parse a request body, whatever content type it claims.
+
+    Stricter than :func:`json.loads`: no NaN, no name twice in one object, no half characters.
+
+    :raises ChatError: with status 400, saying what is wrong with it.
+    """
+    try:
+        body = json.loads(
+            content.decode("utf-8-sig"),
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_object_without_twins,
+        )
+    except UnicodeDecodeError:
+        raise ChatError("The request body is not UTF-8.") from None
+    except RecursionError:
+        raise ChatError("The request body is not valid JSON: it is nested too deeply.") from None
+    except ValueError as error:
+        detail = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise ChatError(f"The request body is not valid JSON: {detail}.") from None
+    if not isinstance(body, dict):
+        raise ChatError("The request body must be a JSON object.", status=422)
+    return body
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _object_without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        twin = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twin[:50]!r} stands twice in one object")
+    return result
+
+
+def load(schema: ma.Schema, body: dict[str, Any]) -> dict[str, Any]:
+    """Load a body with a schema.
+
+    :raises ChatError: with status 422, naming the fields that are wrong and why.
+    """
+    try:
+        loaded: dict[str, Any] = schema.load(body)
+    except ma.ValidationError as error:
+        told: list[str] = []
+        for path, reason in _flatten(error.messages):
+            if len(told) == MOST_ERRORS:
+                told.append("and more")
+                break
+            told.append(f"{path}: {reason}" if path else reason)
+        raise ChatError("; ".join(told), status=422) from None
+    return loaded
+
+
+def _flatten(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Give (``messages.0.role``, reason) for every reason in marshmallow's nested errors."""
+    if isinstance(messages, dict):
+        for name, inner in messages.items():
+            own = "" if name == ma.exceptions.SCHEMA else str(name)[:50]
+            yield from _flatten(inner, f"{path}.{own}".strip("."))
+    elif isinstance(messages, list):
+        for inner in messages:
+            yield from _flatten(inner, path)
+    else:
+        yield path, str(messages).rstrip(".")
+
+
+class Text(ma.fields.String):
+    """A string that can be sent on: half a surrogate pair cannot be written as UTF-8."""
+
+    default_error_messages = {"surrogate": "Holds half a character (a lone surrogate)."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise self.make_error("surrogate") from None
+        return text
+
+
+class Number(ma.fields.Float):
+    """A JSON number; marshmallow's own Float takes "0.5" and true as well."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Flag(ma.fields.Boolean):
+    """true or false; marshmallow's own Boolean takes "on" and 1 as well."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class Whole(ma.fields.Integer):
+    """A JSON integer that fits 64 bits."""
+
+    def __init__(self, least: int = -(2**63), **kwargs: Any) -> None:
+        super().__init__(strict=True, validate=ma.validate.Range(least, 2**63 - 1), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class Object(ma.fields.Field[dict[str, Any]]):
+    """A JSON object that goes to the provider as it is."""
+
+    default_error_messages = {
+        "invalid": "Not an object.",
+        "unsendable": "Holds half a character (a lone surrogate), or is nested too deeply.",
+    }
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self.make_error("invalid")
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except (UnicodeEncodeError, RecursionError):
+            raise self.make_error("unsendable") from None
+        return value
+
+
+class OneOf(ma.fields.Field[Any]):
+    """A value that one of several fields takes; the error is the last one's."""
+
+    def __init__(self, *choices: ma.fields.Field[Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._choices = choices
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        for choice in self._choices[:-1]:
+            with contextlib.suppress(ma.ValidationError):
+                return choice.deserialize(value, attr, data)
+        return self._choices[-1].deserialize(value, attr, data)
+
+
+class StrictSchema(ma.Schema):
+    """Refuses fields it does not know, and objects made of nothing else."""
+
+    MOST_FIELDS = 64
+
+    @ma.pre_load
+    def _bounded(self, data: Any, **kwargs: Any) -> Any:
+        if isinstance(data, dict) and len(data) > self.MOST_FIELDS:
+            raise ma.ValidationError(f"Has more than {self.MOST_FIELDS} fields.")
+        return data

@@ -1,0 +1,179 @@
+"""The ``text`` dialect: what the original chat front end speaks.
+
+A body of ``{chatSettings, messages}`` comes in; the text of the answer goes out as it is
+written, with nothing around it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from ..answer import Encoder
+from ..chat import ChatRequest, Event, TextDelta
+from ..errors import AnswerBroken, ChatError
+from .base import Flag, Number, Object, OneOf, StrictSchema, Text, Whole, load
+
+_ROLES = ("system", "developer", "user", "assistant", "tool")
+_MOST_PARTS = 256
+_MOST_TOOLS = 128
+
+
+class SettingsSchema(StrictSchema):
+    """``chatSettings``: what the front end stores for a chat. Hooks see all of it."""
+
+    model = Text(required=True, validate=validate.Length(1, 256))
+    temperature = Number(allow_none=True, validate=validate.Range(0, 2))
+
+    # What the original front end sends besides, and makes use of itself.
+    prompt = Text(allow_none=True)
+    contextLength = Whole(0, allow_none=True)
+    includeProfileContext = Flag(allow_none=True)
+    includeWorkspaceInstructions = Flag(allow_none=True)
+    embeddingsProvider = Text(allow_none=True)
+
+    maxTokens = Whole(1, allow_none=True)
+    topP = Number(allow_none=True, validate=validate.Range(0, 1))
+    stop = OneOf(
+        fields.List(Text(validate=validate.Length(1)), validate=validate.Length(1, 16)),
+        Text(validate=validate.Length(1)),
+        allow_none=True,
+    )
+    seed = Whole(allow_none=True)
+    reasoningEffort = Text(allow_none=True, validate=validate.Length(1, 32))
+    responseFormat = Object(allow_none=True)
+    tools = fields.List(Object(), allow_none=True, validate=validate.Length(max=_MOST_TOOLS))
+    toolChoice = OneOf(Object(), Text(), allow_none=True)
+
+
+class ImageUrlSchema(StrictSchema):
+    """Where an image is: in the URL itself, or where the provider can fetch it."""
+
+    url = Text(
+        required=True,
+        validate=validate.Regexp(
+            r"(?i)(data:image/|https?://)", error="Not a data: or http(s) URL of an image."
+        ),
+    )
+    detail = Text(validate=validate.OneOf(("auto", "low", "high", "original")))
+
+
+class PartSchema(StrictSchema):
+    """One part of a message: text, or an image."""
+
+    type = Text(required=True, validate=validate.OneOf(("text", "image_url")))
+    text = Text()
+    image_url = fields.Nested(ImageUrlSchema)
+
+    @ma.validates_schema
+    def _has_what_it_says(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if data["type"] not in data:
+            raise ma.ValidationError("Missing data for required field.", data["type"])
+
+
+class MessageSchema(StrictSchema):
+    """One message in the chat-completions form."""
+
+    role = Text(required=True, validate=validate.OneOf(_ROLES))
+    content = fields.Raw(allow_none=True)  # read below: it may be of two types
+    name = Text(validate=validate.Length(1, 256))
+    tool_calls = fields.List(Object(), validate=validate.Length(1, _MOST_TOOLS))
+    tool_call_id = Text(validate=validate.Length(1, 256))
+
+    @ma.validates_schema
+    def _has_content(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if data.get("content") is None and "tool_calls" not in data:
+            raise ma.ValidationError("Missing data for required field.", "content")
+
+    @ma.validates("content")
+    def _content_is_text_or_parts(self, value: Any, data_key: str) -> None:
+        if isinstance(value, list):
+            if not 1 <= len(value) <= _MOST_PARTS:
+                raise ma.ValidationError(f"Must have 1 to {_MOST_PARTS} parts.")
+            _PARTS.load(value)
+        elif value is not None:
+            _CONTENT.deserialize(value)
+
+
+_CONTENT = Text(error_messages={"invalid": "Not a string or a list of parts."})
+_PARTS = PartSchema(many=True)
+
+
+class BodySchema(StrictSchema):
+    """The whole body the original front end posts."""
+
+    chatSettings = fields.Nested(SettingsSchema, required=True)
+    messages = fields.Nested(
+        MessageSchema, many=True, required=True, validate=validate.Length(min=1)
+    )
+    customModelId = Text(allow_none=True)
+
+
+_BODY = BodySchema()
+
+
+class TextDialect:
+    """JSON with ``chatSettings`` in, plain text out."""
+
+    mimetype = "text/plain"
+
+    def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:
+        """Make a chat of a request body.
+
+        :raises ChatError: with status 422, naming the fields that are wrong and why.
+        """
+        messages = body.get("messages")
+        if isinstance(messages, list) and len(messages) > max_messages:
+            # Before they are loaded: the errors of very many would cost more than they tell.
+            raise ChatError(
+                f"messages: {len(messages)} are too many; at most {max_messages} are taken.",
+                status=422,
+            )
+        loaded = load(_BODY, body)
+        settings = loaded["chatSettings"]
+        return ChatRequest(
+            provider="",
+            model=settings["model"],
+            messages=loaded["messages"],
+            temperature=settings.get("temperature"),
+            max_tokens=settings.get("maxTokens"),
+            top_p=settings.get("topP"),
+            stop=settings.get("stop"),
+            seed=settings.get("seed"),
+            reasoning_effort=settings.get("reasoningEffort"),
+            response_format=settings.get("responseFormat"),
+            tools=settings.get("tools"),
+            tool_choice=settings.get("toolChoice"),
+            settings=settings,
+            raw=body,
+        )
+
+    def encoder(self) -> Encoder:
+        """Return what writes one answer down."""
+        return _TextEncoder()
+
+    def error(self, error: ChatError, request_id: str) -> tuple[bytes, str, Mapping[str, str]]:
+        """Write down an error as JSON, with the message first."""
+        body = {
+            "message": error.message,
+            "code": error.code,
+            "provider": error.provider,
+            "request_id": request_id,
+        }
+        return json.dumps(body, ensure_ascii=False).encode(), "application/json", {}
+
+
+class _TextEncoder:
+    def encode(self, events: list[Event]) -> bytes:
+        return "".join([e.text for e in events if isinstance(e, TextDelta)]).encode()
+
+    def finish(self) -> bytes:
+        return b""
+
+    def fail(self, error: ChatError) -> bytes:
+        # The status is gone and any words would be read as the answer's.
+        raise AnswerBroken(f"the answer broke off ({error.code})")

@@ -1,0 +1,234 @@
+"""The extension: hooks, the blueprint, and what is kept for each app."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar, cast
+
+from flask import Blueprint, Flask, current_app, has_request_context, request
+from flask.blueprints import BlueprintSetupState
+from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.local import LocalProxy
+
+from .chat import ChatRequest, ChatResult
+from .config import Config
+from .profiles import read_text
+from .providers import Provider, builtin_providers
+from .signals import chat_finished
+from .views import chat_view, http_error, not_post, unknown_provider
+
+logger = logging.getLogger("flask_llmchat")
+
+ProfileLoader = TypeVar("ProfileLoader", bound=Callable[[], Any])
+KeyResolver = TypeVar(
+    "KeyResolver", bound=Callable[[str, Any], str | None] | Callable[[str, Any], Awaitable[Any]]
+)
+BeforeChat = TypeVar("BeforeChat", bound=Callable[[ChatRequest], Any])
+
+_DEFAULT_PREFIX = Config().url_prefix
+
+
+class LLMChat:
+    """Adds one chat route for each provider to a Flask app.
+
+    ::
+
+        llmchat = LLMChat()
+
+        @llmchat.profile_loader
+        def load_profile():
+            return current_user.profile
+
+        app.register_blueprint(llmchat.blueprint)
+
+    :param app: an app to register with at once; :meth:`init_app` does the same later.
+    :param providers: the rows to serve, by default all that are built in.
+    :param url_prefix: path in front of the provider's name. It goes before
+        ``LLMCHAT_URL_PREFIX``; one given at registration goes before both.
+    :param decorators: wrapped around every view, the last one outermost: a login, a rate
+        limit.
+    :param name: name of the blueprint. Two instances in one app need two names.
+    :raises ValueError: when two providers have the same name.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        providers: Sequence[Provider] | None = None,
+        url_prefix: str | None = None,
+        decorators: Sequence[Callable[[Any], Any]] = (),
+        name: str = "llmchat",
+    ) -> None:
+        rows = builtin_providers if providers is None else tuple(providers)
+        self.providers: dict[str, Provider] = {row.name: row for row in rows}
+        if len(self.providers) != len(rows):
+            raise ValueError("two providers have the same name")
+        self.decorators = tuple(decorators)
+        self._own_prefix = url_prefix
+        self._profile_loader: Callable[[], Any] | None = None
+        self._key_resolver: Callable[[str, Any], Any] | None = None
+        self._before_chat: list[Callable[[ChatRequest], Any]] = []
+        # A real prefix, not None: under a parent blueprint Flask adds the two together.
+        self.blueprint = Blueprint(name, __name__, url_prefix=url_prefix or _DEFAULT_PREFIX)
+        """A plain Flask blueprint; registering it is all the set-up there is."""
+        self.blueprint.record(self._set_up)
+        self.blueprint.register_error_handler(HTTPException, http_error)
+        # Named apart, or the app's own handler for 500 would go first.
+        self.blueprint.register_error_handler(InternalServerError, http_error)
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Register the blueprint with an app.
+
+        :raises RuntimeError: when that has been done already.
+        :raises ValueError: for a configuration value that is wrong, naming it.
+        """
+        name = self.blueprint.name
+        if name in app.extensions.get("llmchat", {}):
+            raise RuntimeError(
+                f"LLMChat {name!r} is registered with this app already: call init_app() or"
+                " register_blueprint() once, or give a second instance another name, as in"
+                " LLMChat(name='other')."
+            )
+        app.register_blueprint(self.blueprint)
+
+    def profile_loader(self, function: ProfileLoader) -> ProfileLoader:
+        """Set the function that gives the profile of whoever is asking.
+
+        It runs once per request, in its context, and may be ``async def``. It returns a
+        :class:`Profile`, a mapping, or any object with these attributes; None answers 401.
+        """
+        self._profile_loader = function
+        return function
+
+    def key_resolver(self, function: KeyResolver) -> KeyResolver:
+        """Set the function that gives the key: ``(provider_name, profile) -> str | None``.
+
+        For keys that are kept elsewhere than in the profile. None means that there is no
+        key. Mind that for Azure the key is sent to the endpoint that the profile names.
+        """
+        self._key_resolver = function
+        return function
+
+    def before_chat(self, function: BeforeChat) -> BeforeChat:
+        """Add a function that sees every chat before its provider is called.
+
+        It may change the :class:`ChatRequest`, or refuse it with ``abort()`` or a
+        :class:`ChatError`. They run in the order they were added.
+        """
+        self._before_chat.append(function)
+        return function
+
+    def load_profile(self) -> Any:
+        """Return the profile of whoever is asking; a subclass may override this instead.
+
+        :raises RuntimeError: when no loader is set.
+        """
+        if self._profile_loader is None:
+            raise RuntimeError(
+                "No profile loader is set, so nobody can chat. Decorate the function that"
+                " returns the current user's profile with @llmchat.profile_loader, or override"
+                " load_profile() in a subclass of LLMChat."
+            )
+        return current_app.ensure_sync(self._profile_loader)()
+
+    def _set_up(self, setup: BlueprintSetupState) -> None:
+        """Make one app's state and routes; runs when the blueprint is registered."""
+        app = cast(Flask, setup.app)
+        config = Config.from_app_config(app.config)
+        name = f"{setup.name_prefix}.{setup.name}".lstrip(".")
+        state = ChatState(self, app, config)
+        app.extensions.setdefault("llmchat", {})[name] = state
+        if self._own_prefix is None and setup.options.get("url_prefix") is None:
+            setup.url_prefix = config.url_prefix
+        elif self._own_prefix is None and setup.name_prefix and setup.url_prefix is not None:
+            # Under a parent, whose prefix Flask has put in front of the default one.
+            parent = setup.url_prefix.removesuffix(_DEFAULT_PREFIX)
+            if parent != setup.url_prefix:
+                setup.url_prefix = parent + config.url_prefix
+        for provider in state.providers.values():
+            view: Any = chat_view(state, provider)
+            for decorator in self.decorators:
+                view = decorator(view)
+            rule = f"/{provider.name}"
+            setup.add_url_rule(rule, provider.name, view, methods=["POST"])
+            setup.add_url_rule(
+                rule, "_not_post", not_post, methods=["GET", "PUT", "PATCH", "DELETE"]
+            )
+        setup.add_url_rule(
+            "/<provider>", "_unknown_provider", unknown_provider(state), methods=["POST"]
+        )
+
+
+class ChatState:
+    """One instance in one app: its settings, its rows, and how its hooks are called.
+
+    :ivar config: the app's settings, checked.
+    :ivar providers: the rows served here, by name.
+    :raises ValueError: for a configuration value that is wrong, naming it.
+    """
+
+    def __init__(self, llmchat: LLMChat, app: Flask, config: Config) -> None:
+        self.llmchat = llmchat
+        self.app = app
+        self.config = config
+        known = llmchat.providers
+        for key, names in (
+            ("LLMCHAT_PROVIDERS", config.providers or ()),
+            ("LLMCHAT_BASE_URLS", config.base_urls),
+        ):
+            if unknown := [name for name in names if name not in known]:
+                raise ValueError(
+                    f"{key} names {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
+                )
+        served = config.providers if config.providers is not None else known
+        self.providers = {name: known[name] for name in served}
+
+    def load_profile(self) -> Any:
+        """Return the profile of whoever is asking, or None."""
+        return self.app.ensure_sync(self.llmchat.load_profile)()
+
+    def resolve_key(self, provider: Provider, profile: Any) -> str:
+        """Return the key for a provider; "" when there is none."""
+        resolver = self.llmchat._key_resolver
+        if resolver is not None:
+            return self.app.ensure_sync(resolver)(provider.name, profile) or ""
+        return read_text(profile, provider.key_attr) if provider.key_attr else ""
+
+    def run_before_chat(self, chat: ChatRequest) -> None:
+        """Let every ``before_chat`` hook see, change or refuse a chat."""
+        for hook in self.llmchat._before_chat:
+            self.app.ensure_sync(hook)(chat)
+
+    def tell_finished(self, result: ChatResult) -> None:
+        """Send ``chat_finished``, in an app context of its own."""
+        with self.app.app_context():
+            for receiver in chat_finished.receivers_for(self.app):
+                try:
+                    receiver(self.app, result=result)
+                except Exception:  # the host's own; the other receivers still have to know
+                    logger.exception("a receiver of chat_finished failed")
+
+
+def _current_state() -> ChatState:
+    states: dict[str, ChatState] = current_app.extensions.get("llmchat", {})
+    if has_request_context() and request.blueprint in states:
+        return states[request.blueprint]
+    if len(states) == 1:
+        return next(iter(states.values()))
+    if not states:
+        raise RuntimeError(
+            "The current app has no LLMChat: register llmchat.blueprint with it, or call"
+            " llmchat.init_app(app)."
+        )
+    raise RuntimeError(
+        "The current app has several LLMChat instances, and none is serving this request:"
+        f" look in app.extensions['llmchat'] for one of {', '.join(states)}."
+    )
+
+
+current_llmchat: ChatState = LocalProxy(_current_state)  # type: ignore[assignment]
+"""The :class:`ChatState` of the current app (or, in a request, of the instance serving it)."""

@@ -1,0 +1,118 @@
+"""Whose keys a chat runs on.
+
+A profile is whatever the host's loader returns: a :class:`Profile`, a mapping, or any
+object that has these attributes (an ORM row, say). It is read attribute by attribute
+while the request's context is there, and never kept for the stream.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+_ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff"
+
+
+def _from(env: str, *, secret: bool = False, travels_with: str = "") -> Any:
+    """Declare a field: its environment variable, and the key that it must not be parted from."""
+    return field(default=None, repr=not secret, metadata={"env": env, "travels_with": travels_with})
+
+
+def _key(env: str) -> Any:
+    return _from(env, secret=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """One user's keys and the settings that go with them. Keys stay out of its repr.
+
+    :param azure_openai_endpoint: ``https://NAME.openai.azure.com``, or the same followed by
+        ``/openai/v1`` for Azure's version-free API.
+    :param azure_openai_api_version: dated API version; not used with the version-free API.
+    :param azure_openai_deployments: model name to deployment name. It goes before the three
+        deployment ids, which name the models the original chat front end knows.
+    """
+
+    openai_api_key: str | None = _key("OPENAI_API_KEY")
+    openai_organization_id: str | None = _from(
+        "OPENAI_ORGANIZATION_ID", travels_with="openai_api_key"
+    )
+    azure_openai_api_key: str | None = _key("AZURE_OPENAI_API_KEY")
+    azure_openai_endpoint: str | None = _from(
+        "AZURE_OPENAI_ENDPOINT", travels_with="azure_openai_api_key"
+    )
+    azure_openai_api_version: str | None = _from(
+        "AZURE_OPENAI_API_VERSION", travels_with="azure_openai_api_key"
+    )
+    azure_openai_35_turbo_id: str | None = _from("AZURE_GPT_35_TURBO_NAME")
+    azure_openai_45_turbo_id: str | None = _from("AZURE_GPT_45_TURBO_NAME")
+    azure_openai_45_vision_id: str | None = _from("AZURE_GPT_45_VISION_NAME")
+    azure_openai_deployments: Mapping[str, str] | None = None
+    openrouter_api_key: str | None = _key("OPENROUTER_API_KEY")
+    groq_api_key: str | None = _key("GROQ_API_KEY")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Profile:
+        """Read the server's own keys from the environment; an empty variable counts as unset.
+
+        :param environ: what to read, by default :data:`os.environ`.
+        """
+        environ = os.environ if environ is None else environ
+        names = {f.name: f.metadata["env"] for f in fields(cls) if "env" in f.metadata}
+        found: dict[str, Any] = {name: clean(environ.get(env)) for name, env in names.items()}
+        return cls(**{name: value or None for name, value in found.items()})
+
+    def over(self, other: Any) -> Profile:
+        """Return a profile in which what is set here wins over what ``other`` has set.
+
+        ``Profile.from_env().over(user)`` puts the server's keys first, and
+        ``Profile().over(user).over(Profile.from_env())`` the user's. A key's endpoint and
+        organization come from where the key came from: the server's key must never be
+        sent to an address that a user typed in.
+
+        :param other: a Profile, a mapping, or an object with these attributes.
+        """
+
+        def source(f: Field[Any]) -> Any:
+            key = f.metadata.get("travels_with")
+            decider = key if key and (is_set(self, key) or is_set(other, key)) else f.name
+            return self if is_set(self, decider) else other
+
+        return Profile(**{f.name: read(source(f), f.name) for f in fields(self)})
+
+
+def read(profile: Any, name: str) -> Any:
+    """Return what ``profile`` has under ``name``, or None; mappings, rows and objects alike."""
+    if isinstance(profile, Mapping | sqlite3.Row):
+        return profile[name] if name in profile.keys() else None  # noqa: SIM118 - a Row has no `in`
+    return getattr(profile, name, None)
+
+
+def read_text(profile: Any, name: str) -> str:
+    """Return the text ``profile`` has under ``name``, stripped; "" when there is none.
+
+    :raises TypeError: when it is something other than text. The value is not told.
+    """
+    value = read(profile, name)
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"the profile's {name} must be a string, not {type(value).__name__}")
+    return clean(value)
+
+
+def is_set(profile: Any, name: str) -> bool:
+    """Tell whether ``profile`` has anything but white space under ``name``."""
+    value = read(profile, name)
+    return bool(clean(value) if isinstance(value, str) else value)
+
+
+def clean(value: str | None) -> str:
+    """Strip white space from both ends, and the invisible characters that pasting adds."""
+    return (value or "").strip().strip(_ZERO_WIDTH).strip()
+
+
+def is_sendable(key: str) -> bool:
+    """Tell whether a key can stand in an HTTP header: visible ASCII and nothing else."""
+    return all("!" <= c <= "~" for c in key)

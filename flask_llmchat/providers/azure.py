@@ -1,0 +1,74 @@
+"""Azure OpenAI: every customer has an endpoint of their own, and calls models by deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from ..chat import ChatRequest
+from ..config import is_http_url
+from ..errors import ChatError
+from ..profiles import read, read_text
+from .base import Provider, Target
+
+# The newest dated version that is no preview. A profile may name another.
+# https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle
+_API_VERSION = "2024-10-21"
+
+# stream_options came with this one; an older one answers 400 to what it does not know.
+_FIRST_WITH_STREAM_OPTIONS = "2024-09-01"
+
+# What the original chat front end could name, before it could be any deployment.
+_DEPLOYMENT_ATTRIBUTES = {
+    "gpt-3.5-turbo": "azure_openai_35_turbo_id",
+    "gpt-4-turbo-preview": "azure_openai_45_turbo_id",
+    "gpt-4-vision-preview": "azure_openai_45_vision_id",
+}
+
+
+def azure_target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> Target:
+    """Find the deployment, and the address in whichever of Azure's two forms the endpoint has.
+
+    An endpoint that ends in ``/openai/v1`` takes the deployment's name as the model and no
+    API version; any other one gets the dated form, ``/openai/deployments/NAME/…``.
+
+    :raises ChatError: when the profile lacks the endpoint or a deployment for the model.
+    """
+    deployment = _deployment(provider, chat)
+    endpoint = (base_url or read_text(chat.profile, "azure_openai_endpoint")).rstrip("/")
+    if not (endpoint and deployment):
+        raise ChatError("Azure resources not found", provider=provider.name)
+    if not is_http_url(endpoint):
+        raise ChatError(
+            "Azure OpenAI endpoint is not a URL. Please fix it in your profile settings.",
+            provider=provider.name,
+        )
+    headers = {**provider.headers, "api-key": key}
+    if endpoint.endswith("/openai/v1"):
+        return Target(url=f"{endpoint}/chat/completions", model=deployment, headers=headers)
+    version = read_text(chat.profile, "azure_openai_api_version") or _API_VERSION
+    return Target(
+        url=f"{endpoint}/openai/deployments/{quote(deployment, safe='')}/chat/completions",
+        model=deployment,
+        headers=headers,
+        query={"api-version": version},
+        stream_usage=version >= _FIRST_WITH_STREAM_OPTIONS,
+    )
+
+
+def _deployment(provider: Provider, chat: ChatRequest) -> str:
+    deployments = read(chat.profile, "azure_openai_deployments")
+    if isinstance(deployments, Mapping) and chat.model in deployments:
+        return str(deployments[chat.model] or "").strip()
+    if chat.model not in _DEPLOYMENT_ATTRIBUTES:
+        raise ChatError("Model not found", "model_not_found", status=400, provider=provider.name)
+    return read_text(chat.profile, _DEPLOYMENT_ATTRIBUTES[chat.model])
+
+
+AZURE = Provider(
+    name="azure",
+    label="Azure OpenAI",
+    key_attr="azure_openai_api_key",
+    catalogue="openai",
+    target=azure_target,
+)

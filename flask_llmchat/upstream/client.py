@@ -1,0 +1,207 @@
+"""Calls to providers, through one pooled openai SDK client per process.
+
+The SDK builds the request and sends it; what comes back is the raw response. Everything
+that tells users apart (address, key, organization) goes with the single call, and nothing
+of the environment's own OpenAI settings does.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, cast
+
+from ..errors import ChatError
+from .errors import from_body, parse_json
+from .process import current
+
+if TYPE_CHECKING:
+    import httpx2
+    import openai
+
+_IDLE_CONNECTIONS = 100
+_IDLE_SECONDS = 30.0  # a TLS handshake saved is worth it; providers close theirs after 60 or more
+_BACKOFF = 0.5  # seconds before the first repetition, doubled for each further one
+_LONGEST_WAIT = 5.0  # seconds a provider may ask us to wait before we pass its error on instead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of a provider's chat-completions endpoint, ready to be sent.
+
+    :param secrets: keys, which must not be told to anybody.
+    :param deadline: :func:`time.monotonic` at which the chat has to be over.
+    """
+
+    provider: str
+    label: str
+    request_id: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    query: Mapping[str, str]
+    body: Mapping[str, Any] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+    connect_timeout: float
+    read_timeout: float
+    deadline: float
+    max_retries: int
+
+    def error_from(
+        self, body: Any, status: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> ChatError:
+        """Make our error of one that the provider told, and log it."""
+        return from_body(
+            body,
+            status=status,
+            headers=headers or {},
+            label=self.label,
+            provider=self.provider,
+            request_id=self.request_id,
+            secrets=self.secrets,
+        )
+
+    def timed_out(self) -> ChatError:
+        """Make the error for a provider that kept us waiting too long."""
+        if time.monotonic() >= self.deadline:
+            return ChatError(
+                f"{self.label} took longer than this chat may take.",
+                "deadline",
+                provider=self.provider,
+            )
+        return ChatError(
+            f"{self.label} took too long to answer. Please try again.",
+            "timeout",
+            provider=self.provider,
+        )
+
+
+def _sdk() -> openai.OpenAI:
+    """Return this process's client, made when it is first needed (it takes 20 ms)."""
+    process = current()
+    if process.sdk is None:
+        with process.lock:
+            if process.sdk is None:
+                process.sdk = _new_sdk()
+    return process.sdk
+
+
+def _new_sdk() -> openai.OpenAI:
+    import httpx2  # with openai, 0.3 s: paid by the first chat and by no other command
+    import openai
+
+    omit: Any = openai.Omit()
+    ambient = ["OpenAI-Organization", "OpenAI-Project", "Authorization"]
+    # The SDK sends the headers it finds here to every provider.
+    for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n"):
+        ambient.append(line.partition(":")[0].strip())
+    http_client = openai.DefaultHttpxClient(
+        follow_redirects=False,  # a redirect would take an api-key header and the chat with it
+        limits=httpx2.Limits(
+            max_connections=None,
+            max_keepalive_connections=_IDLE_CONNECTIONS,
+            keepalive_expiry=_IDLE_SECONDS,
+        ),
+        # A cookie set in one user's answer would go out with the next user's chat.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+    )
+    return openai.OpenAI(
+        api_key="not-used",
+        admin_api_key="",
+        base_url="https://base-url-comes-with-the-call.invalid",
+        organization="",
+        project="",
+        max_retries=0,
+        default_headers={name: omit for name in ambient if name},
+        http_client=http_client,
+    )
+
+
+def send(call: Call) -> httpx2.Response:
+    """Post a call, and again if it fails in a way that may pass; return the open response.
+
+    Repeated are failed connections, 408, 409, 5xx and a 429 that is about rate, never one
+    about money: at most ``max_retries`` times, and only while the deadline allows it.
+
+    :raises ChatError: when the provider cannot be reached, is too slow or refuses.
+    """
+    for attempt in range(call.max_retries + 1):
+        try:
+            return _post(call)
+        except _Failed as failed:
+            wait = _wait_before_retry(failed.error, attempt)
+            last = attempt == call.max_retries or not failed.may_pass
+            if last or wait is None or time.monotonic() + wait >= call.deadline:
+                raise failed.error from None
+            time.sleep(wait)
+    raise AssertionError("the last attempt returns or raises")
+
+
+class _Failed(Exception):
+    """One attempt that came to nothing."""
+
+    def __init__(self, error: ChatError, *, may_pass: bool) -> None:
+        super().__init__()
+        self.error = error
+        self.may_pass = may_pass
+
+
+def _post(call: Call) -> httpx2.Response:
+    import httpx2
+    import openai
+
+    omit: Any = openai.Omit()
+    left = max(call.deadline - time.monotonic(), 0.001)
+    read = min(call.read_timeout, left)
+    connect = min(call.connect_timeout, left)
+    try:
+        response: Any = _sdk().post(
+            call.url,
+            cast_to=httpx2.Response,
+            body=call.body,
+            options={
+                "headers": {"Authorization": omit, **call.headers, "Accept": "text/event-stream"},
+                "params": dict(call.query),
+                "timeout": openai.Timeout(connect=connect, read=read, write=read, pool=connect),
+                "follow_redirects": False,
+            },
+            stream=True,
+            stream_cls=openai.Stream[Any],
+        )
+        return cast("httpx2.Response", response)
+    except openai.APITimeoutError as error:
+        connecting = isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout)
+        raise _Failed(call.timed_out(), may_pass=connecting) from None
+    except openai.APIConnectionError:
+        unreachable = ChatError(
+            f"{call.label} could not be reached. Please try again.",
+            "upstream_error",
+            provider=call.provider,
+        )
+        raise _Failed(unreachable, may_pass=True) from None
+    except openai.APIStatusError as error:
+        # error.body lacks what stands beside "error", and some providers put their code there.
+        body = parse_json(error.response.content)
+        refusal = call.error_from(body, error.status_code, error.response.headers)
+        raise _Failed(refusal, may_pass=_may_pass(refusal, error.response.headers)) from None
+
+
+def _may_pass(error: ChatError, headers: Mapping[str, str]) -> bool:
+    if error.code == "out_of_credit" or headers.get("x-should-retry") == "false":
+        return False
+    return error.status in (408, 409) or error.status >= 500 or error.code == "rate_limited"
+
+
+def _wait_before_retry(error: ChatError, attempt: int) -> float | None:
+    """Return the seconds to wait; None when the provider asks for more than is bearable."""
+    jitter = random.uniform(0.5, 1.0)  # or many chats would come back at once
+    if error.retry_after is None:
+        return _BACKOFF * float(2**attempt) * jitter
+    try:
+        asked = float(error.retry_after)
+    except ValueError:  # a date
+        return None
+    return asked + jitter if asked <= _LONGEST_WAIT else None

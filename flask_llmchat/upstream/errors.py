@@ -1,0 +1,193 @@
+"""What a provider says went wrong, in our words.
+
+Error bodies come as an object, a list, a string, HTML or nothing. One reader digs the
+message and the code out of all of them; the code decides before the status does, and words
+only where neither does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..errors import ChatError, Code, redact, safe_sentence
+
+logger = logging.getLogger("flask_llmchat")
+
+_LOGGED = 4000  # characters of an error body: enough to see the cause, too few to fill a disk
+
+# Providers' own codes, types and statuses, in lower case.
+_CODES: dict[str, Code] = {
+    "invalid_api_key": "bad_key",
+    "authentication_error": "bad_key",
+    "unauthenticated": "bad_key",
+    "insufficient_quota": "out_of_credit",
+    "credit_balance_exhausted": "out_of_credit",
+    "organization_usage_limit_exceeded": "out_of_credit",
+    "enforced_spend_limit_reached": "out_of_credit",
+    "rate_limit_exceeded": "rate_limited",
+    "slow_down": "rate_limited",
+    "context_length_exceeded": "context_too_long",
+    "string_above_max_length": "context_too_long",
+    "content_filter": "content_filtered",
+    "content_policy_violation": "content_filtered",
+    "responsibleaipolicyviolation": "content_filtered",
+    "model_not_found": "model_not_found",
+    "deploymentnotfound": "model_not_found",
+    "server_is_overloaded": "overloaded",
+    "overloaded_error": "overloaded",
+}
+
+_STATUSES: dict[int, Code] = {
+    401: "bad_key",
+    402: "out_of_credit",
+    403: "no_permission",
+    408: "timeout",
+    413: "context_too_long",
+    429: "rate_limited",
+    503: "overloaded",
+    504: "timeout",
+    529: "overloaded",
+}
+
+_WORDS: dict[Code, re.Pattern[str]] = {
+    "bad_key": re.compile(r"(incorrect|invalid) api key|api key not valid", re.I),
+    "context_too_long": re.compile(
+        r"context (length|window)|too many tokens|prompt is too long", re.I
+    ),
+    "content_filtered": re.compile(r"content (filter|management policy)|flagged|moderation", re.I),
+    "model_not_found": re.compile(
+        r"\b(model|deployment)\b.*\b(not found|not exist|not supported)", re.I
+    ),
+}
+
+_REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-generation-id", "apim-request-id")
+
+
+def upstream_request_id(headers: Mapping[str, str]) -> str | None:
+    """Return the provider's own id of a call, which its support asks for."""
+    found = next((headers[name] for name in _REQUEST_ID_HEADERS if name in headers), None)
+    return found and found[:200]
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse an error body; what is not JSON is returned as text."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return content.decode("utf-8", "replace")
+
+
+def from_body(
+    body: Any,
+    *,
+    status: int | None,
+    headers: Mapping[str, str],
+    label: str,
+    provider: str,
+    request_id: str,
+    secrets: tuple[str, ...],
+) -> ChatError:
+    """Make our error of a provider's, and log the provider's in full, without keys.
+
+    :param body: what came, parsed if it was JSON.
+    :param status: HTTP status of the answer; None for an error inside a stream, whose own
+        code may be a status.
+    :param label: the provider as people call it.
+    :param secrets: what must not be told to anybody: the key.
+    """
+    codes = list(_codes_in(body))
+    if status is None:
+        status = next((int(c) for c in codes if re.fullmatch(r"[45]\d\d", c)), 502)
+    elif status < 400:
+        status = 502  # a redirect, which is never followed: the key would go with it
+    text = message_in(body)
+    code = _classify(status, codes, text)
+    if code == "bad_key":
+        message = f"{label} API Key is incorrect. Please fix it in your profile settings."
+    else:
+        message = safe_sentence(text, secrets) or f"{label} could not answer (status {status})."
+    error = ChatError(
+        message,
+        code,
+        status=status,
+        provider=provider,
+        retry_after=_retry_after(headers),
+        upstream_request_id=upstream_request_id(headers),
+    )
+    raw = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
+    logger.warning(
+        "%s refused chat %s: status %s, code %s, its request id %s: %s",
+        provider,
+        request_id,
+        status,
+        code,
+        error.upstream_request_id,
+        redact(raw, secrets)[:_LOGGED],
+    )
+    return error
+
+
+def _classify(status: int, codes: list[str], text: str) -> Code:
+    for code in codes:
+        if code in _CODES:
+            return _CODES[code]
+        if code.endswith("_spend_limit_exceeded"):
+            return "out_of_credit"
+    if status in _STATUSES:
+        return _STATUSES[status]
+    if status >= 500:
+        return "upstream_error"
+    return next((code for code, words in _WORDS.items() if words.search(text)), "bad_request")
+
+
+def _codes_in(body: Any) -> Iterator[str]:
+    """Give every code a body holds, the most telling first, as lower-case text."""
+    if isinstance(body, list):
+        for item in body:
+            yield from _codes_in(item)
+    elif isinstance(body, dict):
+        yield from _codes_in(body.get("error"))
+        for name in ("code", "type", "status", "status_code"):
+            if isinstance(value := body.get(name), str | int) and not isinstance(value, bool):
+                yield str(value).lower()
+        yield from _codes_in(body.get("innererror"))
+
+
+def message_in(body: Any) -> str:
+    """Dig the sentence out of an error body of whatever shape; "" when it holds none."""
+    if isinstance(body, str):
+        text = body.strip()
+        return "" if text.startswith("<") else text  # HTML is written for nobody here
+    if isinstance(body, list):
+        return next((text for item in body if (text := message_in(item))), "")
+    if not isinstance(body, dict):
+        return ""
+    # OpenRouter passes on what the provider behind it said, as text or as JSON in text.
+    metadata = body.get("metadata")
+    if isinstance(metadata, dict) and (raw := metadata.get("raw")):
+        try:
+            cause = message_in(json.loads(raw))
+        except (TypeError, ValueError, RecursionError):
+            cause = message_in(raw)
+        if cause:
+            return cause
+    names = ("error", "message", "detail", "details", "msg", "error_description")
+    return next((text for name in names if (text := message_in(body.get(name)))), "")
+
+
+def _retry_after(headers: Mapping[str, str]) -> str | None:
+    """Return when to come back, as a ``Retry-After`` value that browsers understand."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1)):
+        try:
+            seconds = float(headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        if 0 <= seconds < 1e6:
+            return str(math.ceil(seconds))
+    date = headers.get("retry-after", "")
+    return date if re.fullmatch(r"[\w,: ]{20,40} GMT", date) else None

@@ -1,0 +1,87 @@
+"""Server-sent events, read from bytes that come in any pieces.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+says what an event stream is; what real providers send besides is taken too.
+"""
+
+from __future__ import annotations
+
+MAX_EVENT = 32 * 2**20
+"""Bytes one event may have: a generated image fits, a server gone mad does not."""
+
+
+class EventTooLarge(ValueError):
+    """An event went on past :data:`MAX_EVENT`."""
+
+
+class EventReader:
+    """Turns the bytes of an event stream into events, each ``(name, data)``.
+
+    The name is "" for an event that does not say. Comments are passed over. Line ends may
+    be LF, CRLF or CR, and any of it may be cut anywhere: lines are split as bytes, so a
+    character is never taken apart.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._searched = 0
+        self._after_cr = False
+
+    def feed(self, data: bytes) -> list[tuple[str, bytes]]:
+        """Take the next bytes; return the events that are complete now.
+
+        :raises EventTooLarge: when an event does not end.
+        """
+        if b"\r" in data or self._after_cr:
+            data = self._with_newlines(data)
+        buffer = self._buffer
+        buffer += data
+        events = []
+        start = 0
+        while (end := buffer.find(b"\n\n", max(start, self._searched))) >= 0:
+            if event := _parse(bytes(buffer[start:end])):
+                events.append(event)
+            start = end + 2
+            self._searched = 0
+        if start:
+            del buffer[:start]
+        elif len(buffer) > MAX_EVENT:
+            raise EventTooLarge(f"an event of more than {MAX_EVENT} bytes")
+        # The first of the two line feeds may be here already.
+        self._searched = max(len(buffer) - 1, 0)
+        return events
+
+    def finish(self) -> list[tuple[str, bytes]]:
+        """Return the event that the end of the body left without its blank line, if any."""
+        event = _parse(bytes(self._buffer))
+        self._buffer.clear()
+        self._searched = 0
+        return [event] if event else []
+
+    def _with_newlines(self, data: bytes) -> bytes:
+        if self._after_cr and data[:1] == b"\n":
+            data = data[1:]  # the second half of a CRLF whose CR ended the last piece
+            self._after_cr = False
+        if data:
+            self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _parse(block: bytes) -> tuple[str, bytes] | None:
+    """Read the lines of one event; None when they hold no data."""
+    if block.startswith(b"data: ") and b"\n" not in block:
+        return "", block[6:]  # nearly every event of a real stream
+    name, data = "", []
+    for line in block.split(b"\n"):
+        # Some gateways put spaces in front of the first line, some a byte order mark.
+        field, colon, value = line.lstrip(b" \xef\xbb\xbf").partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value.decode("utf-8", "replace")
+        elif field == b"error":  # no field of the standard, but what llama.cpp says
+            name, data = "error", [value]
+        elif field[:1] == b"{":  # an error body in the middle of a stream, without its field
+            data.append(line.strip())
+    return (name, b"\n".join(data)) if data else None

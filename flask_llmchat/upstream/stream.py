@@ -1,0 +1,207 @@
+"""One provider's answer on its way in: opened, read as events, closed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from ..chat import Event
+from ..errors import ChatError, ErrorChunk
+from .client import Call, send
+from .errors import parse_json, upstream_request_id
+from .process import current
+from .sse import EventReader, EventTooLarge
+from .watch import Watch
+
+_AFTER_FINISH = 5.0
+"""Seconds to wait for the token count after the provider's own ending."""
+
+_DRAIN = 0.5
+"""Seconds the rest of a complete answer's body may take, for its connection to be kept."""
+
+_LONGEST_ERROR = 64 * 2**10  # bytes read of an answer that is no stream
+
+
+class Reader(Protocol):
+    """What turns the chunks of one answer into events."""
+
+    finish_reason: str | None
+
+    def read(self, chunk: Any) -> list[Event]:
+        """Take the next chunk; return what it brings."""
+
+
+class Stream:
+    """An open answer. :meth:`read` gives its events; :meth:`close` has to follow.
+
+    :param call: what to send.
+    :param reader: what to read the chunks with.
+    :param client: the client's connection, if the server shows it; when it closes, so is
+        the answer.
+    :raises ChatError: when the provider cannot be reached, refuses, or answers with
+        something other than an event stream.
+    """
+
+    def __init__(self, call: Call, reader: Reader, client: socket.socket | None = None) -> None:
+        self._call = call
+        self._reader = reader
+        self._events = EventReader()
+        self._done = False
+        self._closed = False
+        self._response = send(call)
+        network = self._response.extensions.get("network_stream")
+        upstream = network.get_extra_info("socket") if network else None
+        self._watch = Watch(client, upstream, call.deadline)
+        self._watcher = current().watcher
+        self._watcher.add(self._watch)
+        self.request_id = upstream_request_id(self._response.headers)
+        try:
+            self._pieces: Iterator[bytes] = self._response.iter_bytes()
+            self._check_content_type()
+        except BaseException:
+            self.close()
+            raise
+
+    def _check_content_type(self) -> None:
+        content_type = self._response.headers.get("content-type", "text/event-stream")
+        if content_type.partition(";")[0].strip().lower() == "text/event-stream":
+            return
+        self._watch.quiet_until = time.monotonic() + self._call.read_timeout
+        content = bytearray()
+        while len(content) < _LONGEST_ERROR and (piece := self._next_piece()):
+            content += piece
+        body = parse_json(bytes(content))
+        if isinstance(body, dict) and not (body.get("error") or body.get("detail")):
+            body = ""  # a whole completion, say: nothing in it is about an error
+        raise self._call.error_from(
+            body if isinstance(body, dict) else f"<not an event stream: {content_type}>"
+        )
+
+    def read(self) -> list[Event]:
+        """Return the next events; an empty list means that the answer is complete.
+
+        :raises ChatError: when the answer broke off, and why.
+        """
+        self._watch.quiet_until = self._patience()
+        try:
+            while not self._done:
+                piece = self._next_piece()
+                told = self._feed(piece)
+                if told:  # comments keep a connection alive, but only events are progress
+                    self._watch.quiet_until = self._patience()
+                events = [event for name, data in told for event in self._normalise(name, data)]
+                if not piece:
+                    self._require_ending()
+                if events:
+                    return events
+            return []
+        finally:
+            self._watch.quiet_until = math.inf
+
+    def _patience(self) -> float:
+        finished = self._reader.finish_reason is not None
+        wait = min(_AFTER_FINISH, self._call.read_timeout) if finished else self._call.read_timeout
+        return time.monotonic() + wait
+
+    def _next_piece(self) -> bytes:
+        """Return the next bytes; b"" is the end of the body."""
+        import httpx2
+
+        failure: Exception | None = None
+        try:
+            piece = next(self._pieces, b"")
+        except (httpx2.HTTPError, OSError) as error:
+            failure, piece = error, b""
+        if self._watch.reason is not None and not piece:
+            failure = failure or EOFError()
+        if failure is None or self._reader.finish_reason is not None:
+            return piece  # once the provider has said how it ended, the rest may be missing
+        raise self._explain(failure) from None
+
+    def _explain(self, failure: Exception) -> ChatError:
+        import httpx2
+
+        if self._watch.reason == "cancelled":
+            self._watch.hang_up()
+            return ChatError("The client left.", "cancelled", provider=self._call.provider)
+        if self._watch.reason is not None or isinstance(failure, httpx2.TimeoutException):
+            return self._call.timed_out()
+        if isinstance(failure, httpx2.DecodingError):
+            return self._unreadable()
+        return self._truncated()
+
+    def _feed(self, piece: bytes) -> list[tuple[str, bytes]]:
+        if not piece:  # what stands there without its blank line may have been cut
+            return [event for event in self._events.finish() if _is_whole(event)]
+        try:
+            return self._events.feed(piece)
+        except EventTooLarge:
+            raise self._unreadable() from None
+
+    def _normalise(self, name: str, data: bytes) -> list[Event]:
+        if self._done:
+            return []
+        if data.strip() == b"[DONE]":
+            self._done = True
+            return []
+        if name == "error":
+            raise self._call.error_from(parse_json(data))
+        try:
+            return self._reader.read(json.loads(data))
+        except ErrorChunk as error:
+            raise self._call.error_from(error.body) from None
+        except (ValueError, RecursionError):
+            raise self._unreadable() from None
+
+    def _require_ending(self) -> None:
+        """Take the end of the body for the end of the answer, if the provider said it was one."""
+        if not self._done and self._reader.finish_reason is None:
+            raise self._truncated()
+        self._done = True
+
+    def _truncated(self) -> ChatError:
+        return ChatError(
+            f"{self._call.label} broke off before the answer was complete.",
+            "truncated",
+            provider=self._call.provider,
+            upstream_request_id=self.request_id,
+        )
+
+    def _unreadable(self) -> ChatError:
+        return ChatError(
+            f"{self._call.label} sent something that cannot be read.",
+            "upstream_error",
+            provider=self._call.provider,
+            upstream_request_id=self.request_id,
+        )
+
+    def close(self) -> None:
+        """Let go of the connection: back to the pool after a whole answer, else dropped."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._done and self._watch.reason is None:
+                self._drain()
+            self._response.close()
+        finally:
+            self._watcher.remove(self._watch)
+
+    def _drain(self) -> None:
+        """Read what follows the answer, or the connection could not be used again."""
+        import httpx2
+
+        self._watch.quiet_until = time.monotonic() + _DRAIN
+        with contextlib.suppress(httpx2.HTTPError, OSError):
+            for _ in self._pieces:
+                pass
+
+
+def _is_whole(event: tuple[str, bytes]) -> bool:
+    name, data = event
+    return name == "error" or data.strip() == b"[DONE]" or isinstance(parse_json(data), dict)

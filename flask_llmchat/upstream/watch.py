@@ -1,0 +1,160 @@
+"""Ends reads that nobody should wait for any longer.
+
+A chat spends its life in a blocking read from the provider. Meanwhile its client may leave,
+its time may run out, or the provider may send comments for ever and never an event; and the
+read would not notice any of it. So one background thread per process (a greenlet where
+gevent has patched threading) looks after all the reads: it shuts the provider's socket
+down, and the read returns. It starts with the first chat, and ends when none is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import socket
+import sys
+import threading
+import time
+from typing import Any, Literal
+
+TICK = 0.25
+"""Seconds between two looks: how much later than due a read may be ended."""
+
+Reason = Literal["cancelled", "timeout", "deadline"]
+
+# Present on Linux alone: tells a client that has closed from one that has sent more.
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)
+
+
+class Watch:
+    """One chat's read, as the watcher sees it.
+
+    :param client: the client's connection, when the server shows it.
+    :param upstream: the provider's connection.
+    :param deadline: :func:`time.monotonic` at which the chat has to be over.
+    :ivar quiet_until: when the present wait for an event becomes too long; infinity while
+        nothing is waited for. Set by the reader.
+    :ivar reason: why the read was ended; None while it was not.
+    """
+
+    __slots__ = ("_client", "_upstream", "deadline", "quiet_until", "reason")
+
+    def __init__(
+        self, client: socket.socket | None, upstream: socket.socket | None, deadline: float
+    ) -> None:
+        self._client = client
+        self._upstream = upstream
+        self.deadline = deadline
+        self.quiet_until = math.inf
+        self.reason: Reason | None = None
+
+    def client_fileno(self) -> int:
+        """Return the client's file descriptor; -1 when there is none to look at."""
+        return -1 if self._client is None else self._client.fileno()
+
+    def overdue(self, now: float) -> Reason | None:
+        """Tell whether time is up, and which."""
+        if now >= self.deadline:
+            return "deadline"
+        return "timeout" if now >= self.quiet_until else None
+
+    def interrupt(self, reason: Reason) -> None:
+        """End the read, now or when it comes. Only the first reason counts."""
+        if self.reason is None:
+            self.reason = reason
+            _shut_down(self._upstream)
+
+    def hang_up(self) -> None:
+        """Cut the client off, so that nothing written later can look like a whole answer."""
+        _shut_down(self._client)
+
+
+def _shut_down(sock: socket.socket | None) -> None:
+    if sock is None or (fileno := sock.fileno()) < 0:
+        return
+    # On a duplicate: shutdown() of a TLS socket takes its TLS state away from under the
+    # thread that reads from it. What is shut down is the connection, which both share.
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fileno)) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
+
+
+class Watcher:
+    """The background thread, and the watches it goes round."""
+
+    def __init__(self) -> None:
+        self._watches: set[Watch] = set()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def add(self, watch: Watch) -> None:
+        """Look after a read from now on."""
+        with self._lock:
+            self._watches.add(watch)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="flask_llmchat-watcher", daemon=True
+                )
+                self._thread.start()
+
+    def remove(self, watch: Watch) -> None:
+        """Let go of a read. Nothing of it is touched after this returns."""
+        with self._lock:
+            self._watches.discard(watch)
+
+    def __len__(self) -> int:
+        """Count the reads looked after."""
+        return len(self._watches)
+
+    def _run(self) -> None:
+        idle = 0.0
+        while True:
+            time.sleep(TICK)
+            with self._lock:
+                # Under the lock, so that no descriptor is closed and used anew meanwhile.
+                if self._watches:
+                    idle = 0.0
+                    self._look()
+                    continue
+                idle += TICK
+                if idle > 1:  # lingers, so that chat after chat does not start a thread each
+                    self._thread = None
+                    return
+
+    def _look(self) -> None:
+        gone = _hung_up({w.client_fileno() for w in self._watches} - {-1})
+        now = time.monotonic()
+        for watch in self._watches:
+            if watch.client_fileno() in gone:
+                watch.interrupt("cancelled")
+            elif reason := watch.overdue(now):
+                watch.interrupt(reason)
+
+
+def _hung_up(filenos: set[int]) -> set[int]:
+    """Return those of the given connections whose other side has closed."""
+    if not filenos:
+        return set()
+    if not _HUNG_UP:
+        return {fileno for fileno in filenos if _is_at_end(fileno)}
+    poller = _poll_class()()
+    for fileno in filenos:
+        poller.register(fileno, _HUNG_UP)
+    return {fileno for fileno, _ in poller.poll(0)}
+
+
+def _poll_class() -> Any:
+    """Return the real ``select.poll``: gevent's knows no POLLRDHUP, and ours never blocks."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey.get_original("select", "poll") if monkey else select.poll
+
+
+def _is_at_end(fileno: int) -> bool:
+    try:
+        with socket.socket(fileno=os.dup(fileno)) as duplicate:
+            return duplicate.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True

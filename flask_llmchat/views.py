@@ -1,0 +1,239 @@
+"""One chat request, told from top to bottom."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from flask import Request, Response, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from .answer import Answer, Record
+from .chat import ChatRequest
+from .dialects import Dialect, TextDialect, parse_object
+from .errors import UNEXPECTED, ChatError
+from .models import find
+from .profiles import clean, is_sendable
+from .providers import Provider
+from .signals import chat_started
+from .upstream.client import Call
+from .upstream.stream import Stream
+
+if TYPE_CHECKING:
+    from .extension import ChatState
+
+logger = logging.getLogger("flask_llmchat")
+
+TEXT = TextDialect()
+
+# Proxies must pass every piece on as it comes, and a browser must not take it for a page.
+_STREAM_HEADERS = {
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def chat_view(state: ChatState, provider: Provider) -> Callable[[], ResponseReturnValue]:
+    """Return the view that serves one provider in one app."""
+
+    def view() -> ResponseReturnValue:
+        dialect = TEXT
+        request_id = uuid.uuid4().hex
+        try:
+            refuse_cross_site(request, state.config.trusted_origins)
+            profile = load_profile(state)
+            chat = read_chat(state, dialect)
+            chat.provider, chat.profile, chat.request_id = provider.name, profile, request_id
+            answer = start_answer(state, provider, dialect, chat)
+        except ChatError as error:
+            error.provider = error.provider or provider.name
+            return error_response(dialect, error, request_id)
+        response = Response(answer, mimetype=dialect.mimetype, headers=_STREAM_HEADERS)
+        response.headers["X-Request-ID"] = request_id
+        response.call_on_close(answer.close)
+        return response
+
+    view.__name__ = view.__qualname__ = f"chat_with_{provider.name}"
+    return view
+
+
+def load_profile(state: ChatState) -> Any:
+    """Return the profile of whoever is asking.
+
+    :raises ChatError: with status 401, when the host's loader knows none.
+    """
+    profile = state.load_profile()
+    if profile is None:
+        raise ChatError("Profile not found", "no_permission", status=401)
+    return profile
+
+
+def read_chat(state: ChatState, dialect: Dialect) -> ChatRequest:
+    """Read the request body into a chat.
+
+    :raises ChatError: saying which field is wrong and why.
+    """
+    request.max_content_length = state.config.max_content_length
+    try:
+        content = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise ChatError(
+            "The request body is too large; at most"
+            f" {state.config.max_content_length} bytes are taken.",
+            status=413,
+        ) from None
+    return dialect.read(parse_object(content), state.config.max_messages)
+
+
+def start_answer(
+    state: ChatState, provider: Provider, dialect: Dialect, chat: ChatRequest
+) -> Answer:
+    """Call the provider, and wait until its answer begins.
+
+    From here on the chat has started, and how it ends is told exactly once.
+
+    :raises ChatError: when a hook or the provider refuses, or a key is missing.
+    """
+    record = Record(chat, state.tell_finished)
+    deadline = time.monotonic() + state.config.deadline
+    try:
+        chat_started.send(state.app, chat=chat)
+        state.run_before_chat(chat)
+        record.model = chat.model
+        call = prepare(state, provider, chat, deadline)
+    except ChatError as error:
+        record.end("refused", error)
+        raise
+    except HTTPException as error:
+        record.end("refused", ChatError.from_status(error.code or 500, error.description or ""))
+        raise
+    except Exception:
+        record.end("refused", ChatError(UNEXPECTED, "internal"))
+        raise
+    try:
+        stream = Stream(call, record.reader, client_socket())
+        record.upstream_request_id = stream.request_id
+        answer = Answer(stream, dialect.encoder(), record)
+        answer.start()
+    except ChatError as error:
+        record.end_broken(error)
+        raise
+    except Exception:
+        record.end_broken(ChatError(UNEXPECTED, "internal"))
+        raise
+    return answer
+
+
+def prepare(state: ChatState, provider: Provider, chat: ChatRequest, deadline: float) -> Call:
+    """Turn a chat into a call of its provider, with the key of this chat's user.
+
+    :raises ChatError: when the key, or what the provider needs besides, is missing.
+    """
+    key = clean(state.resolve_key(provider, chat.profile))
+    if provider.key_attr and not key:
+        raise ChatError(
+            f"{provider.label} API Key not found. Please set it in your profile settings.",
+            "missing_key",
+            provider=provider.name,
+        )
+    if not is_sendable(key):
+        raise ChatError(
+            f"{provider.label} API Key is incorrect. Please fix it in your profile settings.",
+            "bad_key",
+            provider=provider.name,
+        )
+    base_url = state.config.base_urls.get(provider.name, provider.base_url)
+    target = provider.target(provider, chat, key, base_url)
+    return Call(
+        provider=provider.name,
+        label=provider.label,
+        request_id=chat.request_id,
+        url=target.url,
+        headers=target.headers,
+        query=target.query,
+        body=provider.body(chat, target, find(provider.catalogue, chat.model)),
+        secrets=(key,) if key else (),
+        connect_timeout=state.config.connect_timeout,
+        read_timeout=state.config.read_timeout,
+        deadline=deadline,
+        max_retries=state.config.max_retries,
+    )
+
+
+def error_response(dialect: Dialect, error: ChatError, request_id: str) -> Response:
+    """Answer with an error, in the words of the dialect."""
+    body, mimetype, headers = dialect.error(error, request_id)
+    response = Response(body, status=error.status, mimetype=mimetype, headers=dict(headers))
+    response.headers["X-Request-ID"] = request_id
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = error.retry_after
+    return response
+
+
+def http_error(error: HTTPException) -> ResponseReturnValue:
+    """Answer with what the host's own guards raised on our routes: ``abort()``, a rate limit."""
+    if error.response is not None:
+        return error.get_response()
+    status = error.code or 500
+    message = UNEXPECTED if status == 500 else error.description or error.name
+    answer = error_response(TEXT, ChatError.from_status(status, message), uuid.uuid4().hex)
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            answer.headers.setdefault(name, value)
+    return answer
+
+
+def not_post() -> Response:
+    """Answer any other method on a provider's route."""
+    error = ChatError(f"{request.method} is not allowed here; use POST.", status=405)
+    response = error_response(TEXT, error, uuid.uuid4().hex)
+    response.headers["Allow"] = "POST, OPTIONS"
+    return response
+
+
+def unknown_provider(state: ChatState) -> Callable[[str], Response]:
+    """Return the view for a provider that is not served here."""
+
+    def view(provider: str) -> Response:
+        served = ", ".join(state.providers)
+        error = ChatError(f"There is no provider of this name; there are {served}.", status=404)
+        return error_response(TEXT, error, uuid.uuid4().hex)
+
+    return view
+
+
+def refuse_cross_site(request: Request, trusted: frozenset[str]) -> None:
+    """Refuse what another site's page posted with the user's cookies.
+
+    A browser asks first before it sends JSON to another site, but not for a body of another
+    type; and ours is read whatever its type is, for the original front end says none.
+
+    :raises ChatError: with status 403.
+    """
+    if request.mimetype == "application/json":
+        return
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if origin is not None and origin.lower() in trusted:
+        return
+    if site is None:
+        foreign = origin is not None and urlsplit(origin).netloc.lower() != request.host.lower()
+    else:
+        foreign = site == "cross-site"
+    if foreign:
+        raise ChatError(
+            "This request comes from another site. Send it as application/json, or name the"
+            " site in LLMCHAT_TRUSTED_ORIGINS.",
+            "no_permission",
+        )
+
+
+def client_socket() -> Any:
+    """Return the client's connection where the server shows it: gunicorn and the dev server."""
+    environ = request.environ
+    return environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
