@@ -144,6 +144,8 @@ class Answer:
         except Exception:  # whoever's doing it is, the client is told, and told honestly
             logger.exception("chat %s failed", self._record.request_id)
             return self._break(ChatError(UNEXPECTED, "internal"))
+        # Before the end is written: the next chat in a row finds this connection in the pool.
+        self._stream.close()
         self._record.end_complete()
         if data := self._encoder.finish():
             return data

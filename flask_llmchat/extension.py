@@ -16,7 +16,7 @@ from .config import Config
 from .profiles import read_text
 from .providers import Provider, builtin_providers
 from .signals import chat_finished
-from .views import chat_view, http_error, not_post, unknown_provider
+from .views import chat_view, close_unsent, http_error, not_post, unknown_provider
 
 logger = logging.getLogger("flask_llmchat")
 
@@ -77,6 +77,7 @@ class LLMChat:
         self.blueprint.register_error_handler(HTTPException, http_error)
         # Named apart, or the app's own handler for 500 would go first.
         self.blueprint.register_error_handler(InternalServerError, http_error)
+        self.blueprint.teardown_request(close_unsent)
         if app is not None:
             self.init_app(app)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from flask import Request, Response, request
+from flask import Request, Response, g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -27,9 +26,9 @@ from .upstream.stream import Stream
 if TYPE_CHECKING:
     from .extension import ChatState
 
-logger = logging.getLogger("flask_llmchat")
-
 TEXT = TextDialect()
+
+_DISCARDED = 64 * 2**20  # bytes over the limit that are read, to be able to say so
 
 # Proxies must pass every piece on as it comes, and a browser must not take it for a page.
 _STREAM_HEADERS = {
@@ -57,6 +56,7 @@ def chat_view(state: ChatState, provider: Provider) -> Callable[[], ResponseRetu
         response = Response(answer, mimetype=dialect.mimetype, headers=_STREAM_HEADERS)
         response.headers["X-Request-ID"] = request_id
         response.call_on_close(answer.close)
+        g._llmchat_answer = answer
         return response
 
     view.__name__ = view.__qualname__ = f"chat_with_{provider.name}"
@@ -74,21 +74,41 @@ def load_profile(state: ChatState) -> Any:
     return profile
 
 
+def close_unsent(exception: BaseException | None) -> None:
+    """Close an answer that no server will: the host's own ``after_request`` failed."""
+    answer: Answer | None = g.pop("_llmchat_answer", None)
+    if exception is not None and answer is not None:
+        answer.close()
+
+
 def read_chat(state: ChatState, dialect: Dialect) -> ChatRequest:
     """Read the request body into a chat.
 
     :raises ChatError: saying which field is wrong and why.
     """
-    request.max_content_length = state.config.max_content_length
+    limit = state.config.max_content_length
+    request.max_content_length = limit
     try:
         content = request.get_data(cache=False)
     except RequestEntityTooLarge:
+        discard_body(limit + _DISCARDED)
         raise ChatError(
-            "The request body is too large; at most"
-            f" {state.config.max_content_length} bytes are taken.",
-            status=413,
+            f"The request body is too large; at most {limit} bytes are taken.", status=413
         ) from None
     return dialect.read(parse_object(content), state.config.max_messages)
+
+
+def discard_body(most: int) -> None:
+    """Read a body that is too large to its end, unless that is very far away.
+
+    A server that closes while the client is still sending resets the connection, and the
+    client never sees why.
+    """
+    left = request.content_length or 0
+    if left > most:
+        return
+    while left and (piece := request.environ["wsgi.input"].read(min(left, 65536))):
+        left -= len(piece)
 
 
 def start_answer(

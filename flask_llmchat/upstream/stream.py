@@ -21,7 +21,7 @@ from .watch import Watch
 _AFTER_FINISH = 5.0
 """Seconds to wait for the token count after the provider's own ending."""
 
-_DRAIN = 0.5
+_DRAIN = 0.2
 """Seconds the rest of a complete answer's body may take, for its connection to be kept."""
 
 _LONGEST_ERROR = 64 * 2**10  # bytes read of an answer that is no stream

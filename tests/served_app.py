@@ -1,0 +1,32 @@
+"""The app that test_servers.py serves with real servers; it writes down how its chats end."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from flask import Flask
+
+from flask_llmchat import ChatResult, LLMChat, chat_finished
+
+llmchat = LLMChat()
+app = Flask(__name__)
+app.config["LLMCHAT_BASE_URLS"] = {"openai": os.environ["UPSTREAM"]}
+app.register_blueprint(llmchat.blueprint)
+
+
+@llmchat.profile_loader
+def load_profile() -> dict[str, str]:
+    return {"openai_api_key": "sk-planted-openai-0123456789abcdef"}
+
+
+@chat_finished.connect_via(app)
+def write_down(sender: Flask, result: ChatResult) -> None:
+    line = json.dumps({"outcome": result.outcome, "text": result.text})
+    with open(os.environ["RESULTS"], "a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+@app.get("/health")
+def health() -> str:
+    return "ok"

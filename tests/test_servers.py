@@ -1,0 +1,180 @@
+"""Streams through the servers people use: what the test client cannot show."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import body
+
+from flask_llmchat.testing import CUT, HOLD, FakeUpstream, Reply, error_reply, event, text_reply
+
+GUNICORN = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "1"]
+SERVERS = {
+    "gthread": [*GUNICORN, "-k", "gthread", "--threads", "8", "served_app:app"],
+    "gevent": [*GUNICORN, "-k", "gevent", "served_app:app"],
+    "gevent-preload": [*GUNICORN, "-k", "gevent", "--preload", "served_app:app"],
+    "dev": [sys.executable, "-m", "flask", "--app", "served_app", "run", "--port", "{port}"],
+}
+
+
+@dataclass
+class Server:
+    port: int
+    upstream: FakeUpstream
+    results: Path
+    log: Path
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+
+    @contextmanager
+    def posted(self, content: bytes | None = None) -> Iterator[http.client.HTTPConnection]:
+        """Post a chat; closing is the client's leaving."""
+        with closing(self.connect()) as connection:
+            content = json.dumps(body()).encode() if content is None else content
+            connection.request("POST", "/api/chat/openai", content)
+            yield connection
+
+    def ended(self, count: int = 1) -> list[dict[str, str]]:
+        """Wait until so many chats are written down; return them."""
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            if self.results.exists():
+                lines = self.results.read_text(encoding="utf-8").splitlines()
+                if len(lines) >= count:
+                    return [json.loads(line) for line in lines]
+            time.sleep(0.02)
+        raise AssertionError(f"no {count} chats ended; log: {self.log.read_text()[-2000:]}")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@pytest.fixture(params=SERVERS)
+def server(
+    request: pytest.FixtureRequest, upstream: FakeUpstream, tmp_path: Path
+) -> Iterator[Server]:
+    running = Server(free_port(), upstream, tmp_path / "results", tmp_path / "log")
+    command = [part.format(port=running.port) for part in SERVERS[request.param]]
+    environ = {**os.environ, "UPSTREAM": upstream.base_url, "RESULTS": str(running.results)}
+    with running.log.open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=Path(__file__).parent, env=environ, stdout=log, stderr=log
+        )
+    try:
+        until = time.monotonic() + 20
+        while True:
+            try:
+                with closing(running.connect()) as connection:
+                    connection.request("GET", "/health")
+                    connection.getresponse().read()
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < until, running.log.read_text()
+                time.sleep(0.05)
+        yield running
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+
+
+def test_pieces_come_as_they_are_written(server: Server) -> None:
+    server.upstream.add(text_reply("one ", "twö ", "three", delay=0.25))
+    times, pieces = [], []
+    with server.posted() as connection, connection.getresponse() as response:
+        while piece := response.read1():
+            pieces.append(piece.decode())
+            times.append(time.monotonic())
+    assert pieces == ["one ", "twö ", "three"]
+    assert times[1] - times[0] > 0.15 and times[2] - times[1] > 0.15
+    assert [e["outcome"] for e in server.ended()] == ["ok"]
+
+
+def test_a_cut_answer_never_looks_complete(server: Server) -> None:
+    server.upstream.add(text_reply("Hel", finish_reason=None, usage=None, done=False, then=[CUT]))
+    with server.posted() as connection, connection.getresponse() as response:
+        assert response.status == 200
+        with pytest.raises(http.client.IncompleteRead):
+            response.read()
+    assert server.ended() == [{"outcome": "truncated", "text": "Hel"}]
+    assert "planted" not in server.log.read_text()
+
+
+def test_an_error_before_the_first_byte_has_its_status(server: Server) -> None:
+    server.upstream.add(error_reply(429, "Slow down", headers={"Retry-After": "9"}))
+    with server.posted() as connection, connection.getresponse() as response:
+        assert (response.status, response.headers["Retry-After"]) == (429, "9")
+        assert json.loads(response.read())["message"] == "Slow down"
+
+
+def seconds_until_closed(server: Server, left: float) -> float:
+    """Return how long after the client left the upstream's connection was closed."""
+    server.upstream.wait_for(lambda u: bool(u.gone))
+    return server.upstream.gone[0] - left
+
+
+def test_a_client_that_leaves_closes_the_upstream(server: Server) -> None:
+    server.upstream.add(text_reply(*["word "] * 200, delay=0.05))
+    with server.posted() as connection, connection.getresponse() as response:
+        assert response.read1().startswith(b"word")
+    assert seconds_until_closed(server, time.monotonic()) < 1
+    assert [e["outcome"] for e in server.ended()] == ["cancelled"]
+
+
+def test_a_client_that_leaves_a_silent_stream_closes_the_upstream(server: Server) -> None:
+    text = event({"choices": [{"index": 0, "delta": {"content": "Hm"}}]})
+    server.upstream.add(Reply(body=[text, HOLD]))
+    with server.posted() as connection, connection.getresponse() as response:
+        assert response.read1() == b"Hm"
+    assert seconds_until_closed(server, time.monotonic()) < 1
+    assert [e["outcome"] for e in server.ended()] == ["cancelled"]
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_client_that_leaves_before_the_first_byte_closes_the_upstream(server: Server) -> None:
+    server.upstream.add(Reply(body=[b": thinking\n\n", HOLD]))
+    with server.posted():
+        server.upstream.wait_for(lambda u: u.streaming == 1)
+    assert seconds_until_closed(server, time.monotonic()) < 1
+    assert [e["outcome"] for e in server.ended()] == ["cancelled"]
+
+
+def test_twenty_chats_in_a_row_open_one_connection(server: Server) -> None:
+    for _ in range(20):
+        with server.posted() as connection, connection.getresponse() as response:
+            assert response.read() == b"Hello from the fake upstream."
+    assert [e["outcome"] for e in server.ended(20)] == ["ok"] * 20
+    assert server.upstream.connections == 1
+
+
+def test_a_large_body_is_refused_in_words(server: Server) -> None:
+    with (
+        server.posted(b" " * (17 * 2**20)) as connection,
+        connection.getresponse() as response,
+    ):
+        assert response.status == 413
+        assert json.loads(response.read())["message"].startswith("The request body is too large")
+
+
+def test_the_host_answers_while_chats_are_silent(server: Server) -> None:
+    server.upstream.add(*[Reply(body=[HOLD])] * 3)
+    with server.posted(), server.posted(), server.posted():
+        server.upstream.wait_for(lambda u: u.streaming == 3)
+        with closing(server.connect()) as connection:
+            connection.request("GET", "/health")
+            assert connection.getresponse().read() == b"ok"
