@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from .chat import ChatRequest, ChatResult, Event, Finish, Outcome
-from .errors import UNEXPECTED, ChatError
+from .errors import UNEXPECTED, AnswerBroken, ChatError
 from .providers.chunks import ChunkReader
 from .upstream.stream import Stream
 
@@ -37,11 +37,8 @@ class Encoder(Protocol):
     def finish(self) -> bytes:
         """Write down that the answer is complete."""
 
-    def fail(self, error: ChatError) -> bytes:
-        """Write down that it broke off.
-
-        :raises AnswerBroken: when the dialect has no words for that.
-        """
+    def fail(self, error: ChatError) -> bytes | None:
+        """Write down that it broke off; None when the dialect has no words for that."""
 
 
 class Record:
@@ -99,6 +96,14 @@ class Record:
 
     def end_broken(self, error: ChatError) -> None:
         """Tell that the chat broke off after the provider was called."""
+        if error.code != "cancelled":  # readers come and go: nothing to look into
+            logger.warning(
+                "chat %s with %s broke off: %s: %s",
+                self.request_id,
+                self._provider,
+                error.code,
+                error.message,
+            )
         self.end(_OUTCOME_OF_CODE.get(error.code, "upstream_error"), error)
 
 
@@ -164,7 +169,10 @@ class Answer:
         self._record.end_broken(error)
         if error.code == "cancelled":
             raise StopIteration  # the connection is shut: there is nobody to tell
-        return self._encoder.fail(error)
+        if (data := self._encoder.fail(error)) is None:
+            # The status is gone, so the server has to break the connection off.
+            raise AnswerBroken(f"chat {self._record.request_id} broke off ({error.code})")
+        return data
 
     def close(self) -> None:
         """End it, at whatever point it is: called by the server, always."""

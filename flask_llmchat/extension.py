@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
+from blinker import NamedSignal
 from flask import Blueprint, Flask, current_app, has_request_context, request
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException, InternalServerError
@@ -204,14 +205,18 @@ class ChatState:
         for hook in self.llmchat._before_chat:
             self.app.ensure_sync(hook)(chat)
 
+    def send(self, signal: NamedSignal, **kwargs: Any) -> None:
+        """Send a signal; a receiver that fails keeps it from nobody else."""
+        for receiver in signal.receivers_for(self.app):
+            try:
+                receiver(self.app, **kwargs)
+            except Exception:
+                logger.exception("a receiver of %s failed", signal.name)
+
     def tell_finished(self, result: ChatResult) -> None:
         """Send ``chat_finished``, in an app context of its own."""
         with self.app.app_context():
-            for receiver in chat_finished.receivers_for(self.app):
-                try:
-                    receiver(self.app, result=result)
-                except Exception:  # the host's own; the other receivers still have to know
-                    logger.exception("a receiver of chat_finished failed")
+            self.send(chat_finished, result=result)
 
 
 def _current_state() -> ChatState:

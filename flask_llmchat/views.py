@@ -123,7 +123,7 @@ def start_answer(
     record = Record(chat, state.tell_finished)
     deadline = time.monotonic() + state.config.deadline
     try:
-        chat_started.send(state.app, chat=chat)
+        state.send(chat_started, chat=chat)
         state.run_before_chat(chat)
         record.model = chat.model
         call = prepare(state, provider, chat, deadline)
@@ -202,7 +202,10 @@ def http_error(error: HTTPException) -> ResponseReturnValue:
         return error.get_response()
     status = error.code or 500
     message = UNEXPECTED if status == 500 else error.description or error.name
-    answer = error_response(TEXT, ChatError.from_status(status, message), uuid.uuid4().hex)
+    told = ChatError.from_status(status, message)
+    endpoint = (request.endpoint or "").rpartition(".")[2]
+    told.provider = None if endpoint.startswith("_") else endpoint
+    answer = error_response(TEXT, told, uuid.uuid4().hex)
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             answer.headers.setdefault(name, value)

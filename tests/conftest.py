@@ -15,6 +15,7 @@ from werkzeug.serving import make_server
 
 from flask_llmchat import ChatResult, LLMChat, chat_finished
 from flask_llmchat.testing import FakeUpstream
+from flask_llmchat.upstream import process
 
 KEYS = {
     "openai_api_key": "sk-planted-openai-0123456789abcdef",
@@ -125,6 +126,14 @@ def served(app: Flask) -> Iterator[int]:
         server.server_close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def close_pool() -> Iterator[None]:
+    """Close the connections that stay open for the next chat, when there is no next one."""
+    yield
+    if (sdk := process.current().sdk) is not None:
+        sdk.close()
+
+
 @pytest.fixture
 def upstream() -> Iterator[FakeUpstream]:
     with FakeUpstream() as fake:
@@ -148,5 +157,3 @@ def wire_form(stream: dict[str, Any]) -> bytes:
         return (RECORDED / stream["sse"]).read_bytes()
     lines = (RECORDED / stream["chunks"]).read_text().splitlines()
     return "".join(f"data: {line}\n\n" for line in lines).encode() + b"data: [DONE]\n\n"
-
-

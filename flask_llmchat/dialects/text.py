@@ -15,7 +15,7 @@ from marshmallow import fields, validate
 
 from ..answer import Encoder
 from ..chat import ChatRequest, Event, TextDelta
-from ..errors import AnswerBroken, ChatError
+from ..errors import ChatError
 from .base import Flag, Number, Object, OneOf, StrictSchema, Text, Whole, load
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -174,6 +174,5 @@ class _TextEncoder:
     def finish(self) -> bytes:
         return b""
 
-    def fail(self, error: ChatError) -> bytes:
-        # The status is gone and any words would be read as the answer's.
-        raise AnswerBroken(f"the answer broke off ({error.code})")
+    def fail(self, error: ChatError) -> None:
+        return None  # any words would be read as the answer's

@@ -126,8 +126,11 @@ class ChunkReader:
         for index, call in self.tool_calls.items():
             if id_ and call.id == id_:
                 return index
-        last = len(self.tool_calls) - 1
-        return last + 1 if id_ or name or last < 0 else last
+        if not self.tool_calls:
+            return 0
+        index, call = max(self.tool_calls.items())
+        begins_another = (id_ and call.id) or (name and call.name)
+        return index + 1 if begins_another else index
 
 
 def _reasoning_in(delta: dict[str, Any]) -> str:

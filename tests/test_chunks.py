@@ -1,0 +1,164 @@
+"""Chunks in all the odd shapes that providers were seen to send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flask_llmchat.chat import Event, ReasoningDelta, TextDelta
+from flask_llmchat.errors import ErrorChunk
+from flask_llmchat.providers.chunks import ChunkReader
+
+
+def read(*chunks: Any) -> ChunkReader:
+    reader = ChunkReader()
+    for chunk in chunks:
+        reader.read(chunk)
+    return reader
+
+
+def delta(**fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": fields}]}
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {},
+        {"choices": None},
+        {"choices": []},
+        {"choices": 7},
+        {"choices": [None, 7, "x"]},
+        {"choices": [{"index": 0}]},
+        {"choices": [{"index": 0, "delta": None}]},
+        {"choices": [{"index": 1, "delta": {"content": "other"}}]},
+        {"choices": [], "prompt_filter_results": [{"prompt_index": 0}]},
+        delta(content=None),
+        delta(content=7),
+        delta(content={"text": "x"}),
+        delta(content=[None, 7, {"type": "image"}]),
+        delta(tool_calls=None),
+        delta(tool_calls=7),
+        delta(tool_calls=[None]),
+        delta(role="assistant", content=""),
+        delta(reasoning=7, reasoning_details=7),
+        {"choices": [{"delta": {}, "finish_reason": None, "logprobs": {"content": []}}]},
+        {"usage": None},
+        {"usage": 7},
+        {"x_groq": {"id": "req_1"}},
+        {"error": None, "choices": []},
+    ],
+)
+def test_chunks_that_bring_nothing(chunk: Any) -> None:
+    assert ChunkReader().read(chunk) == []
+
+
+def test_the_answer_is_choice_zero_wherever_it_stands() -> None:
+    chunk = {"choices": [{"index": 1, "delta": {"content": "B"}}, {"delta": {"content": "A"}}]}
+    assert read(chunk).text == ["A"]
+
+
+def test_a_list_of_parts_is_text_and_thinking() -> None:
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]},
+        {"type": "text", "text": "Yes"},
+        {"type": "reference", "reference_ids": [1]},
+    ]
+    events: list[Event] = ChunkReader().read(delta(content=parts))
+    assert events == [ReasoningDelta("Hm"), TextDelta("Yes")]
+
+
+def test_thinking_that_is_said_twice_is_read_once() -> None:
+    details = [{"type": "reasoning.text", "text": "Hm"}]
+    assert read(delta(reasoning="Hm", reasoning_details=details)).reasoning == ["Hm"]
+    assert read(delta(reasoning_details=details)).reasoning == ["Hm"]
+    summary = [{"type": "reasoning.summary", "summary": "In short"}]
+    assert read(delta(reasoning_details=summary)).reasoning == ["In short"]
+
+
+def piece(name: str | None = None, arguments: Any = None, **more: Any) -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    return delta(tool_calls=[{"function": function, **more}])
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [piece("f", '{"a"', index=0, id="c"), piece(None, ": 1}", index=0)],
+        [piece("f", '{"a"', index=0, id="c"), piece("f", ": 1}", index=0, id="c")],
+        [piece("f", None, index=0, id="c"), piece("", '{"a": 1}', index=0, id="")],
+        [piece("f", '{"a"', id="c"), piece(None, ": 1}")],
+        [piece("f", '{"a"', id="c"), piece("f", ": 1}", id="c")],
+        [piece("f", '{"a": 1}', index=None, id="c")],
+        [piece("f", {"a": 1}, index=0, id="c")],
+        [delta(tool_calls=[{"index": 0, "id": "c", "function": None}]), piece("f", '{"a": 1}')],
+    ],
+)
+def test_a_tool_call_in_pieces(chunks: list[Any]) -> None:
+    (call,) = read(*chunks).tool_calls.values()
+    assert (call.id, call.name, call.arguments) == ("c", "f", '{"a": 1}')
+
+
+def test_two_tool_calls_interleaved_and_without_index() -> None:
+    calls = read(
+        piece("f", "1", index=0, id="c"),
+        piece("g", "2", index=1, id="d"),
+        piece(None, "3", index=0),
+    ).tool_calls
+    assert [(c.name, c.arguments) for c in calls.values()] == [("f", "13"), ("g", "2")]
+    calls = read(piece("f", "1", id="c"), piece("g", "2", id="d"), piece(None, "3")).tool_calls
+    assert [(c.name, c.arguments) for c in calls.values()] == [("f", "1"), ("g", "23")]
+
+
+def test_usage_is_the_last_one_told() -> None:
+    counted = {"prompt_tokens": 3, "completion_tokens": 1}
+    final = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    usage = read({"usage": counted}, {"x_groq": {"usage": counted}}, {"usage": final}).usage
+    assert usage and usage.total_tokens == 5
+    usage = read({"x_groq": {"usage": counted}}).usage
+    assert usage and usage.total_tokens == 4
+    nothing: dict[str, Any] = {"prompt_tokens": None, "prompt_tokens_details": None, "x": "y"}
+    usage = read({"usage": nothing}).usage
+    assert usage and usage.total_tokens == 0 and usage.details == nothing
+
+
+def test_usage_details() -> None:
+    usage = read(
+        {
+            "usage": {
+                "prompt_tokens": 30,
+                "completion_tokens": 9,
+                "prompt_tokens_details": {"cached_tokens": 20},
+                "completion_tokens_details": {"reasoning_tokens": 5},
+            }
+        }
+    ).usage
+    assert usage and (usage.cached_tokens, usage.reasoning_tokens) == (20, 5)
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"error": {"message": "x"}},
+        {"error": "x", "choices": []},
+        {"object": "error", "message": "x"},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]},
+        ["x"],
+        "x",
+    ],
+)
+def test_chunks_that_tell_an_error(chunk: Any) -> None:
+    with pytest.raises(ErrorChunk):
+        ChunkReader().read(chunk)
+
+
+def test_a_character_cut_in_two_is_joined() -> None:
+    assert "".join(read(delta(content="a\ud83d"), delta(content="\ude00b")).text) == "a😀b"
+    assert "".join(read(delta(content="a\ud83d"), delta(content="b")).text) == "a\ufffdb"
+    assert "".join(read(delta(content="\ude00b")).text) == "\ufffdb"
+
+
+@pytest.mark.parametrize(("reason", "mapped"), [("end_turn", "stop"), (["x"], "stop")])
+def test_finish_reasons_nobody_knows_are_endings(reason: Any, mapped: str) -> None:
+    assert read({"choices": [{"finish_reason": reason}]}).finish_reason == mapped

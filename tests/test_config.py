@@ -1,0 +1,90 @@
+"""The configuration: checked when the blueprint is registered, each mistake by its name."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from conftest import make_app
+from flask import Flask
+
+from flask_llmchat import LLMChat, current_llmchat
+from flask_llmchat.config import Config, is_http_url
+
+
+def test_the_defaults() -> None:
+    config = Config.from_app_config({})
+    assert config == Config()
+    assert (config.url_prefix, config.connect_timeout, config.read_timeout) == ("/api/chat", 5, 60)
+    assert (config.deadline, config.max_retries, config.max_messages) == (600, 1, 1000)
+    assert config.max_content_length == 16 * 2**20
+
+
+def test_every_option_is_documented() -> None:
+    for option in fields(Config):
+        assert option.metadata["doc"].endswith("."), option.name
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("LLMCHAT_URL_PREFIX", "chat", "must be a string that starts with '/', not 'chat'"),
+        ("LLMCHAT_PROVIDERS", "openai", "must be a list of provider names"),
+        ("LLMCHAT_PROVIDERS", 7, "must be a list"),
+        ("LLMCHAT_PROVIDERS", ["opnai"], "names 'opnai'; there are openai, azure"),
+        ("LLMCHAT_BASE_URLS", "http://x", "must be a mapping"),
+        ("LLMCHAT_BASE_URLS", {"openai": "localhost:80"}, "no http(s) URL under 'openai'"),
+        ("LLMCHAT_BASE_URLS", {"openai": "http://me:secret@x"}, "no http(s) URL under 'openai'"),
+        ("LLMCHAT_BASE_URLS", {"opnai": "http://x"}, "names 'opnai'"),
+        ("LLMCHAT_CONNECT_TIMEOUT", "5", "must be a number, not '5'"),
+        ("LLMCHAT_READ_TIMEOUT", 0, "must be more than 0, not 0"),
+        ("LLMCHAT_DEADLINE", float("inf"), "must be more than 0"),
+        ("LLMCHAT_MAX_RETRIES", -1, "must be a whole number of at least 0"),
+        ("LLMCHAT_MAX_RETRIES", True, "must be a whole number"),
+        ("LLMCHAT_MAX_CONTENT_LENGTH", 1.5, "must be a whole number"),
+        ("LLMCHAT_MAX_MESSAGES", 0, "must be a whole number of at least 1"),
+        ("LLMCHAT_TRUSTED_ORIGINS", "https://x", "must be a list of origins"),
+        ("LLMCHAT_TRUSTED_ORIGINS", ["example.com"], "'example.com', which is no origin"),
+    ],
+)
+def test_a_bad_value_names_its_key(key: str, value: Any, hint: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        make_app(config={key: value})
+    assert str(caught.value).startswith(key)
+    assert hint in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_each_app_has_its_own_values() -> None:
+    llmchat = LLMChat()
+    apps = [Flask("one"), Flask("two")]
+    for app, timeout in zip(apps, (1, 2), strict=True):
+        app.config["LLMCHAT_READ_TIMEOUT"] = timeout
+        llmchat.init_app(app)
+    seen = []
+    for app in apps:
+        with app.app_context():
+            seen.append(current_llmchat.config.read_timeout)
+    assert seen == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [
+        ("https://example.com/v1", True),
+        ("http://127.0.0.1:8000", True),
+        ("http://[::1]:8000/v1", True),
+        ("ftp://example.com", False),
+        ("https://", False),
+        ("https://user@example.com", False),
+        ("https://example.com:port", False),
+        ("https://exa mple.com", False),
+        ("https://example.com/\n", True),
+        ("https://exam\nple.com/", False),
+        ("//example.com", False),
+        ("", False),
+    ],
+)
+def test_what_is_a_url_to_post_to(url: str, good: bool) -> None:
+    assert is_http_url(url) is good
