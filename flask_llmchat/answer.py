@@ -98,11 +98,13 @@ class Record:
         """Tell that the chat broke off after the provider was called."""
         if error.code != "cancelled":  # readers come and go: nothing to look into
             logger.warning(
-                "chat %s with %s broke off: %s: %s",
+                "chat %s with %s failed: %s (status %s, the provider's request id %s): %s",
                 self.request_id,
                 self._provider,
                 error.code,
-                error.message,
+                error.status,
+                error.upstream_request_id or self.upstream_request_id,
+                error.detail or error.message,
             )
         self.end(_OUTCOME_OF_CODE.get(error.code, "upstream_error"), error)
 
@@ -171,7 +173,7 @@ class Answer:
             raise StopIteration  # the connection is shut: there is nobody to tell
         if (data := self._encoder.fail(error)) is None:
             # The status is gone, so the server has to break the connection off.
-            raise AnswerBroken(f"chat {self._record.request_id} broke off ({error.code})")
+            raise AnswerBroken(f"chat {self._record.request_id} broke off ({error.code})") from None
         return data
 
     def close(self) -> None:

@@ -72,6 +72,7 @@ class ChatError(Exception):
     :param provider: name of the provider the chat was meant for.
     :param retry_after: value for the ``Retry-After`` header: seconds, or an HTTP date.
     :param upstream_request_id: the provider's own id of the failed call.
+    :param detail: what the provider said in full, without keys. For the log alone.
     :raises ValueError: for a code that is not in :data:`Code`.
     """
 
@@ -84,6 +85,7 @@ class ChatError(Exception):
         provider: str | None = None,
         retry_after: str | int | None = None,
         upstream_request_id: str | None = None,
+        detail: str = "",
     ) -> None:
         if code not in get_args(Code):
             raise ValueError(f"unknown code {code!r}; use one of {', '.join(get_args(Code))}")
@@ -94,6 +96,7 @@ class ChatError(Exception):
         self.provider = provider
         self.retry_after = None if retry_after is None else str(retry_after)
         self.upstream_request_id = upstream_request_id
+        self.detail = detail
 
     @classmethod
     def from_status(cls, status: int, message: str) -> ChatError:

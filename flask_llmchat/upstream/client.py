@@ -7,6 +7,7 @@ of the environment's own OpenAI settings does.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import time
@@ -22,6 +23,8 @@ from .process import current
 if TYPE_CHECKING:
     import httpx2
     import openai
+
+logger = logging.getLogger("flask_llmchat")
 
 _IDLE_CONNECTIONS = 100
 _IDLE_SECONDS = 30.0  # a TLS handshake saved is worth it; providers close theirs after 60 or more
@@ -53,14 +56,13 @@ class Call:
     def error_from(
         self, body: Any, status: int | None = None, headers: Mapping[str, str] | None = None
     ) -> ChatError:
-        """Make our error of one that the provider told, and log it."""
+        """Make our error of one that the provider told."""
         return from_body(
             body,
             status=status,
             headers=headers or {},
             label=self.label,
             provider=self.provider,
-            request_id=self.request_id,
             secrets=self.secrets,
         )
 
@@ -136,6 +138,7 @@ def send(call: Call) -> httpx2.Response:
             last = attempt == call.max_retries or not failed.may_pass
             if last or wait is None or time.monotonic() + wait >= call.deadline:
                 raise failed.error from None
+            logger.info("chat %s is tried again: %s", call.request_id, failed.error.message)
             time.sleep(wait)
     raise AssertionError("the last attempt returns or raises")
 

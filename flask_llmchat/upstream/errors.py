@@ -8,15 +8,12 @@ only where neither does.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import ChatError, Code, redact, safe_sentence
-
-logger = logging.getLogger("flask_llmchat")
 
 _LOGGED = 4000  # characters of an error body: enough to see the cause, too few to fill a disk
 
@@ -89,10 +86,9 @@ def from_body(
     headers: Mapping[str, str],
     label: str,
     provider: str,
-    request_id: str,
     secrets: tuple[str, ...],
 ) -> ChatError:
-    """Make our error of a provider's, and log the provider's in full, without keys.
+    """Make our error of a provider's.
 
     :param body: what came, parsed if it was JSON.
     :param status: HTTP status of the answer; None for an error inside a stream, whose own
@@ -111,25 +107,16 @@ def from_body(
         message = f"{label} API Key is incorrect. Please fix it in your profile settings."
     else:
         message = safe_sentence(text, secrets) or f"{label} could not answer (status {status})."
-    error = ChatError(
+    raw = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
+    return ChatError(
         message,
         code,
         status=status,
         provider=provider,
         retry_after=_retry_after(headers),
         upstream_request_id=upstream_request_id(headers),
+        detail=redact(raw, secrets)[:_LOGGED],
     )
-    raw = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
-    logger.warning(
-        "%s refused chat %s: status %s, code %s, its request id %s: %s",
-        provider,
-        request_id,
-        status,
-        code,
-        error.upstream_request_id,
-        redact(raw, secrets)[:_LOGGED],
-    )
-    return error
 
 
 def _classify(status: int, codes: list[str], text: str) -> Code:
