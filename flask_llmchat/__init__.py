@@ -4,7 +4,7 @@ from .chat import ChatRequest, ChatResult, Message, Outcome, ToolCall, Usage
 from .errors import ChatError
 from .extension import LLMChat, current_llmchat
 from .profiles import Profile
-from .providers import Provider, Target, builtin_providers
+from .providers import Provider, Target, bearer_target, builtin_providers
 from .signals import chat_finished, chat_started
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Target",
     "ToolCall",
     "Usage",
+    "bearer_target",
     "builtin_providers",
     "chat_finished",
     "chat_started",

@@ -286,6 +286,27 @@ def test_a_redirect_is_not_followed(upstream: FakeUpstream) -> None:
         assert elsewhere.requests == []
 
 
+def test_no_proxy_stands_before_this_machine(
+    upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert sent(upstream)
+
+
+def test_a_proxy_of_the_environment_is_used(
+    upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", upstream.url)
+    monkeypatch.setenv("http_proxy", upstream.url)
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("no_proxy", "")
+    request = sent(upstream, config={"LLMCHAT_BASE_URLS": {"openai": "http://provider.example/v1"}})
+    assert request.headers["Host"] == "provider.example"
+
+
 def test_cookies_are_not_kept(upstream: FakeUpstream) -> None:
     reply = text_reply("Hello")
     upstream.add(Reply(headers={"Set-Cookie": "user=1; Path=/"}, body=reply.body))

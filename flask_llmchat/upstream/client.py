@@ -107,6 +107,8 @@ def _new_sdk() -> openai.OpenAI:
             max_keepalive_connections=_IDLE_CONNECTIONS,
             keepalive_expiry=_IDLE_SECONDS,
         ),
+        # No proxy stands between us and this machine: a model server here, or a test's.
+        mounts={f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")},
         # A cookie set in one user's answer would go out with the next user's chat.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
     )

@@ -1,0 +1,65 @@
+"""A small chat app on flask_llmchat, made to be copied from.
+
+It runs as it is, with no configuration and no key::
+
+    flask --app example_app run
+    gunicorn 'example_app:create_app()' --threads 20
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography.fernet import Fernet
+from flask import Flask
+
+from . import chat, database, login, security, settings
+from .secret_files import read_or_make
+
+__all__ = ["create_app"]
+
+
+def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+    """Make the app.
+
+    :param config: Flask settings that win over the ones below and over the environment.
+        ``INSTANCE_PATH`` is where the database and the keys are kept; so is the environment
+        variable ``EXAMPLE_INSTANCE_PATH``, and without either it is Flask's own choice:
+        ``instance`` beside this package.
+    """
+    given = dict(config or {})
+    folder = given.pop("INSTANCE_PATH", None) or os.environ.get("EXAMPLE_INSTANCE_PATH")
+    app = Flask(__name__, instance_path=os.path.abspath(folder) if folder else None)
+    os.makedirs(app.instance_path, mode=0o700, exist_ok=True)
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI="sqlite:///example.sqlite3",  # in the instance folder
+        # What a failed statement was to write, keys among it, must not stand in the log.
+        SQLALCHEMY_ENGINE_OPTIONS={"hide_parameters": True},
+        SESSION_COOKIE_SAMESITE="Lax",
+        # Valid as long as the session: a chat page may stay open all day.
+        WTF_CSRF_TIME_LIMIT=None,
+        # Whoever may name the address that the server calls can make it call its own network.
+        AZURE_DOMAINS=("azure.com", "azure-api.net", "azure.us", "azure.cn"),
+    )
+    # A real deployment sets these two, from wherever it keeps its secrets. Made up and kept
+    # in a file they are good enough for one machine, and lost with it.
+    app.config["SECRET_KEY"] = os.environ.get("EXAMPLE_SECRET_KEY")
+    app.config["FERNET_KEY"] = os.environ.get("EXAMPLE_FERNET_KEY")
+    app.config.update(given)
+    app.config["SECRET_KEY"] = app.config["SECRET_KEY"] or read_or_make(
+        app.instance_path, "secret.key", lambda: os.urandom(32).hex()
+    )
+    app.config["FERNET_KEY"] = app.config["FERNET_KEY"] or read_or_make(
+        app.instance_path, "fernet.key", lambda: Fernet.generate_key().decode()
+    )
+
+    database.init_app(app)
+    login.init_app(app)
+    security.init_app(app)
+    app.register_blueprint(login.blueprint)
+    app.register_blueprint(settings.blueprint)
+    app.register_blueprint(chat.blueprint)
+    app.register_blueprint(chat.llmchat.blueprint)  # POST /api/chat/openai and its sisters
+    return app

@@ -1,0 +1,85 @@
+"""The chat: one LLMChat, its profile loader, and the page that talks to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Blueprint, render_template, url_for
+from flask.typing import ResponseReturnValue
+
+from flask_llmchat import LLMChat, Provider, builtin_providers, current_llmchat
+from flask_llmchat.models import CATALOGUE
+
+from .database import db
+from .demo import DEMO, DEMO_MODEL
+from .login import logged_in_user, login_required
+from .models import Profile
+
+llmchat = LLMChat(providers=[DEMO, *builtin_providers])
+
+blueprint = Blueprint("chat", __name__)
+
+
+@llmchat.profile_loader
+def load_profile() -> Profile | None:
+    """Return the keys of whoever is logged in. None answers 401."""
+    user = logged_in_user()
+    if user is None:
+        return None
+    profile = user.profile
+    # All that is needed has been read. Without this the request would keep its database
+    # connection until the provider begins to answer, and a busy minute would use them up.
+    db.session.close()
+    return profile
+
+
+@blueprint.get("/")
+@login_required
+def page() -> ResponseReturnValue:
+    """Show the chat page."""
+    user = logged_in_user()
+    assert user is not None  # login_required has seen to it
+    choices = [_choice(provider, user.profile) for provider in current_llmchat.providers.values()]
+    ready = [choice for choice in choices if choice.ready and choice.name != DEMO.name]
+    return render_template("chat.html", choices=choices, first=(ready or choices)[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A provider as the page offers it.
+
+    :param models: suggestions; any other name can be typed.
+    :param model: the one to begin with.
+    :param ready: whether the user can chat with it now.
+    """
+
+    name: str
+    label: str
+    url: str
+    models: list[str]
+    model: str
+    ready: bool
+
+
+_FIRST_MODELS = {
+    "openai": "gpt-4o-mini",
+    "openrouter": "openrouter/auto",
+    "groq": "openai/gpt-oss-120b",
+}
+
+
+def _choice(provider: Provider, profile: Profile) -> Choice:
+    models = list(CATALOGUE.get(provider.catalogue, {}))
+    if provider.name == "azure":  # only what the user has deployed can be called
+        models = list(profile.azure_openai_deployments or {})
+    elif provider.name == DEMO.name:
+        models = [DEMO_MODEL]
+    first = _FIRST_MODELS.get(provider.name, "")
+    return Choice(
+        name=provider.name,
+        label=provider.label,
+        url=url_for(f"{llmchat.blueprint.name}.{provider.name}"),
+        models=models,
+        model=first if first in models else next(iter(models), ""),
+        ready=not provider.key_attr or bool(getattr(profile, provider.key_attr, None)),
+    )

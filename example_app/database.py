@@ -1,0 +1,88 @@
+"""The database: SQLAlchemy, a column type for secrets, and the making of the tables."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from flask import Flask, current_app
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Dialect, Text, inspect
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.schema import CreateTable
+from sqlalchemy.types import TypeDecorator
+
+logger = logging.getLogger(__name__)
+
+
+class Base(DeclarativeBase):
+    """What all tables have in common."""
+
+
+db = SQLAlchemy(model_class=Base)
+
+
+def init_app(app: Flask) -> None:
+    """Set the database and the cipher up for an app, and make the tables.
+
+    ``FERNET_KEY`` may be several keys with commas between them: the first one encrypts, all
+    decrypt, and so a key can be replaced.
+    """
+    keys = app.config["FERNET_KEY"].split(",")
+    app.extensions["example_fernet"] = MultiFernet([Fernet(key.strip()) for key in keys])
+    db.init_app(app)
+    with app.app_context():
+        _make_tables()
+
+
+class EncryptedText(TypeDecorator[str]):
+    """Text that the app reads and writes plainly, and the database file holds encrypted.
+
+    No query can compare it: the same text is encrypted differently every time.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Encrypt, on the way to the database."""
+        return _fernet().encrypt(value.encode()).decode() if value else None
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Decrypt, on the way back."""
+        if value is None:
+            return None
+        try:
+            return _fernet().decrypt(value).decode()
+        except InvalidToken:
+            # As good as gone. Raising would lock its owner out of the page to replace it on.
+            logger.warning("a saved secret was encrypted with another key; it counts as not set")
+            return None
+
+
+def _fernet() -> MultiFernet:
+    cipher: MultiFernet = current_app.extensions["example_fernet"]
+    return cipher
+
+
+def _make_tables() -> None:
+    """Make what is missing in the database, tables and columns.
+
+    Enough for an example; an app with data to lose has migrations instead (Flask-Migrate).
+    ``db.create_all()`` looks first and makes afterwards, so that of two workers starting at
+    once the slower one crashes; ``IF NOT EXISTS`` is one step.
+    """
+    with db.engine.begin() as connection:
+        for table in db.metadata.sorted_tables:
+            connection.execute(CreateTable(table, if_not_exists=True))
+    for table in db.metadata.sorted_tables:
+        there = {column["name"] for column in inspect(db.engine).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:  # the key of a provider that the library has gained
+                kind = column.type.compile(db.engine.dialect)
+                sql = f'ALTER TABLE "{table.name}" ADD COLUMN "{column.name}" {kind}'
+                # SQLite has no IF NOT EXISTS here; another worker may have been first.
+                with contextlib.suppress(OperationalError), db.engine.begin() as connection:
+                    connection.exec_driver_sql(sql)

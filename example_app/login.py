@@ -1,0 +1,109 @@
+"""Sign-up, login and logout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import flask_login  # type: ignore[import-untyped]
+from flask import Blueprint, Flask, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from .database import db
+from .models import Profile, User
+
+SHORTEST_PASSWORD = 8
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_NOBODY = generate_password_hash("nobody has this password")
+
+blueprint = Blueprint("login", __name__)
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+# Flask-Login has no types; this gives its decorator one.
+login_required: Callable[[View], View] = flask_login.login_required
+
+
+def init_app(app: Flask) -> None:
+    """Set Flask-Login up for an app."""
+    manager = flask_login.LoginManager(app)
+    manager.login_view = "login.log_in"
+    manager.login_message = None  # the login page says enough
+    manager.user_loader(_load_user)
+
+
+def _load_user(user_id: str) -> User | None:
+    return db.session.get(User, int(user_id))
+
+
+def logged_in_user() -> User | None:
+    """Return who is logged in, or None."""
+    user = flask_login.current_user._get_current_object()
+    return user if isinstance(user, User) else None
+
+
+@blueprint.route("/signup", methods=["GET", "POST"])
+def sign_up() -> ResponseReturnValue:
+    """Make an account, with an empty profile, and log in to it."""
+    if logged_in_user():
+        return redirect(url_for("chat.page"))
+    if request.method == "GET":
+        return render_template("sign_up.html", shortest=SHORTEST_PASSWORD)
+    email, password = _email(), request.form.get("password", "")
+    problems = {}
+    if not _EMAIL.fullmatch(email) or len(email) > 254:
+        problems["email"] = "This does not look like an email address."
+    if len(password) < SHORTEST_PASSWORD:
+        problems["password"] = f"At least {SHORTEST_PASSWORD} characters, please."
+    if not problems:
+        user = User(email=email, profile=Profile())
+        user.set_password(password)
+        db.session.add(user)
+        try:
+            db.session.commit()
+        except IntegrityError:  # asking first would leave a gap in which it can be taken
+            db.session.rollback()
+            problems["email"] = "There is an account with this address already."
+        else:
+            flask_login.login_user(user)
+            return redirect(url_for("chat.page"))
+    page = render_template(
+        "sign_up.html", email=email, problems=problems, shortest=SHORTEST_PASSWORD
+    )
+    return page, 422
+
+
+@blueprint.route("/login", methods=["GET", "POST"])
+def log_in() -> ResponseReturnValue:
+    """Log in with email and password."""
+    # Only to pages we know: an address from a link could lead anywhere.
+    pages = {url_for("chat.page"), url_for("settings.page")}
+    asked_for = request.values.get("next", "")
+    target = asked_for if asked_for in pages else url_for("chat.page")
+    if logged_in_user():
+        return redirect(target)
+    if request.method == "GET":
+        return render_template("log_in.html", target=target)
+    email, password = _email(), request.form.get("password", "")
+    user = db.session.scalar(select(User).where(User.email == email))
+    if user is None:
+        check_password_hash(_NOBODY, password)  # or the time would tell who has an account
+    elif user.has_password(password):
+        flask_login.login_user(user)
+        return redirect(target)
+    return render_template("log_in.html", target=target, email=email, wrong=True), 422
+
+
+@blueprint.post("/logout")
+def log_out() -> ResponseReturnValue:
+    """Log out. A POST, so that no other site's image or link can do it."""
+    flask_login.logout_user()
+    return redirect(url_for("login.log_in"))
+
+
+def _email() -> str:
+    return request.form.get("email", "").strip().lower()

@@ -1,0 +1,47 @@
+"""What keeps other sites out: CSRF tokens and response headers."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, jsonify, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
+
+from .chat import llmchat
+from .login import logged_in_user
+
+csrf = CSRFProtect()
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:;"
+        " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    # Not "no-referrer": over HTTPS, Flask-WTF wants to see that a form came from this site.
+    "Referrer-Policy": "same-origin",
+}
+
+
+def init_app(app: Flask) -> None:
+    """Ask for a CSRF token with every POST, and send the security headers with every answer.
+
+    The chat routes need no exemption: the page's script sends the token as a header.
+    """
+    csrf.init_app(app)
+    app.register_error_handler(CSRFError, _refuse)
+    app.after_request(_add_headers)
+
+
+def _add_headers(response: Response) -> Response:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _refuse(error: Exception) -> ResponseReturnValue:
+    """Answer a POST whose token is missing or wrong: to the chat page as JSON, as it reads."""
+    if request.blueprint != llmchat.blueprint.name:
+        return render_template("error.html"), 400
+    if logged_in_user() is None:  # the session is gone, and its token with it
+        return jsonify(message="Profile not found", code="no_permission"), 401
+    return jsonify(message="This page is out of date. Please try again.", code="csrf"), 400

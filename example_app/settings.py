@@ -1,0 +1,162 @@
+"""The settings page: everybody's own keys.
+
+A saved key goes to its provider and nowhere else: the page learns only whether there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from flask_llmchat import current_llmchat
+
+from .database import db
+from .login import logged_in_user, login_required
+from .models import Profile
+
+blueprint = Blueprint("settings", __name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextField:
+    """An input beside a key; ``read`` turns its text into what is saved, or raises ValueError."""
+
+    name: str
+    label: str
+    hint: str = ""
+    placeholder: str = ""
+    lines: bool = False
+    read: Callable[[str], Any] = field(default=lambda text: text or None)
+    write: Callable[[Any], str] = field(default=lambda value: value or "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """What the page asks for one provider."""
+
+    name: str
+    label: str
+    key_name: str
+    key_saved: bool
+    fields: tuple[TextField, ...]
+
+
+@blueprint.route("/settings", methods=["GET", "POST"])
+@login_required
+def page() -> ResponseReturnValue:
+    """Show the settings and save them."""
+    user = logged_in_user()
+    assert user is not None  # login_required has seen to it
+    profile = user.profile
+    sections = _sections(profile)
+    texts = [text for section in sections for text in section.fields]
+    if request.method == "GET":
+        values = {text.name: text.write(getattr(profile, text.name)) for text in texts}
+        return render_template("settings.html", sections=sections, values=values, problems={})
+
+    changes, problems = _read_form(sections)
+    if problems:  # then nothing is saved; what was typed comes back, but for keys
+        values = {text.name: request.form.get(text.name, "") for text in texts}
+        page = render_template("settings.html", sections=sections, values=values, problems=problems)
+        return page, 422
+    for name, value in changes.items():
+        setattr(profile, name, value)
+    db.session.commit()
+    flash("Your settings are saved.")
+    return redirect(url_for("settings.page"))
+
+
+def _read_form(sections: list[Section]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what the form changes, and what is wrong with it, both by name."""
+    changes: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    to_remove = request.form.getlist("remove")
+    for section in sections:
+        key = request.form.get(section.key_name, "").strip()
+        if key and not all("!" <= character <= "~" for character in key):
+            problems[section.key_name] = "This is no key: keys have no spaces and no accents."
+        elif key:
+            changes[section.key_name] = key
+        elif section.key_name in to_remove:
+            changes[section.key_name] = None
+        # Neither: an empty input leaves the saved key as it is.
+        for text in section.fields:
+            try:
+                changes[text.name] = text.read(request.form.get(text.name, "").strip())
+            except ValueError as error:
+                problems[text.name] = str(error)
+    return changes, problems
+
+
+def _read_endpoint(text: str) -> str | None:
+    if not text:
+        return None
+    domains = current_app.config["AZURE_DOMAINS"]
+    address = urlsplit(text)  # its own ValueError would be about brackets: told as it is
+    host = address.hostname or ""
+    if address.scheme != "https" or not host.endswith(tuple(f".{name}" for name in domains)):
+        raise ValueError("An address that begins with https:// and ends in azure.com, please.")
+    return text.rstrip("/")
+
+
+def _read_deployments(text: str) -> dict[str, str] | None:
+    deployments = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        model, equals, deployment = (part.strip() for part in line.partition("="))
+        if not (model and equals and deployment):
+            raise ValueError(f"“{line[:80]}” is not of the form: model = deployment")
+        deployments[model] = deployment
+    return deployments or None
+
+
+def _write_deployments(deployments: dict[str, str] | None) -> str:
+    return "\n".join(f"{model} = {name}" for model, name in (deployments or {}).items())
+
+
+_FIELDS: dict[str, tuple[TextField, ...]] = {
+    "openai": (
+        TextField(
+            name="openai_organization_id",
+            label="Organization",
+            hint="Only if your key belongs to several.",
+            placeholder="org-…",
+        ),
+    ),
+    "azure": (
+        TextField(
+            name="azure_openai_endpoint",
+            label="Endpoint",
+            placeholder="https://NAME.openai.azure.com",
+            read=_read_endpoint,
+        ),
+        TextField(
+            name="azure_openai_deployments",
+            label="Deployments",
+            hint="One on each line: model = deployment",
+            placeholder="gpt-4o = my-gpt-4o",
+            lines=True,
+            read=_read_deployments,
+            write=_write_deployments,
+        ),
+    ),
+}
+
+
+def _sections(profile: Profile) -> list[Section]:
+    """Return a section for each provider row that takes a key we have a column for."""
+    return [
+        Section(
+            name=provider.name,
+            label=provider.label,
+            key_name=provider.key_attr,
+            key_saved=bool(getattr(profile, provider.key_attr)),
+            fields=_FIELDS.get(provider.name, ()),
+        )
+        for provider in current_llmchat.providers.values()
+        if provider.key_attr and hasattr(Profile, provider.key_attr)
+    ]

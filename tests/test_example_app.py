@@ -1,0 +1,555 @@
+"""The example app: its pages, what it keeps, and its chats, under the servers it names."""
+
+from __future__ import annotations
+
+import html
+import http.client
+import http.cookiejar
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import KEYS, body
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from example_app import create_app
+from example_app.database import db
+from example_app.models import Profile
+from flask_llmchat.testing import FakeUpstream, text_reply
+
+ROOT = Path(__file__).resolve().parents[1]
+ACCOUNT = {"email": "ada@example.org", "password": "correct horse"}
+KEY = KEYS["openai_api_key"]
+
+MakeExample = Callable[..., Flask]
+
+
+@pytest.fixture
+def make_example(tmp_path: Path) -> Iterator[MakeExample]:
+    """Make the app, with everything it keeps in a folder of this test's own."""
+    made: list[Flask] = []
+
+    def make(**config: Any) -> Flask:
+        made.append(create_app({"INSTANCE_PATH": tmp_path / "instance", **config}))
+        return made[-1]
+
+    yield make
+    for app in made:
+        with app.app_context():
+            db.engine.dispose()
+
+
+@pytest.fixture
+def visitor(make_example: MakeExample) -> FlaskClient:
+    return make_example().test_client()
+
+
+def token_in(page: str) -> str:
+    found = re.search(r'name="csrf-token" content="([^"]+)"', page)
+    assert found
+    return found[1]
+
+
+def post(client: FlaskClient, path: str, form: dict[str, Any] | None = None) -> TestResponse:
+    """Send a page's form, with the token the page holds."""
+    seen = "/login" if path == "/logout" else path
+    token = token_in(client.get(seen, follow_redirects=True).text)
+    return client.post(path, data={**(form or {}), "csrf_token": token})
+
+
+def sign_up(client: FlaskClient) -> FlaskClient:
+    answer = post(client, "/signup", ACCOUNT)
+    assert (answer.status_code, answer.location) == (302, "/")
+    return client
+
+
+def chat(client: FlaskClient, provider: str) -> TestResponse:
+    headers = {"X-CSRFToken": token_in(client.get("/login", follow_redirects=True).text)}
+    return client.post(f"/api/chat/{provider}", json=body(), headers=headers)
+
+
+# ---- Accounts
+
+
+def test_pages_ask_for_a_login(visitor: FlaskClient) -> None:
+    assert visitor.get("/").location == "/login?next=%2F"
+    assert visitor.get("/settings").location == "/login?next=%2Fsettings"
+
+
+def test_sign_up_log_out_log_in(visitor: FlaskClient) -> None:
+    sign_up(visitor)
+    assert ACCOUNT["email"] in visitor.get("/").text
+    assert post(visitor, "/logout").location == "/login"
+    assert visitor.get("/").status_code == 302
+    assert post(visitor, "/login", {**ACCOUNT, "email": " ADA@example.org "}).location == "/"
+    assert visitor.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("wrong", [{"password": "incorrect"}, {"email": "bob@example.org"}])
+def test_wrong_login(visitor: FlaskClient, wrong: dict[str, str]) -> None:
+    post(sign_up(visitor), "/logout")
+    answer = post(visitor, "/login", {**ACCOUNT, **wrong})
+    assert answer.status_code == 422
+    assert "do not go together" in answer.text
+    assert "horse" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("form", "problem"),
+    [
+        ({**ACCOUNT, "email": "ada"}, "does not look like an email address"),
+        ({**ACCOUNT, "email": f"{'a' * 250}@example.org"}, "does not look like an email address"),
+        ({**ACCOUNT, "password": "short"}, "At least 8 characters"),
+        ({}, "At least 8 characters"),
+    ],
+)
+def test_sign_up_says_what_is_wrong(
+    visitor: FlaskClient, form: dict[str, str], problem: str
+) -> None:
+    answer = post(visitor, "/signup", form)
+    assert answer.status_code == 422
+    assert problem in answer.text
+
+
+def test_one_account_for_an_address(visitor: FlaskClient) -> None:
+    post(sign_up(visitor), "/logout")
+    answer = post(visitor, "/signup", ACCOUNT)
+    assert answer.status_code == 422
+    assert "an account with this address already" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "target"),
+    [
+        ("/settings", "/settings"),
+        ("https://elsewhere.example/", "/"),
+        ("//elsewhere.example/", "/"),
+        ("/\\elsewhere.example/", "/"),
+    ],
+)
+def test_login_leads_only_to_own_pages(visitor: FlaskClient, asked_for: str, target: str) -> None:
+    post(sign_up(visitor), "/logout")
+    assert post(visitor, "/login", {**ACCOUNT, "next": asked_for}).location == target
+
+
+# ---- Settings
+
+
+def row_of(app: Flask) -> Profile:
+    with app.app_context():
+        return db.session.scalars(select(Profile)).one()
+
+
+def test_a_saved_key_is_never_sent_back_nor_readable_in_the_file(
+    make_example: MakeExample, tmp_path: Path
+) -> None:
+    app = make_example()
+    client = sign_up(app.test_client())
+    assert post(client, "/settings", KEYS).location == "/settings"
+    page = client.get("/settings").text
+    assert page.count("A key is saved") == len(KEYS)
+    row = row_of(app)
+    for name, key in KEYS.items():
+        assert key not in page
+        assert getattr(row, name) == key
+    files = [file for file in (tmp_path / "instance").rglob("*") if file.is_file()]
+    assert any(file.suffix == ".sqlite3" for file in files)
+    for file in files:
+        content = file.read_bytes()
+        assert not [key for key in KEYS.values() if key.encode() in content]
+        assert ACCOUNT["password"].encode() not in content
+
+
+def test_an_empty_input_keeps_a_key_and_remove_removes_it(make_example: MakeExample) -> None:
+    app = make_example()
+    client = sign_up(app.test_client())
+    post(client, "/settings", KEYS)
+    post(client, "/settings", {"remove": "groq_api_key", "openrouter_api_key": "  another  "})
+    row = row_of(app)
+    assert row.openai_api_key == KEY
+    assert row.openrouter_api_key == "another"
+    assert row.groq_api_key is None
+
+
+def test_what_goes_with_a_key(make_example: MakeExample) -> None:
+    app = make_example()
+    client = sign_up(app.test_client())
+    post(
+        client,
+        "/settings",
+        {
+            "openai_organization_id": "org-1",
+            "azure_openai_endpoint": "https://me.openai.azure.com/",
+            "azure_openai_deployments": "gpt-4.1 = mine\r\n\r\n gpt-5=five=5 ",
+        },
+    )
+    row = row_of(app)
+    assert row.openai_organization_id == "org-1"
+    assert row.azure_openai_endpoint == "https://me.openai.azure.com"
+    assert row.azure_openai_deployments == {"gpt-4.1": "mine", "gpt-5": "five=5"}
+    assert "gpt-4.1 = mine\ngpt-5 = five=5" in client.get("/settings").text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("groq_api_key", "not a key"),
+        ("groq_api_key", "clé"),
+        ("azure_openai_endpoint", "http://me.openai.azure.com"),
+        ("azure_openai_endpoint", "https://169.254.169.254/latest"),
+        ("azure_openai_endpoint", "https://openai.azure.com.elsewhere.example"),
+        ("azure_openai_endpoint", "https://[::1"),
+        ("azure_openai_deployments", "gpt-4.1"),
+        ("azure_openai_deployments", "gpt-4.1 ="),
+    ],
+)
+def test_a_wrong_setting_saves_nothing(make_example: MakeExample, name: str, value: str) -> None:
+    app = make_example()
+    client = sign_up(app.test_client())
+    answer = post(client, "/settings", {"openai_api_key": KEY, name: value})
+    assert answer.status_code == 422
+    assert f'aria-invalid="true" aria-describedby="{name}-note"' in answer.text
+    assert KEY not in answer.text
+    assert (value in html.unescape(answer.text)) is not name.endswith("_key")
+    assert row_of(app).openai_api_key is None
+
+
+def test_a_key_encrypted_with_a_lost_fernet_key_counts_as_not_set(
+    make_example: MakeExample, tmp_path: Path
+) -> None:
+    post(sign_up(make_example().test_client()), "/settings", KEYS)
+    kept = tmp_path / "instance" / "fernet.key"
+    old = kept.read_text()
+    kept.unlink()
+    assert row_of(make_example()).openai_api_key is None
+    both = f"{kept.read_text()}, {old}"
+    assert row_of(make_example(FERNET_KEY=both)).openai_api_key == KEY
+
+
+# ---- Chats
+
+
+def test_a_chat_runs_on_the_saved_key(make_example: MakeExample) -> None:
+    with FakeUpstream() as upstream:
+        upstream.add(text_reply("Good", " morning"))
+        app = make_example(LLMCHAT_BASE_URLS={"openai": upstream.base_url})
+        client = sign_up(app.test_client())
+        post(client, "/settings", {"openai_api_key": KEY, "openai_organization_id": "org-1"})
+        answer = chat(client, "openai")
+        assert (answer.mimetype, answer.text) == ("text/plain", "Good morning")
+        (request,) = upstream.requests
+        assert request.headers["Authorization"] == f"Bearer {KEY}"
+        assert request.headers["OpenAI-Organization"] == "org-1"
+
+
+def test_no_database_connection_is_held_while_the_provider_thinks(
+    make_example: MakeExample,
+) -> None:
+    held: list[int] = []
+
+    def respond(request: object) -> Any:
+        with app.app_context():
+            held.append(db.engine.pool.checkedout())  # type: ignore[attr-defined]
+        return text_reply("Hm.")
+
+    with FakeUpstream(respond) as upstream:
+        app = make_example(LLMCHAT_BASE_URLS={"groq": upstream.base_url})
+        client = sign_up(app.test_client())
+        post(client, "/settings", KEYS)
+        assert chat(client, "groq").text == "Hm."
+    assert held == [0]
+
+
+def test_chat_without_a_key(visitor: FlaskClient) -> None:
+    answer = chat(sign_up(visitor), "groq")
+    assert answer.status_code == 400
+    assert answer.get_json()["code"] == "missing_key"
+
+
+def test_chat_without_a_login(visitor: FlaskClient) -> None:
+    answer = chat(visitor, "demo")
+    assert (answer.status_code, answer.mimetype) == (401, "application/json")
+    assert answer.get_json()["message"] == "Profile not found"
+
+
+def test_every_post_needs_the_token(visitor: FlaskClient) -> None:
+    for path in ("/login", "/signup"):
+        assert visitor.post(path, data=ACCOUNT).status_code == 400
+    answer = visitor.post("/api/chat/demo", json=body())
+    assert (answer.status_code, answer.get_json()["code"]) == (401, "no_permission")
+    sign_up(visitor)
+    assert visitor.post("/settings", data=KEYS).status_code == 400
+    assert visitor.post("/logout").status_code == 400
+    answer = visitor.post("/api/chat/demo", json=body())
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "csrf")
+    assert "out of date" in answer.get_json()["message"]
+
+
+def test_the_chat_page_offers_every_provider(visitor: FlaskClient) -> None:
+    page = sign_up(visitor).get("/").text
+    for name in ("demo", "openai", "azure", "openrouter", "groq"):
+        assert f'data-url="/api/chat/{name}"' in page
+    assert '<datalist id="models-groq"><option value="' in page
+    post(visitor, "/settings", {"azure_openai_deployments": "my-model = mine"})
+    assert '<datalist id="models-azure"><option value="my-model">' in visitor.get("/").text
+
+
+def test_pages_work_under_their_own_policy(visitor: FlaskClient) -> None:
+    pages = [visitor.get(path) for path in ("/login", "/signup")]
+    sign_up(visitor)
+    pages += [visitor.get(path) for path in ("/", "/settings")]
+    for page in pages:
+        policy = page.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'self'; img-src 'self' data:;")
+        assert "unsafe" not in policy
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", page.text)
+        assert not re.search(r"""(src|href|action)=["']?(https?:)?//""", page.text)
+    script = (ROOT / "example_app/static/chat.js").read_text()
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)
+
+
+# ---- Starting
+
+
+def environment(instance: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EXAMPLE_")}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "EXAMPLE_INSTANCE_PATH": str(instance),
+        # The demo is on this machine; a proxy is not for it.
+        "NO_PROXY": "*",
+    }
+
+
+def run(code: str, instance: Path, *arguments: str) -> str:
+    """Run a script in a process of its own; return what it printed."""
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *arguments],
+        env=environment(instance),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+START_TWELVE = """
+import os, sys, traceback
+from example_app import create_app
+
+folder, = sys.argv[1:]
+gate, opener = os.pipe()
+workers = []
+for _ in range(12):
+    workers.append(os.fork())
+    if not workers[-1]:
+        os.close(opener)
+        os.read(gate, 1)  # all are let through at once, when the parent closes its end
+        try:
+            app = create_app({"INSTANCE_PATH": folder})
+            keys = app.config["SECRET_KEY"] + " " + app.config["FERNET_KEY"]
+            os.write(1, keys.encode() + b"\\n")
+        except BaseException:
+            traceback.print_exc()
+        os._exit(0)
+os.close(opener)
+for worker in workers:
+    os.waitpid(worker, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_workers_starting_at_once(tmp_path: Path) -> None:
+    """They agree on the keys, and none crashes because another has made the tables."""
+    for number in range(5):  # a race is not lost every time
+        folder = tmp_path / str(number)
+        told = run(START_TWELVE, tmp_path, str(folder)).splitlines()
+        assert len(told) == 12
+        assert len(set(told)) == 1
+        kept = sorted(file.name for file in folder.iterdir())
+        assert kept == ["example.sqlite3", "fernet.key", "secret.key"]
+        for name in ("fernet.key", "secret.key"):
+            assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+
+
+def test_keys_from_the_environment(
+    make_example: MakeExample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fernet_key = "Zm9yIHRoZSB0ZXN0cyBhbmQgbm90aGluZyBlbHNlISE="
+    monkeypatch.setenv("EXAMPLE_SECRET_KEY", "from the environment")
+    monkeypatch.setenv("EXAMPLE_FERNET_KEY", fernet_key)
+    app = make_example()
+    assert app.config["SECRET_KEY"] == "from the environment"
+    assert app.config["FERNET_KEY"] == fernet_key
+    assert not list((tmp_path / "instance").glob("*.key"))
+
+
+GAIN_ACME = """
+import flask_llmchat
+row = flask_llmchat.Provider(name="acme", label="Acme", base_url="https://acme.example")
+flask_llmchat.builtin_providers += (row,)
+"""
+
+USE_ACME = """
+from example_app import create_app
+from example_app.database import db
+from example_app.models import Profile, User
+app = create_app({"WTF_CSRF_ENABLED": False})
+with app.app_context():
+    if db.session.get(User, 1) is None:
+        db.session.add(User(email="a@b", password_hash="", profile=Profile()))
+        db.session.commit()
+client = app.test_client()
+with client.session_transaction() as session:
+    session["_user_id"] = "1"
+client.post("/settings", data={"acme_api_key": "acme-key"})
+print(client.get("/settings").text, client.get("/").text)
+with app.app_context():
+    print(getattr(db.session.get(Profile, 1), "acme_api_key", None))
+    db.session.remove()
+    db.engine.dispose()
+"""
+
+
+def test_a_provider_the_library_gains(tmp_path: Path) -> None:
+    """It gets its input, its place in the picker and its column, in an older database too."""
+    before = run(USE_ACME, tmp_path)
+    assert before.endswith("None\n")
+    for _ in range(2):  # the second time the column is there
+        after = run(GAIN_ACME + USE_ACME, tmp_path)
+        assert 'name="acme_api_key"' in after
+        assert after.count("A key is saved") == 1
+        assert 'data-url="/api/chat/acme"' in after
+        assert after.endswith("acme-key\n")
+
+
+# ---- Under real servers
+
+SERVERS = {
+    "flask": ["flask", "--app", "example_app", "run", "--port", "0"],
+    "gthread": ["gunicorn", "example_app:create_app()", "-k", "gthread", "--threads", "4"],
+    "gevent": ["gunicorn", "example_app:create_app()", "-k", "gevent"],
+    "preload": ["gunicorn", "example_app:create_app()", "--preload", "-w", "2", "--threads", "4"],
+}
+
+
+@contextmanager
+def running(command: list[str], folder: Path) -> Iterator[str]:
+    """Run a server from the repository's root; give its address."""
+    arguments = [sys.executable, "-m", *command]
+    if command[0] == "gunicorn":
+        arguments += ["-b", "127.0.0.1:0", "--graceful-timeout", "2"]
+    log = folder / "server.log"
+    with log.open("w") as file:
+        server = subprocess.Popen(
+            arguments, cwd=ROOT, env=environment(folder / "instance"), stdout=file, stderr=file
+        )
+    try:
+        end = time.monotonic() + 60
+        while not (found := re.search(r"http://127\.0\.0\.1:[1-9]\d*", log.read_text())):
+            assert server.poll() is None and time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        yield found[0]
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+class Browser:
+    """Keeps cookies, and sends the token of the last page it saw."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._token = ""
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
+        )
+
+    def get(self, path: str) -> str:
+        with self._opener.open(self._address + path, timeout=30) as response:
+            page: str = response.read().decode()
+        self._token = token_in(page)
+        return page
+
+    def post(self, path: str, form: dict[str, str]) -> str:
+        self.get(path)
+        data = urllib.parse.urlencode({**form, "csrf_token": self._token}).encode()
+        with self._opener.open(self._address + path, data, timeout=30) as response:
+            page: str = response.read().decode()
+        self._token = token_in(page)
+        return page
+
+    def ask(self, text: str) -> Any:
+        request = urllib.request.Request(
+            f"{self._address}/api/chat/demo",
+            json.dumps(body("demo", text)).encode(),
+            {"Content-Type": "application/json", "X-CSRFToken": self._token},
+        )
+        return self._opener.open(request, timeout=30)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_demo_under_a_real_server(server: str, tmp_path: Path) -> None:
+    with running(SERVERS[server], tmp_path) as address:
+        browser = Browser(address)
+        page = browser.post("/signup", ACCOUNT)
+        assert 'id="composer"' in page
+
+        with browser.ask("What is a tea cosy?") as answer:
+            assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+            pieces, times = [], []
+            while piece := answer.read1():
+                pieces.append(piece)
+                times.append(time.monotonic())
+        text = b"".join(pieces).decode()
+        assert "not a language model" in text
+        assert "“What is a tea cosy?”" in text
+        # It is written in two seconds or more, word by word, and read while it is written.
+        assert len(pieces) > 10
+        assert times[-1] - times[0] > 0.5
+
+        with pytest.raises(urllib.error.HTTPError) as refused, browser.ask("Show me an error"):
+            pass
+        with refused.value as answer:
+            assert answer.status == 429
+            assert answer.headers["Retry-After"] == "20"
+            told = json.load(answer)
+        assert told["code"] == "rate_limited"
+        assert "rate limit" in told["message"]
+
+        partial = b""
+        broken = (OSError, http.client.HTTPException)
+        with browser.ask("Please cut") as answer, pytest.raises(broken):
+            while piece := answer.read1():
+                partial += piece
+        assert partial.startswith(b"This is the demo")
+
+        with pytest.raises(urllib.error.HTTPError) as refused, Browser(address).ask("Hi"):
+            pass
+        with refused.value as answer:
+            assert answer.status == 401
+            assert json.load(answer)["message"] == "Profile not found"
