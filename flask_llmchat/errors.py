@@ -125,7 +125,7 @@ class ErrorChunk(Exception):
 # whatever stands behind "Bearer".
 _KEY_LIKE = re.compile(
     r"\b(?:sk-|gsk_|xai-|pplx-|csk-|fw_|hf_|tgp_|AIza)[\w*.-]{4,}"
-    r"|[\w-]*\*{3,}[\w*-]*"
+    r"|(?<![\w-])[\w-]*\*{3,}[\w*-]*"  # begun at words alone, or long ones cost their square
     r"|(?<=[Bb]earer )\S+"
 )
 

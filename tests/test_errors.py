@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -144,6 +145,13 @@ def test_a_key_that_is_quoted_back_is_taken_out() -> None:
 )
 def test_redact(text: str, safe: str) -> None:
     assert redact(text) == safe
+
+
+def test_a_long_word_costs_no_square() -> None:
+    started = time.process_time()
+    assert told({"error": "x" * 10**6}).message.endswith("…")
+    redact("x" * 10**6)
+    assert time.process_time() - started < 2  # hours, if it did
 
 
 def test_a_short_secret_does_not_tear_words_apart() -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,10 +172,21 @@ def test_a_large_body_is_refused_in_words(server: Server) -> None:
         assert json.loads(response.read())["message"].startswith("The request body is too large")
 
 
+def test_many_first_chats_at_once(server: Server) -> None:
+    server.upstream.add(*[text_reply("Hi", delay=0.5)] * 6)
+
+    def chat(_: int) -> bytes:
+        with server.posted() as connection, connection.getresponse() as response:
+            return response.read()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(chat, range(6))) == [b"Hi"] * 6
+
+
 def test_the_host_answers_while_chats_are_silent(server: Server) -> None:
     server.upstream.add(*[Reply(body=[HOLD])] * 3)
     with server.posted(), server.posted(), server.posted():
-        server.upstream.wait_for(lambda u: u.streaming == 3)
+        server.upstream.wait_for(lambda u: u.streaming == 3, timeout=20)  # their first chats
         with closing(server.connect()) as connection:
             connection.request("GET", "/health")
             assert connection.getresponse().read() == b"ok"

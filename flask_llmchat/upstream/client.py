@@ -85,9 +85,11 @@ def _sdk() -> openai.OpenAI:
     """Return this process's client, made when it is first needed (it takes 20 ms)."""
     process = current()
     if process.sdk is None:
-        with process.lock:
-            if process.sdk is None:
-                process.sdk = _new_sdk()
+        # Two first chats at once may make two of them, and one is kept. No lock: in a worker
+        # forked with --preload it would be a real one, and block all greenlets.
+        made = _new_sdk()
+        if process.sdk is None:
+            process.sdk = made
     return process.sdk
 
 

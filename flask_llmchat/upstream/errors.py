@@ -101,7 +101,7 @@ def from_body(
         status = next((int(c) for c in codes if re.fullmatch(r"[45]\d\d", c)), 502)
     elif status < 400:
         status = 502  # a redirect, which is never followed: the key would go with it
-    text = message_in(body)
+    text = message_in(body)[:_LOGGED]
     code = _classify(status, codes, text)
     if code == "bad_key":
         message = f"{label} API Key is incorrect. Please fix it in your profile settings."
@@ -115,7 +115,7 @@ def from_body(
         provider=provider,
         retry_after=_retry_after(headers),
         upstream_request_id=upstream_request_id(headers),
-        detail=redact(raw, secrets)[:_LOGGED],
+        detail=redact(raw[: 2 * _LOGGED], secrets)[:_LOGGED],
     )
 
 

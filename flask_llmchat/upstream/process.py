@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from typing import TYPE_CHECKING
 
 from .watch import Watcher
@@ -16,7 +15,6 @@ class Process:
     """The pooled SDK client and the watcher of this process, both made when first needed."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.sdk: openai.OpenAI | None = None
         self.watcher = Watcher()
 

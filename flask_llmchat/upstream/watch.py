@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 import time
+from types import ModuleType
 from typing import Any, Literal
 
 TICK = 0.25
@@ -76,7 +77,8 @@ def _shut_down(sock: socket.socket | None) -> None:
         return
     # On a duplicate: shutdown() of a TLS socket takes its TLS state away from under the
     # thread that reads from it. What is shut down is the connection, which both share.
-    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fileno)) as duplicate:
+    real_socket = _real(socket, "socket")
+    with contextlib.suppress(OSError), real_socket(fileno=os.dup(fileno)) as duplicate:
         duplicate.shutdown(socket.SHUT_RDWR)
 
 
@@ -90,13 +92,16 @@ class Watcher:
 
     def add(self, watch: Watch) -> None:
         """Look after a read from now on."""
+        thread = threading.Thread(target=self._run, name="flask_llmchat-watcher", daemon=True)
         with self._lock:
             self._watches.add(watch)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="flask_llmchat-watcher", daemon=True
-                )
-                self._thread.start()
+            starts = self._thread is None
+            if starts:
+                self._thread = thread
+        if starts:
+            # Not under the lock: start() waits, which under gevent lets other greenlets on; and
+            # in a worker forked with --preload the lock is a real one, made before gevent came.
+            thread.start()
 
     def remove(self, watch: Watch) -> None:
         """Let go of a read. Nothing of it is touched after this returns."""
@@ -138,22 +143,25 @@ def _hung_up(filenos: set[int]) -> set[int]:
         return set()
     if not _HUNG_UP:
         return {fileno for fileno in filenos if _is_at_end(fileno)}
-    poller = _poll_class()()
+    poller = _real(select, "poll")()
     for fileno in filenos:
         poller.register(fileno, _HUNG_UP)
     return {fileno for fileno, _ in poller.poll(0)}
 
 
-def _poll_class() -> Any:
-    """Return the real ``select.poll``: gevent's knows no POLLRDHUP, and ours never blocks."""
+def _real(module: ModuleType, name: str) -> Any:
+    """Return what a module has by a name, also when gevent has replaced it.
+
+    Its poll() knows no POLLRDHUP, and nothing here blocks, or may switch under the lock.
+    """
     monkey = sys.modules.get("gevent.monkey")
-    return monkey.get_original("select", "poll") if monkey else select.poll
+    return monkey.get_original(module.__name__, name) if monkey else getattr(module, name)
 
 
 def _is_at_end(fileno: int) -> bool:
     try:
-        with socket.socket(fileno=os.dup(fileno)) as duplicate:
-            return duplicate.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        with _real(socket, "socket")(fileno=os.dup(fileno)) as duplicate:
+            return bool(duplicate.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"")
     except BlockingIOError:
         return False
     except OSError:
