@@ -1,0 +1,232 @@
+"""Connections to public internet addresses only, for base URLs that users typed in.
+
+A request sent from here comes from inside: it reaches the host's own ports, the machines
+behind its firewall and the metadata service of its cloud, which hands out credentials to
+whoever asks. A check of the URL cannot prevent that, since a name may lead anywhere and
+elsewhere a moment later. So the check stands where the connection is made, on the very
+address that it is made to, and holds for everything a client does, redirects included.
+
+This module imports httpx2 (0.1 s): import it only when the first such call is made.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from collections.abc import Iterable
+
+import httpcore2
+import httpx2
+
+# Tables of our own: the stdlib's is_global changed within 3.12 (3.12.4), and to none of its
+# versions are multicast, NAT64 to 127.0.0.1 or Azure's host address anything but global.
+# Where IANA lists a part of a block as reachable after all (PCP's and AMT's anycast addresses,
+# say), it stays shut: no provider is served from there.
+_NOT_PUBLIC_V4 = tuple(
+    ipaddress.IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",  # "this network"; Linux connects 0.0.0.0 to itself
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # shared by carriers; a cloud's metadata service stands here too
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # a public number, but to a machine on Azure the host that runs it
+        "169.254.0.0/16",  # link-local: most clouds' metadata
+        "172.16.0.0/12",
+        "192.0.0.0/24",  # protocol assignments; another cloud's metadata
+        "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # 6to4 relays: whichever is nearest, perhaps the inner network's own
+        "192.168.0.0/16",
+        "198.18.0.0/15",  # benchmarking
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/3",  # multicast, reserved, broadcast
+    )
+)
+
+# All that is globally routed today; loopback, ULA (fc00::/7), link-local, site-local (fec0::/10),
+# multicast and the IPv4-compatible addresses (::a.b.c.d) are outside.
+_UNICAST_V6 = ipaddress.IPv6Network("2000::/3")
+_NOT_PUBLIC_V6 = tuple(
+    ipaddress.IPv6Network(network)
+    for network in (
+        "2001::/23",  # protocol assignments: Teredo (2001::/32), benchmarking, ORCHID
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4
+        "3fff::/20",  # documentation
+    )
+)
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+_LEAST_SHARE = 1.0  # seconds for one of several addresses: less would fail servers far away
+
+
+class NotPublic(httpcore2.ConnectError):
+    """A host leads to an address that is not public.
+
+    The message names the host, never the address: an inner network's are nobody's business.
+    (Nor is which inner names exist: to the user, this and a name that is not known should
+    read the same.) Through httpx2 it arrives as the ``__cause__`` of an
+    :class:`httpx2.ConnectError`.
+    """
+
+
+def is_public(address: str) -> bool:
+    """Return whether an address is one of a single machine on the public internet.
+
+    What is no address at all is not public either.
+
+    An IPv6 address that carries an IPv4 one is judged by that where a translator connects to
+    precisely that: IPv4-mapped ones, which the kernel itself takes for IPv4, and those of
+    NAT64's well-known prefix, which is all that a host in an IPv6-only network gets for an
+    IPv4-only provider. The rest is refused whatever it carries. In NAT64's local-use prefix
+    (64:ff9b:1::/48) each operator chooses where the IPv4 address stands, so it cannot be read,
+    and the prefix is for reaching inner networks. 6to4, Teredo and ISATAP leave through a
+    tunnel, whose other end decides where a packet goes, and IPv4-compatible addresses are long
+    gone: no provider is served from these.
+
+    :param address: as the resolver writes it, with or without a ``%scope``.
+    """
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        carried = ip.ipv4_mapped
+        if ip in _NAT64:
+            carried = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if carried is None:
+            inside = any(ip in network for network in _NOT_PUBLIC_V6)
+            return ip in _UNICAST_V6 and not inside and not _is_isatap(ip)
+        ip = carried
+    return not any(ip in network for network in _NOT_PUBLIC_V4)
+
+
+def _is_isatap(ip: ipaddress.IPv6Address) -> bool:
+    # Any prefix, then 0000:5efe or 0200:5efe (also with the group bit), then the IPv4 address.
+    return (int(ip) >> 32) & 0xFCFFFFFF == 0x5EFE
+
+
+class PublicOnlyBackend(httpcore2.NetworkBackend):
+    """What connects for a pool, and only to public addresses."""
+
+    def __init__(self) -> None:
+        self._tcp = httpcore2.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
+        """Resolve a host, once, and connect to one of its addresses if all are public.
+
+        :param timeout: seconds for all of it. The system's resolver cannot be interrupted, but
+            what it takes is taken off; several addresses share what is left.
+        :raises NotPublic: when any of the addresses is not public.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        options = list(socket_options or ())
+        addresses = _resolve(host, port)
+        failure: Exception = httpcore2.ConnectError(f"{host!r} has no address")
+        for index, address in enumerate(addresses):
+            share = None
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise httpcore2.ConnectTimeout("timed out")
+                share = min(left, max(left / (len(addresses) - index), _LEAST_SHARE))
+            try:
+                # An address in place of the name: there is nothing left to be looked up.
+                stream = self._tcp.connect_tcp(address, port, share, local_address, options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failure = error
+                continue
+            _check_peer(stream, host)
+            return stream
+        raise failure
+
+    def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
+        """Refuse: a UNIX socket is this machine.
+
+        :raises NotPublic: always.
+        """
+        raise NotPublic("a UNIX socket is not a public internet address")
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    """Return a host's addresses, all of them public.
+
+    The host is not looked at, only what the resolver makes of it: ``2130706433``, ``0x7f.1``
+    and ``127.1`` are ways to write 127.0.0.1, and which others there are is the resolver's to
+    know. And it is asked once: to the next question a name may have another answer.
+
+    One address that is not public is enough to refuse them all. Who serves a name decides the
+    order and can have the public ones fail, so that the inner one's turn comes; and no honest
+    provider's name leads both ways.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, ValueError, OverflowError) as error:  # a label or a port out of range, too
+        raise httpcore2.ConnectError(str(error)) from error
+    # str: a Python built without IPv6 gives numbers and bytes, which are then no address.
+    addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+    if not all(is_public(address) for address in addresses):
+        raise _not_public(host)
+    return addresses
+
+
+def _check_peer(stream: httpcore2.NetworkStream, host: str) -> None:
+    """Close a connection that, in spite of all, has not gone to a public address."""
+    try:
+        peer = str(stream.get_extra_info("server_addr")[0])
+    except OSError as error:  # hung up on us already
+        stream.close()
+        raise httpcore2.ConnectError(str(error)) from error
+    if not is_public(peer):
+        stream.close()
+        raise _not_public(host)
+
+
+def _not_public(host: str) -> NotPublic:
+    return NotPublic(f"{host!r} does not lead to a public internet address")
+
+
+class PublicOnlyTransport(httpx2.HTTPTransport):
+    """A transport for an :class:`httpx2.Client` that reaches public addresses only.
+
+    It takes no proxy, and a client that is given a transport looks for none in the
+    environment: a proxy would do the connecting, on our behalf and to anything. Nor may it
+    be one of several (``mounts=``), or what the others serve goes past the check.
+
+    TLS is httpx2's own, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` included. Though connections
+    are made to addresses, the name that is asked for and certified stays the host's.
+
+    :raises RuntimeError: when this httpx2 is built so that connections cannot be checked.
+    """
+
+    def __init__(self, limits: httpx2.Limits) -> None:
+        context = httpx2.create_ssl_context()
+        super().__init__(verify=context, limits=limits)
+        # There is no public way to give a transport its backend. A subclass of the pool will
+        # not do either: those that exist are proxies.
+        if type(getattr(self, "_pool", None)) is not httpcore2.ConnectionPool:
+            raise RuntimeError(
+                f"httpx2 {httpx2.__version__} has no connection pool where flask-llmchat looks "
+                "for it, so calls to addresses that users typed in cannot be kept to the public "
+                "internet and are not made. Use an older httpx2, or a newer flask-llmchat."
+            )
+        self._pool = httpcore2.ConnectionPool(
+            ssl_context=context,
+            max_connections=limits.max_connections,
+            max_keepalive_connections=limits.max_keepalive_connections,
+            keepalive_expiry=limits.keepalive_expiry,
+            network_backend=PublicOnlyBackend(),
+        )
