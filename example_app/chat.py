@@ -8,14 +8,17 @@ from flask import Blueprint, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from flask_llmchat import LLMChat, Provider, builtin_providers, current_llmchat
-from flask_llmchat.models import CATALOGUE
+from flask_llmchat.models import catalogue_of
 
 from .database import db
 from .demo import DEMO, DEMO_MODEL
 from .login import logged_in_user, login_required
 from .models import Profile
 
-llmchat = LLMChat(providers=[DEMO, *builtin_providers])
+# Without the rows that a user cannot use by saving a key: their own endpoints would need a page
+# of their own, and the local ones an address that only the operator knows.
+_hosted = [row for row in builtin_providers if row.key_required and row.key_attr]
+llmchat = LLMChat(providers=[DEMO, *_hosted])
 
 blueprint = Blueprint("chat", __name__)
 
@@ -69,7 +72,7 @@ _FIRST_MODELS = {
 
 
 def _choice(provider: Provider, profile: Profile) -> Choice:
-    models = list(CATALOGUE.get(provider.catalogue, {}))
+    models = list(catalogue_of(provider.catalogue))
     if provider.name == "azure":  # only what the user has deployed can be called
         models = list(profile.azure_openai_deployments or {})
     elif provider.name == DEMO.name:

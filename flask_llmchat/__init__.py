@@ -1,6 +1,6 @@
 """An LLM chat backend for Flask apps: one blueprint, one hook, one route per provider."""
 
-from .chat import ChatRequest, ChatResult, Message, Outcome, ToolCall, Usage
+from .chat import ChatRequest, ChatResult, Endpoint, Message, Outcome, Source, ToolCall, Usage
 from .errors import ChatError
 from .extension import LLMChat, current_llmchat
 from .profiles import Profile
@@ -11,11 +11,13 @@ __all__ = [
     "ChatError",
     "ChatRequest",
     "ChatResult",
+    "Endpoint",
     "LLMChat",
     "Message",
     "Outcome",
     "Profile",
     "Provider",
+    "Source",
     "Target",
     "ToolCall",
     "Usage",

@@ -44,14 +44,16 @@ class Encoder(Protocol):
 class Record:
     """What is kept of one chat from its start, and told exactly once at its end."""
 
-    def __init__(self, chat: ChatRequest, tell: Callable[[ChatResult], None]) -> None:
+    def __init__(
+        self, chat: ChatRequest, reader: ChunkReader, tell: Callable[[ChatResult], None]
+    ) -> None:
         self._provider = chat.provider
         self.request_id = chat.request_id
         self._tell = tell
         self._started = time.monotonic()
         self._first: float | None = None
         self.model = chat.model
-        self.reader = ChunkReader()
+        self.reader = reader
         self.upstream_request_id: str | None = None
         self.ended = False
 
@@ -73,6 +75,8 @@ class Record:
                 text="".join(self.reader.text),
                 reasoning="".join(self.reader.reasoning),
                 tool_calls=tuple(call for _, call in sorted(self.reader.tool_calls.items())),
+                sources=tuple(self.reader.sources.values()),
+                images=tuple(self.reader.images),
                 usage=self.reader.usage,
                 error=error,
                 time_to_first_token=self._first,

@@ -39,6 +39,21 @@ left. ``refused``: ended before the provider was called.
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address of a user's own, for the ``custom`` provider. Its key stays out of the repr.
+
+    :param base_url: address up to and without ``/chat/completions``; http(s), and public
+        unless ``LLMCHAT_ALLOW_PRIVATE_ENDPOINTS`` is set.
+    :param api_key: its key; None when it takes none.
+    :param model: the model to ask for; None asks for the one the front end named.
+    """
+
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
+    model: str | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class ChatRequest:
     """One chat as it will be asked. ``before_chat`` hooks may change every field.
@@ -50,6 +65,8 @@ class ChatRequest:
     :param max_tokens: the most tokens to answer with; None leaves it to the catalogue.
     :param settings: ``chatSettings`` as the client sent it, for hooks; keys in camelCase.
     :param profile: whatever the profile loader returned.
+    :param endpoint_id: which of the user's own endpoints the client named, for ``custom``.
+    :param endpoint: that endpoint, as the host's loader gave it.
     :param raw: the request body as the client sent it. Not to be trusted.
     :param request_id: our own id of this chat, also sent as ``X-Request-ID``.
     """
@@ -68,6 +85,8 @@ class ChatRequest:
     tool_choice: str | dict[str, Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     profile: Any = field(default=None, repr=False)
+    endpoint_id: str | None = None
+    endpoint: Endpoint | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     request_id: str = ""
 
@@ -96,11 +115,20 @@ class ToolCall:
     arguments: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A page that the answer rests on."""
+
+    url: str
+    title: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatResult:
     """How one chat went, sent with ``chat_finished`` exactly once.
 
     :param text: the answer as far as it came, also when it broke off.
+    :param images: URLs of the images in the answer, most often ``data:`` ones.
     :param usage: None when the provider did not say.
     :param error: what went wrong; None for the provider's own endings.
     :param time_to_first_token: seconds from the request to the first text, reasoning or
@@ -115,6 +143,8 @@ class ChatResult:
     text: str = ""
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    sources: tuple[Source, ...] = ()
+    images: tuple[str, ...] = ()
     usage: Usage | None = None
     error: ChatError | None = None
     time_to_first_token: float | None = None
@@ -148,10 +178,17 @@ class ToolCallDelta:
 
 
 @dataclass(slots=True)
+class Image:
+    """An image in the answer, as a URL; most often a ``data:`` one."""
+
+    url: str
+
+
+@dataclass(slots=True)
 class Finish:
     """The provider's own ending: ``stop``, ``length``, ``content_filter`` or ``tool_calls``."""
 
     reason: str
 
 
-Event = TextDelta | ReasoningDelta | ToolCallDelta | Finish
+Event = TextDelta | ReasoningDelta | ToolCallDelta | Source | Image | Finish

@@ -7,10 +7,12 @@ mistake stops the app from starting instead of a chat from working.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
+
+from .models import Model
 
 Check = Callable[[Any], Any]
 """Returns the value in the form we use it; raises ValueError saying what it should be."""
@@ -31,6 +33,33 @@ def _count(least: int) -> Check:
         return value
 
     return check
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be True or False")
+    return value
+
+
+def _models(value: Any) -> dict[str, dict[str, dict[str, Any]]]:
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a mapping of provider name to models")
+    known = {option.name for option in fields(Model)} - {"name"}
+    for provider, models in value.items():
+        for name, facts in _items(models, f"under {provider!r}"):
+            for fact, _ in _items(facts, f"under {provider!r}, {name!r}"):
+                if fact not in known:
+                    raise ValueError(
+                        f"has {fact!r} under {provider!r}, {name!r}; there are"
+                        f" {', '.join(sorted(known))}"
+                    )
+    return {p: {name: dict(facts) for name, facts in m.items()} for p, m in value.items()}
+
+
+def _items(value: Any, where: str) -> Iterable[tuple[str, Any]]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"must have a mapping {where}")
+    return value.items()
 
 
 def _url_prefix(value: Any) -> str:
@@ -132,6 +161,17 @@ class Config:
         16 * 2**20, _count(1), "Bytes a request body may have; the app's other routes keep theirs."
     )
     max_messages: int = _option(1000, _count(1), "Messages one request may have.")
+    models: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(
+        default_factory=dict,
+        metadata={
+            "check": _models,
+            "doc": "Provider name to model name to facts of it that go before the catalogue's:"
+            " fields of flask_llmchat.models.Model.",
+        },
+    )
+    allow_private_endpoints: bool = _option(
+        False, _flag, "Whether users' own endpoints may be at addresses that are not public."
+    )
     trusted_origins: frozenset[str] = _option(
         frozenset(), _origins, "Other origins whose pages may post here with the user's cookies."
     )

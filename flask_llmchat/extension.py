@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.local import LocalProxy
 
 from .chat import ChatRequest, ChatResult
+from .cli import make_commands
 from .config import Config
 from .profiles import read_text
 from .providers import Provider, builtin_providers
@@ -25,6 +26,7 @@ ProfileLoader = TypeVar("ProfileLoader", bound=Callable[[], Any])
 KeyResolver = TypeVar(
     "KeyResolver", bound=Callable[[str, Any], str | None] | Callable[[str, Any], Awaitable[Any]]
 )
+EndpointLoader = TypeVar("EndpointLoader", bound=Callable[[str], Any])
 BeforeChat = TypeVar("BeforeChat", bound=Callable[[ChatRequest], Any])
 
 _DEFAULT_PREFIX = Config().url_prefix
@@ -70,6 +72,7 @@ class LLMChat:
         self._own_prefix = url_prefix
         self._profile_loader: Callable[[], Any] | None = None
         self._key_resolver: Callable[[str, Any], Any] | None = None
+        self._endpoint_loader: Callable[[str], Any] | None = None
         self._before_chat: list[Callable[[ChatRequest], Any]] = []
         # A real prefix, not None: under a parent blueprint Flask adds the two together.
         self.blueprint = Blueprint(name, __name__, url_prefix=url_prefix or _DEFAULT_PREFIX)
@@ -79,6 +82,8 @@ class LLMChat:
         # Named apart, or the app's own handler for 500 would go first.
         self.blueprint.register_error_handler(InternalServerError, http_error)
         self.blueprint.teardown_request(close_unsent)
+        for command in make_commands(self):  # flask llmchat providers, and its sisters
+            self.blueprint.cli.add_command(command)
         if app is not None:
             self.init_app(app)
 
@@ -113,6 +118,15 @@ class LLMChat:
         key. Mind that for Azure the key is sent to the endpoint that the profile names.
         """
         self._key_resolver = function
+        return function
+
+    def endpoint_loader(self, function: EndpointLoader) -> EndpointLoader:
+        """Set the function that gives a user's own endpoint: ``(endpoint_id) -> Endpoint | None``.
+
+        For the ``custom`` provider. The id comes from the browser: the function has to check
+        that the endpoint belongs to whoever is asking. None answers 404.
+        """
+        self._endpoint_loader = function
         return function
 
     def before_chat(self, function: BeforeChat) -> BeforeChat:
@@ -181,6 +195,7 @@ class ChatState:
         for key, names in (
             ("LLMCHAT_PROVIDERS", config.providers or ()),
             ("LLMCHAT_BASE_URLS", config.base_urls),
+            ("LLMCHAT_MODELS", config.models),
         ):
             if unknown := [name for name in names if name not in known]:
                 raise ValueError(
@@ -199,6 +214,13 @@ class ChatState:
         if resolver is not None:
             return self.app.ensure_sync(resolver)(provider.name, profile) or ""
         return read_text(profile, provider.key_attr) if provider.key_attr else ""
+
+    def load_endpoint(self, endpoint_id: str | None) -> Any:
+        """Return the endpoint of this id, or None."""
+        loader = self.llmchat._endpoint_loader
+        if loader is None or not endpoint_id:
+            return None
+        return self.app.ensure_sync(loader)(endpoint_id)
 
     def run_before_chat(self, chat: ChatRequest) -> None:
         """Let every ``before_chat`` hook see, change or refuse a chat."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any
+from typing import Any, Protocol
 
 _ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff"
 
@@ -25,6 +25,18 @@ def _key(env: str) -> Any:
     return _from(env, secret=True)
 
 
+class KeyedRow(Protocol):
+    """What of a provider row says where its key is."""
+
+    @property
+    def key_attr(self) -> str | None:
+        """Attribute of the profile."""
+
+    @property
+    def key_env(self) -> str | None:
+        """Environment variable."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """One user's keys and the settings that go with them. Keys stay out of its repr.
@@ -34,6 +46,8 @@ class Profile:
     :param azure_openai_api_version: dated API version; not used with the version-free API.
     :param azure_openai_deployments: model name to deployment name. It goes before the three
         deployment ids, which name the models the original chat front end knows.
+    :param other_keys: keys for providers that the host has added, by their rows'
+        ``key_attr``.
     """
 
     openai_api_key: str | None = _key("OPENAI_API_KEY")
@@ -53,17 +67,41 @@ class Profile:
     azure_openai_deployments: Mapping[str, str] | None = None
     openrouter_api_key: str | None = _key("OPENROUTER_API_KEY")
     groq_api_key: str | None = _key("GROQ_API_KEY")
+    anthropic_api_key: str | None = _key("ANTHROPIC_API_KEY")
+    google_gemini_api_key: str | None = _key("GOOGLE_GEMINI_API_KEY")
+    mistral_api_key: str | None = _key("MISTRAL_API_KEY")
+    perplexity_api_key: str | None = _key("PERPLEXITY_API_KEY")
+    deepseek_api_key: str | None = _key("DEEPSEEK_API_KEY")
+    xai_api_key: str | None = _key("XAI_API_KEY")
+    together_api_key: str | None = _key("TOGETHER_API_KEY")
+    fireworks_api_key: str | None = _key("FIREWORKS_API_KEY")
+    cerebras_api_key: str | None = _key("CEREBRAS_API_KEY")
+    moonshot_api_key: str | None = _key("MOONSHOT_API_KEY")
+    huggingface_api_key: str | None = _key("HF_TOKEN")
+    ollama_api_key: str | None = _key("OLLAMA_API_KEY")
+    vllm_api_key: str | None = _key("VLLM_API_KEY")
+
+    other_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Profile:
+    def from_env(
+        cls, environ: Mapping[str, str] | None = None, *, providers: Iterable[KeyedRow] = ()
+    ) -> Profile:
         """Read the server's own keys from the environment; an empty variable counts as unset.
 
         :param environ: what to read, by default :data:`os.environ`.
+        :param providers: rows that the host has added, whose keys are read as well.
         """
         environ = os.environ if environ is None else environ
         names = {f.name: f.metadata["env"] for f in fields(cls) if "env" in f.metadata}
         found: dict[str, Any] = {name: clean(environ.get(env)) for name, env in names.items()}
-        return cls(**{name: value or None for name, value in found.items()})
+        others = {
+            row.key_attr: key
+            for row in providers
+            if row.key_attr and row.key_attr not in names
+            if (key := clean(environ.get(row.key_env or "")))
+        }
+        return cls(**{name: value or None for name, value in found.items()}, other_keys=others)
 
     def over(self, other: Any) -> Profile:
         """Return a profile in which what is set here wins over what ``other`` has set.
@@ -81,13 +119,17 @@ class Profile:
             decider = key if key and (is_set(self, key) or is_set(other, key)) else f.name
             return self if is_set(self, decider) else other
 
-        return Profile(**{f.name: read(source(f), f.name) for f in fields(self)})
+        merged = {f.name: read(source(f), f.name) for f in fields(self)}
+        theirs = read(other, "other_keys") or {}
+        return Profile(**{**merged, "other_keys": {**theirs, **self.other_keys}})
 
 
 def read(profile: Any, name: str) -> Any:
     """Return what ``profile`` has under ``name``, or None; mappings, rows and objects alike."""
     if isinstance(profile, Mapping | sqlite3.Row):
         return profile[name] if name in profile.keys() else None  # noqa: SIM118 - a Row has no `in`
+    if isinstance(profile, Profile) and name in profile.other_keys:
+        return profile.other_keys[name]
     return getattr(profile, name, None)
 
 

@@ -19,6 +19,7 @@ from .errors import UNEXPECTED, ChatError
 from .models import find
 from .profiles import clean, is_sendable
 from .providers import Provider
+from .providers.chunks import ChunkReader
 from .signals import chat_started
 from .upstream.client import Call
 from .upstream.stream import Stream
@@ -120,12 +121,15 @@ def start_answer(
 
     :raises ChatError: when a hook or the provider refuses, or a key is missing.
     """
-    record = Record(chat, state.tell_finished)
+    reader = ChunkReader(inline_think=provider.inline_think)
+    record = Record(chat, reader, state.tell_finished)
     deadline = time.monotonic() + state.config.deadline
     try:
         state.send(chat_started, chat=chat)
         state.run_before_chat(chat)
         record.model = chat.model
+        if provider.public_only:
+            chat.endpoint = state.load_endpoint(chat.endpoint_id)
         call = prepare(state, provider, chat, deadline)
     except ChatError as error:
         record.end("refused", error)
@@ -137,7 +141,7 @@ def start_answer(
         record.end("refused", ChatError(UNEXPECTED, "internal"))
         raise
     try:
-        stream = Stream(call, record.reader, client_socket())
+        stream = Stream(call, reader, client_socket())
         record.upstream_request_id = stream.request_id
         answer = Answer(stream, dialect.encoder(), record)
         answer.start()
@@ -156,7 +160,7 @@ def prepare(state: ChatState, provider: Provider, chat: ChatRequest, deadline: f
     :raises ChatError: when the key, or what the provider needs besides, is missing.
     """
     key = clean(state.resolve_key(provider, chat.profile))
-    if provider.key_attr and not key:
+    if provider.key_attr and provider.key_required and not key:
         raise ChatError(
             f"{provider.label} API Key not found. Please set it in your profile settings.",
             "missing_key",
@@ -177,12 +181,18 @@ def prepare(state: ChatState, provider: Provider, chat: ChatRequest, deadline: f
         url=target.url,
         headers=target.headers,
         query=target.query,
-        body=provider.body(chat, target, find(provider.catalogue, chat.model)),
-        secrets=(key,) if key else (),
+        body=provider.body(
+            chat,
+            target,
+            find(provider.catalogue, chat.model, state.config.models.get(provider.name)),
+        ),
+        secrets=target.secrets(),
         connect_timeout=state.config.connect_timeout,
         read_timeout=state.config.read_timeout,
         deadline=deadline,
         max_retries=state.config.max_retries,
+        tells_errors=provider.tells_errors,
+        public_only=provider.public_only and not state.config.allow_private_endpoints,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,6 +89,8 @@ class Finished:
         self._came = threading.Condition()
 
     def __call__(self, sender: Flask, result: ChatResult) -> None:
+        told = f"{result!r} {result.error!r} {result.error and vars(result.error)}"
+        assert not any(key in told for key in KEYS.values())
         with self._came:
             self.results.append(result)
             self._came.notify_all()
@@ -126,11 +129,44 @@ def served(app: Flask) -> Iterator[int]:
         server.server_close()
 
 
+class KeyFinder(logging.Handler):
+    """Looks for planted keys in every log record, with its exception and all its arguments."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        told = f"{self.format(record)} {record.args!r}"
+        if any(key in told for key in KEYS.values()):
+            self.found.append(told)
+
+
+@pytest.fixture(autouse=True)
+def no_key_is_logged() -> Iterator[None]:
+    """Fail a test in which a planted key reached a log record, whoever wrote it."""
+    finder, root = KeyFinder(), logging.getLogger()
+    root.addHandler(finder)
+    yield
+    root.removeHandler(finder)
+    assert not finder.found
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    """Fail a test in which a planted key was printed."""
+    report = yield
+    printed = "".join(text for name, text in report.sections if "Captured" in name)
+    if report.passed and any(key in printed for key in KEYS.values()):
+        report.outcome, report.longrepr = "failed", "a planted key was printed"
+    return report
+
+
 @pytest.fixture(scope="session", autouse=True)
 def close_pool() -> Iterator[None]:
     """Close the connections that stay open for the next chat, when there is no next one."""
     yield
-    if (sdk := process.current().sdk) is not None:
+    for sdk in process.current().sdks.values():
         sdk.close()
 
 

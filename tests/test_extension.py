@@ -51,12 +51,8 @@ def test_the_three_ways_to_register_are_one(upstream: FakeUpstream, llmchat: LLM
         assert chat(app) == 200
         with app.test_request_context():
             assert url_for("llmchat.openai") == "/api/chat/openai"
-            assert {url_for(f"llmchat.{p.name}") for p in builtin_providers} == {
-                "/api/chat/openai",
-                "/api/chat/azure",
-                "/api/chat/openrouter",
-                "/api/chat/groq",
-            }
+            for provider in builtin_providers:
+                assert url_for(f"llmchat.{provider.name}") == f"/api/chat/{provider.name}"
 
 
 def test_registering_twice_says_what_to_do(llmchat: LLMChat) -> None:

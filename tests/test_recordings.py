@@ -8,13 +8,26 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from conftest import FOUR, RECORDED, body, finished, make_app, recordings, served, wire_form
+from conftest import RECORDED, body, finished, make_app, profile_for, recordings, served, wire_form
 
+from flask_llmchat import builtin_providers
 from flask_llmchat.providers.chunks import ChunkReader
 from flask_llmchat.testing import FakeUpstream, Reply, sse_reply
 from flask_llmchat.upstream.sse import EventReader
 
-OF_THE_FOUR = [p for p in recordings() if p.values[0] is None or p.values[0]["provider"] in FOUR]
+ROUTES = {row.name for row in builtin_providers}
+ROUTE_OF = {"anthropic-compat": "anthropic", "openrouter/novita": "openrouter"}
+
+
+def everybodys_keys(upstream: FakeUpstream) -> dict[str, Any]:
+    keys = {row.key_attr: "sk-x" for row in builtin_providers if row.key_attr}
+    return profile_for(upstream, **keys)
+
+
+def route_of(recorded: dict[str, Any]) -> str:
+    """Return the route a recording goes through; of providers without a row it is any."""
+    name = ROUTE_OF.get(recorded["provider"], recorded["provider"])
+    return name if name in ROUTES else "openai"
 
 
 def awkward_cuts(raw: bytes) -> list[int]:
@@ -38,7 +51,7 @@ def splits(raw: bytes) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("recorded", OF_THE_FOUR)
+@pytest.mark.parametrize("recorded", recordings())
 def test_a_recorded_stream_comes_out_as_its_text(
     recorded: dict[str, Any], upstream: FakeUpstream
 ) -> None:
@@ -46,7 +59,7 @@ def test_a_recorded_stream_comes_out_as_its_text(
     expected = recorded["expected"]
     ways = splits(raw)
     upstream.add(*[sse_reply(raw, split=split) for split in ways.values()])
-    app = make_app(upstream)
+    app = make_app(upstream, profile=everybodys_keys(upstream))
     with (
         served(app) as port,
         finished(app) as done,
@@ -54,7 +67,7 @@ def test_a_recorded_stream_comes_out_as_its_text(
     ):
         for _ in ways:
             connection.request(
-                "POST", f"/api/chat/{recorded['provider']}", json.dumps(body("gpt-4.1"))
+                "POST", f"/api/chat/{route_of(recorded)}", json.dumps(body("gpt-4.1"))
             )
             with connection.getresponse() as response:
                 assert response.status == 200
@@ -80,6 +93,7 @@ def test_every_recording_reads_as_its_index_says(recorded: dict[str, Any]) -> No
         assert reader.finish_reason == expected["finish_reason"]
         assert tool_calls(reader.tool_calls.values()) == expected_calls(expected)
         assert_usage(reader.usage, expected["usage"])
+        assert_sources(reader.sources.values(), expected)
 
 
 def assert_as_expected(result: Any, expected: dict[str, Any]) -> None:
@@ -89,6 +103,15 @@ def assert_as_expected(result: Any, expected: dict[str, Any]) -> None:
     assert result.outcome == outcome
     assert tool_calls(result.tool_calls) == expected_calls(expected)
     assert_usage(result.usage, expected["usage"])
+    assert_sources(result.sources, expected)
+
+
+def assert_sources(sources: Any, expected: dict[str, Any]) -> None:
+    annotated = [a["url_citation"] for a in expected["annotations"]]
+    told = [*expected["citations"], *[a["url"] for a in annotated]]
+    assert [source.url for source in sources] == list(dict.fromkeys(told))
+    titles = {a["url"]: a["title"] for a in annotated}
+    assert all(source.title == titles.get(source.url, source.title) for source in sources)
 
 
 def tool_calls(calls: Any) -> list[tuple[str, str, str]]:
@@ -120,6 +143,9 @@ ERRORS = {
     "azure-400-content-filter": (400, "content_filtered", "The prompt was stopped by the"),
     "groq-429-tpm": (429, "rate_limited", "Rate limit reached: tokens per minute"),
     "openai-400-max-tokens": (400, "bad_request", "Unsupported parameter: 'max_tokens'"),
+    "mistral-401-detail": (401, "bad_key", "Mistral API Key is incorrect. Please fix it in"),
+    "perplexity-401": (401, "bad_key", "Perplexity API Key is incorrect. Please fix it in"),
+    "deepseek-401": (401, "bad_key", "DeepSeek API Key is incorrect. Please fix it in"),
     "openai-401-key": (401, "bad_key", "OpenAI API Key is incorrect. Please fix it in your"),
 }
 
@@ -129,7 +155,7 @@ def error_answers() -> list[Any]:
     if not file.exists():
         return recordings()
     answers = json.loads(file.read_text())
-    return [pytest.param(a, id=a["id"]) for a in answers if a["provider"] in FOUR]
+    return [pytest.param(a, id=a["id"]) for a in answers]
 
 
 @pytest.mark.parametrize("recorded", error_answers())
@@ -137,7 +163,7 @@ def test_a_recorded_error_answer_is_told(recorded: dict[str, Any], upstream: Fak
     status, code, message = ERRORS[recorded["id"]]
     reply = Reply(recorded["status"], recorded["headers"], [recorded["body"].encode()])
     upstream.add(reply, reply)  # one more, for what is tried again
-    app = make_app(upstream)
+    app = make_app(upstream, profile=everybodys_keys(upstream))
     provider = recorded["provider"]
     with (
         served(app) as port,

@@ -125,7 +125,7 @@ def test_bodies_that_are_no_json_object(
     [
         ({}, "chatSettings: Missing data for required field; messages: Missing data"),
         (changed(messages=[]), "messages: Shorter than minimum length 1"),
-        (changed(messages={}), "messages: Invalid"),
+        (changed(messages={}), "messages: Not a valid list"),
         (changed(messages=["Hi"]), "messages.0: Invalid input type"),
         (changed(messages=[{}] * 51), "messages: 51 are too many; at most 50 are taken."),
         (changed(chatSettings=None), "chatSettings: Field may not be null"),
@@ -244,7 +244,7 @@ def test_other_methods_are_refused(client: FlaskClient, method: str) -> None:
 def test_an_unknown_provider_is_named_unknown(client: FlaskClient) -> None:
     response = client.post("/api/chat/nobody", json=body())
     assert response.status_code == 404
-    assert "openai, azure, openrouter, groq" in response.get_json()["message"]
+    assert "openai, azure, anthropic" in response.get_json()["message"]
 
 
 def test_options_is_answered_for_cors(client: FlaskClient) -> None:

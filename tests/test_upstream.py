@@ -23,8 +23,8 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     fresh = process.Process()
     monkeypatch.setattr(process, "_current", fresh)
     yield
-    if fresh.sdk is not None:
-        fresh.sdk.close()
+    for sdk in fresh.sdks.values():
+        sdk.close()
 
 
 def sent(

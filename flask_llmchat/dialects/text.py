@@ -103,14 +103,73 @@ _CONTENT = Text(error_messages={"invalid": "Not a string or a list of parts."})
 _PARTS = PartSchema(many=True)
 
 
+class InlineDataSchema(StrictSchema):
+    """An image in Gemini's form."""
+
+    mimeType = Text(required=True, validate=validate.Regexp(r"image/[\w.+-]+\Z"))
+    data = Text(required=True)
+
+
+class GeminiPartSchema(StrictSchema):
+    """One part of a message in Gemini's form."""
+
+    text = Text()
+    inlineData = fields.Nested(InlineDataSchema)
+
+    @ma.validates_schema
+    def _has_one(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if len(data) != 1:
+            raise ma.ValidationError("Must have either text or inlineData.")
+
+
+class GeminiMessageSchema(StrictSchema):
+    """One message in Gemini's form, in which the original front end writes to ``google``."""
+
+    role = Text(required=True, validate=validate.OneOf(("user", "model")))
+    parts = fields.Nested(
+        GeminiPartSchema, many=True, required=True, validate=validate.Length(1, _MOST_PARTS)
+    )
+
+    @ma.post_load
+    def _in_the_usual_form(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        parts = data["parts"]
+        role = "assistant" if data["role"] == "model" else "user"
+        if all("text" in part for part in parts):
+            return {"role": role, "content": "".join(part["text"] for part in parts)}
+        return {"role": role, "content": [_usual_part(part) for part in parts]}
+
+
+def _usual_part(part: dict[str, Any]) -> dict[str, Any]:
+    if "text" in part:
+        return {"type": "text", "text": part["text"]}
+    inline = part["inlineData"]
+    # The front end puts whole data: URLs there, with their own head.
+    data = inline["data"].rpartition("base64,")[2]
+    return {"type": "image_url", "image_url": {"url": f"data:{inline['mimeType']};base64,{data}"}}
+
+
+class AnyMessage(fields.Field[dict[str, Any]]):
+    """A message in either form."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        gemini = isinstance(value, dict) and "parts" in value
+        loaded: dict[str, Any] = (_GEMINI_MESSAGE if gemini else _MESSAGE).load(value)
+        return loaded
+
+
+_MESSAGE = MessageSchema()
+_GEMINI_MESSAGE = GeminiMessageSchema()
+
+
 class BodySchema(StrictSchema):
     """The whole body the original front end posts."""
 
     chatSettings = fields.Nested(SettingsSchema, required=True)
-    messages = fields.Nested(
-        MessageSchema, many=True, required=True, validate=validate.Length(min=1)
-    )
-    customModelId = Text(allow_none=True)
+    messages = fields.List(AnyMessage(), required=True, validate=validate.Length(min=1))
+    endpointId = Text(allow_none=True, validate=validate.Length(max=256))
+    customModelId = Text(allow_none=True, validate=validate.Length(max=256))
 
 
 _BODY = BodySchema()
@@ -149,6 +208,7 @@ class TextDialect:
             tools=settings.get("tools"),
             tool_choice=settings.get("toolChoice"),
             settings=settings,
+            endpoint_id=loaded.get("endpointId") or loaded.get("customModelId") or None,
             raw=body,
         )
 

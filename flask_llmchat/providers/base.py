@@ -6,15 +6,18 @@ Where one really behaves differently its row names a function, as Azure's does.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..chat import ChatRequest
+from ..chat import ChatRequest, Message
 from ..errors import ChatError
 from ..models import Model
 from ..profiles import is_sendable, read_text
+
+logger = logging.getLogger("flask_llmchat")
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -36,16 +39,25 @@ class Target:
     query: Mapping[str, str] = field(default_factory=dict)
     stream_usage: bool = True
 
+    def secrets(self) -> tuple[str, ...]:
+        """Return the keys among the headers, which must not be told to anybody."""
+        return tuple(
+            value.removeprefix("Bearer ")
+            for name, value in self.headers.items()
+            if name.lower() in ("authorization", "api-key", "x-api-key")
+        )
+
 
 def bearer_target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> Target:
     """Reach a provider the usual way: a bearer key at ``{base_url}/chat/completions``.
 
-    :raises ChatError: when a header from the profile cannot be sent.
-    :raises ValueError: when neither the row nor ``LLMCHAT_BASE_URLS`` says where it is.
+    :raises ChatError: when neither the row nor ``LLMCHAT_BASE_URLS`` says where it is, or a
+        header from the profile cannot be sent.
     """
     if not base_url:
-        raise ValueError(
-            f"provider {provider.name!r} has no address: set LLMCHAT_BASE_URLS[{provider.name!r}]"
+        logger.error("set LLMCHAT_BASE_URLS[%r] to where %s is", provider.name, provider.label)
+        raise ChatError(
+            f"{provider.label} is not set up here.", "internal", status=501, provider=provider.name
         )
     headers = dict(provider.headers)
     for header, attribute in provider.profile_headers.items():
@@ -67,6 +79,11 @@ def bearer_target(provider: Provider, chat: ChatRequest, key: str, base_url: str
     )
 
 
+def as_they_are(messages: list[Message]) -> list[Message]:
+    """Send messages as they are."""
+    return messages
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """One provider, as a row.
@@ -77,26 +94,48 @@ class Provider:
         operator or the profile can know it.
     :param key_attr: attribute of the profile that holds the key, by default
         ``{name}_api_key``; "" for a provider that takes no key.
+    :param key_env: environment variable that holds the server's key, by default
+        ``{KEY_ATTR}`` in capitals.
+    :param key_required: False for a provider that may be used without a key.
     :param profile_headers: header name to profile attribute, sent when the profile has it.
     :param headers: headers sent with every call.
     :param token_param: the parameter that limits the answer, where the catalogue knows the
         model no better.
     :param stream_usage: whether ``stream_options.include_usage`` is understood.
+    :param refuses: parameters it answers with an error; they are left out.
+    :param renames: parameter to the name it has here.
+    :param max_temperature: the highest temperature it takes; a higher one is lowered to it.
+    :param inline_think: whether its models think aloud inside the text, between ``<think>``
+        and ``</think>``.
+    :param tells_errors: whether its error messages may be shown to people. False for hosts
+        that nobody vouches for.
+    :param public_only: whether only public internet addresses may be called.
     :param catalogue: whose models it serves, by default its own.
+    :param messages: makes the messages such as it takes.
     :param target: ``(provider, chat, key, base_url) -> Target``, for a provider that is not
         simply reached at ``{base_url}/chat/completions`` with a bearer key. It may read
         ``chat.profile`` and refuse with a ChatError.
+    :raises ValueError: for a name that cannot stand in a route.
     """
 
     name: str
     label: str
     base_url: str = ""
     key_attr: str | None = None
+    key_env: str | None = None
+    key_required: bool = True
     profile_headers: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     token_param: str = "max_tokens"
     stream_usage: bool = True
+    refuses: frozenset[str] = frozenset()
+    renames: Mapping[str, str] = field(default_factory=dict)
+    max_temperature: float = 2.0
+    inline_think: bool = False
+    tells_errors: bool = True
+    public_only: bool = False
     catalogue: str = ""
+    messages: Callable[[list[Message]], list[Message]] = as_they_are
     target: Callable[[Provider, ChatRequest, str, str], Target] = bearer_target
 
     def __post_init__(self) -> None:
@@ -108,28 +147,38 @@ class Provider:
             )
         if self.key_attr is None:
             object.__setattr__(self, "key_attr", f"{self.name.replace('-', '_')}_api_key")
+        if self.key_env is None:
+            object.__setattr__(self, "key_env", (self.key_attr or "").upper())
         if not self.catalogue:
             object.__setattr__(self, "catalogue", self.name)
 
     def body(self, chat: ChatRequest, target: Target, model: Model) -> dict[str, Any]:
-        """Return the request body; what the chat left open is left out."""
-        limit = chat.max_tokens or model.default_limit
-        sampled = model.takes_temperature_at(chat.reasoning_effort)
+        """Return the request body; what the chat left open, or the model refuses, is left out."""
+        temperature = chat.temperature
+        if temperature is not None and temperature > self.max_temperature:
+            temperature = self.max_temperature
+            logger.debug("temperature is lowered to %s for %s", temperature, self.name)
         optional = {
             "stream_options": {"include_usage": True} if target.stream_usage else None,
-            "temperature": chat.temperature if sampled else None,
-            model.token_param or self.token_param: limit,
-            "top_p": chat.top_p if sampled else None,
+            "temperature": temperature,
+            model.token_param or self.token_param: chat.max_tokens or model.default_limit,
+            "top_p": chat.top_p,
             "stop": chat.stop,
             "seed": chat.seed,
             "reasoning_effort": chat.reasoning_effort,
             "response_format": chat.response_format,
             "tools": chat.tools or None,
-            "tool_choice": chat.tool_choice,
+            "tool_choice": chat.tool_choice if chat.tools else None,
         }
-        return {
-            "model": target.model,
-            "messages": chat.messages,
-            "stream": True,
-            **{name: value for name, value in optional.items() if value is not None},
-        }
+        refused = set(self.refuses)
+        if not model.takes_temperature_at(chat.reasoning_effort):
+            refused |= {"temperature", "top_p"}
+        body = {"model": target.model, "messages": self.messages(chat.messages), "stream": True}
+        for name, value in optional.items():
+            if value is None:
+                continue
+            if name in refused:
+                logger.debug("%s is left out: %s with %s refuses it", name, self.name, chat.model)
+            else:
+                body[self.renames.get(name, name)] = value
+        return body

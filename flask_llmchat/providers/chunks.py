@@ -14,13 +14,16 @@ from typing import Any
 from ..chat import (
     Event,
     Finish,
+    Image,
     ReasoningDelta,
+    Source,
     TextDelta,
     ToolCall,
     ToolCallDelta,
     Usage,
 )
 from ..errors import ErrorChunk
+from .think import InlineThink
 
 _FINISH_REASONS = {
     "stop": "stop",
@@ -37,19 +40,26 @@ _FINISH_REASONS = {
 class ChunkReader:
     """Reads the chunks of one answer, and keeps what they add up to.
 
+    :param inline_think: take what stands between ``<think>`` and ``</think>`` at the
+        beginning of the text for thinking.
     :ivar text: pieces of the answer so far.
     :ivar reasoning: pieces of the thinking so far.
     :ivar tool_calls: tool calls so far, by index.
+    :ivar sources: pages the answer rests on, by URL, in the order they were told.
+    :ivar images: URLs of the images so far.
     :ivar usage: token count, once the provider has told it.
     :ivar finish_reason: the provider's own ending, once it has told it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, inline_think: bool = False) -> None:
         self.text: list[str] = []
         self.reasoning: list[str] = []
         self.tool_calls: dict[int, ToolCall] = {}
+        self.sources: dict[str, Source] = {}
+        self.images: list[str] = []
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
+        self._think = InlineThink() if inline_think else None
         self._half = ""  # the first half of a character whose other half is in the next chunk
 
     def read(self, chunk: Any) -> list[Event]:
@@ -64,6 +74,8 @@ class ChunkReader:
         if usage := _usage_in(chunk):
             self.usage = usage
         events: list[Event] = []
+        if "citations" in chunk or "search_results" in chunk:
+            self._read_sources(_pages(chunk), events)
         for choice in _list_of_dicts(chunk.get("choices")):
             if not choice.get("index"):
                 self._read_choice(choice, events)
@@ -73,28 +85,59 @@ class ChunkReader:
         delta = choice.get("delta")
         if isinstance(delta, dict):
             self._read_delta(delta, events)
+        if usage := _usage_in(choice):  # Moonshot's place for it
+            self.usage = usage
         if reason := choice.get("finish_reason"):
             if reason == "error":
                 raise ErrorChunk(choice)
             # One that we do not know still is an ending.
             if self.finish_reason is None:
+                if self._think:
+                    self._add_all(self._think.finish(), events)
                 self.finish_reason = _FINISH_REASONS.get(str(reason), "stop")
                 events.append(Finish(self.finish_reason))
 
     def _read_delta(self, delta: dict[str, Any], events: list[Event]) -> None:
         content = delta.get("content")
         if reasoning := _reasoning_in(delta):
-            self.reasoning.append(reasoning)
-            events.append(ReasoningDelta(reasoning))
+            self._add(ReasoningDelta(reasoning), events)
         if isinstance(content, list):
             content = "".join(_texts(content, "text"))
+        # What a model says when it refuses is what it says to its user.
+        content = content or delta.get("refusal")
         if content and isinstance(content, str):
             if self._half or not content.isascii():
                 content = self._whole(content)
-            self.text.append(content)
-            events.append(TextDelta(content))
+            if self._think:
+                self._add_all(self._think.feed(content), events)
+            else:
+                self._add(TextDelta(content), events)
         for call in _list_of_dicts(delta.get("tool_calls")):
             self._read_tool_call(call, events)
+        for image in _list_of_dicts(delta.get("images")):
+            if url := _url_in(image.get("image_url")):
+                self.images.append(url)
+                events.append(Image(url))
+        annotations = _list_of_dicts(delta.get("annotations"))
+        self._read_sources([a.get("url_citation") for a in annotations], events)
+
+    def _add(self, event: TextDelta | ReasoningDelta, events: list[Event]) -> None:
+        if event.text:
+            kept = self.text if isinstance(event, TextDelta) else self.reasoning
+            kept.append(event.text)
+            events.append(event)
+
+    def _add_all(self, found: list[TextDelta | ReasoningDelta], events: list[Event]) -> None:
+        for event in found:
+            self._add(event, events)
+
+    def _read_sources(self, pages: list[Any], events: list[Event]) -> None:
+        for page in pages:
+            url = _url_in(page)
+            if url and url not in self.sources:
+                title = page.get("title") if isinstance(page, dict) else ""
+                self.sources[url] = source = Source(url, title if isinstance(title, str) else "")
+                events.append(source)
 
     def _whole(self, text: str) -> str:
         """Join a surrogate pair that the provider's tokens cut in two; mend what has no pair."""
@@ -154,6 +197,21 @@ def _reasoning_in(delta: dict[str, Any]) -> str:
 
 def _list_of_dicts(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _url_in(value: Any) -> str:
+    url = value.get("url") if isinstance(value, dict) else value
+    return url if isinstance(url, str) else ""
+
+
+def _pages(chunk: dict[str, Any]) -> list[Any]:
+    """Return Perplexity's citations, with the titles that stand in its search results."""
+    results = _list_of_dicts(chunk.get("search_results"))
+    by_url = {_url_in(result): result for result in results}
+    citations = chunk.get("citations")
+    if not isinstance(citations, list):
+        return list(results)
+    return [by_url.get(_url_in(page), page) for page in citations]
 
 
 def _texts(parts: list[Any], name: str) -> list[str]:

@@ -37,6 +37,8 @@ class Call:
     """One call of a provider's chat-completions endpoint, ready to be sent.
 
     :param secrets: keys, which must not be told to anybody.
+    :param tells_errors: whether the provider's own words may be shown to people.
+    :param public_only: whether only public internet addresses may be called.
     :param deadline: :func:`time.monotonic` at which the chat has to be over.
     """
 
@@ -52,6 +54,8 @@ class Call:
     read_timeout: float
     deadline: float
     max_retries: int
+    tells_errors: bool = True
+    public_only: bool = False
 
     def error_from(
         self, body: Any, status: int | None = None, headers: Mapping[str, str] | None = None
@@ -64,6 +68,7 @@ class Call:
             label=self.label,
             provider=self.provider,
             secrets=self.secrets,
+            tells=self.tells_errors,
         )
 
     def timed_out(self) -> ChatError:
@@ -81,36 +86,44 @@ class Call:
         )
 
 
-def _sdk() -> openai.OpenAI:
+def _sdk(*, public_only: bool) -> openai.OpenAI:
     """Return this process's client, made when it is first needed (it takes 20 ms)."""
     process = current()
-    if process.sdk is None:
+    if public_only not in process.sdks:
         # Two first chats at once may make two of them, and one is kept. No lock: in a worker
         # forked with --preload it would be a real one, and block all greenlets.
-        made = _new_sdk()
-        if process.sdk is None:
-            process.sdk = made
-    return process.sdk
+        process.sdks.setdefault(public_only, _new_sdk(public_only=public_only))
+    return process.sdks[public_only]
 
 
-def _new_sdk() -> openai.OpenAI:
+def _new_sdk(*, public_only: bool) -> openai.OpenAI:
     import httpx2  # with openai, 0.3 s: paid by the first chat and by no other command
     import openai
+
+    from .bounds import bound_error
 
     omit: Any = openai.Omit()
     ambient = ["OpenAI-Organization", "OpenAI-Project", "Authorization"]
     # The SDK sends the headers it finds here to every provider.
     for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n"):
         ambient.append(line.partition(":")[0].strip())
-    http_client = openai.DefaultHttpxClient(
-        follow_redirects=False,  # a redirect would take an api-key header and the chat with it
-        limits=httpx2.Limits(
-            max_connections=None,
-            max_keepalive_connections=_IDLE_CONNECTIONS,
-            keepalive_expiry=_IDLE_SECONDS,
-        ),
+    limits = httpx2.Limits(
+        max_connections=None,
+        max_keepalive_connections=_IDLE_CONNECTIONS,
+        keepalive_expiry=_IDLE_SECONDS,
+    )
+    if public_only:
+        from .public import PublicOnlyTransport
+
+        way: dict[str, Any] = {"transport": PublicOnlyTransport(limits=limits)}
+    else:
         # No proxy stands between us and this machine: a model server here, or a test's.
-        mounts={f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")},
+        here = {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")}
+        way = {"limits": limits, "mounts": here}
+    http_client = openai.DefaultHttpxClient(
+        **way,
+        follow_redirects=False,  # a redirect would take an api-key header and the chat with it
+        event_hooks={"response": [bound_error]},
         # A cookie set in one user's answer would go out with the next user's chat.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
     )
@@ -165,7 +178,7 @@ def _post(call: Call) -> httpx2.Response:
     read = min(call.read_timeout, left)
     connect = min(call.connect_timeout, left)
     try:
-        response: Any = _sdk().post(
+        response: Any = _sdk(public_only=call.public_only).post(
             call.url,
             cast_to=httpx2.Response,
             body=call.body,
@@ -183,6 +196,15 @@ def _post(call: Call) -> httpx2.Response:
         connecting = isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout)
         raise _Failed(call.timed_out(), may_pass=connecting) from None
     except openai.APIConnectionError:
+        if call.public_only:
+            # The same for a name that is not known and for one of our own network's: whoever
+            # may type addresses must not learn which names lead somewhere.
+            hidden = ChatError(
+                f"{call.label} endpoint could not be reached at a public address. Please check"
+                " its address.",
+                provider=call.provider,
+            )
+            raise _Failed(hidden, may_pass=False) from None
         unreachable = ChatError(
             f"{call.label} could not be reached. Please try again.",
             "upstream_error",

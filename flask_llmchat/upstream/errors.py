@@ -87,6 +87,7 @@ def from_body(
     label: str,
     provider: str,
     secrets: tuple[str, ...],
+    tells: bool = True,
 ) -> ChatError:
     """Make our error of a provider's.
 
@@ -95,6 +96,7 @@ def from_body(
         code may be a status.
     :param label: the provider as people call it.
     :param secrets: what must not be told to anybody: the key.
+    :param tells: whether the provider's own words may be shown to people.
     """
     codes = list(_codes_in(body))
     if status is None:
@@ -106,7 +108,8 @@ def from_body(
     if code == "bad_key":
         message = f"{label} API Key is incorrect. Please fix it in your profile settings."
     else:
-        message = safe_sentence(text, secrets) or f"{label} could not answer (status {status})."
+        told = safe_sentence(text, secrets) if tells else ""
+        message = told or f"{label} could not answer (status {status})."
     raw = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
     return ChatError(
         message,

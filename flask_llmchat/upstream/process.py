@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 
 
 class Process:
-    """The pooled SDK client and the watcher of this process, both made when first needed."""
+    """The pooled SDK clients and the watcher of this process, each made when first needed.
+
+    :ivar sdks: by whether they call public addresses alone.
+    """
 
     def __init__(self) -> None:
-        self.sdk: openai.OpenAI | None = None
+        self.sdks: dict[bool, openai.OpenAI] = {}
         self.watcher = Watcher()
 
 

@@ -1,0 +1,49 @@
+"""Endpoints that the host's users bring along: any address that speaks the protocol.
+
+Nobody vouches for them. They are reached at public addresses alone, get no key but their
+own, and nothing they say in an error reaches the browser.
+"""
+
+from __future__ import annotations
+
+from ..chat import ChatRequest, Endpoint
+from ..config import is_http_url
+from ..errors import ChatError
+from ..profiles import clean, is_sendable
+from .base import Provider, Target
+
+
+def endpoint_target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> Target:
+    """Reach the endpoint that the host's loader gave for this chat.
+
+    :raises ChatError: when there is none, or its address or key is none.
+    """
+    endpoint = chat.endpoint
+    if not isinstance(endpoint, Endpoint):
+        raise ChatError("Endpoint not found", "model_not_found", provider=provider.name)
+    url, key = clean(endpoint.base_url).rstrip("/"), clean(endpoint.api_key)
+    if not is_http_url(url):
+        raise ChatError(
+            "The endpoint's address is not an http(s) URL. Please fix it.", provider=provider.name
+        )
+    if not is_sendable(key):
+        raise ChatError(
+            "Custom API Key is incorrect. Please fix it in your profile settings.",
+            "bad_key",
+            provider=provider.name,
+        )
+    return Target(
+        url=f"{url}/chat/completions",
+        model=endpoint.model or chat.model,
+        headers={"Authorization": f"Bearer {key}"} if key else {},
+    )
+
+
+CUSTOM = Provider(
+    name="custom",
+    label="Custom",
+    key_attr="",
+    tells_errors=False,
+    public_only=True,
+    target=endpoint_target,
+)
