@@ -8,6 +8,7 @@ of the environment's own OpenAI settings does.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import time
@@ -15,10 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, cast
+from urllib.request import getproxies
 
 from ..errors import ChatError
 from .errors import from_body, parse_json
 from .process import current
+from .watch import Watch
 
 if TYPE_CHECKING:
     import httpx2
@@ -71,6 +74,13 @@ class Call:
             tells=self.tells_errors,
         )
 
+    def interrupted(self, watch: Watch) -> ChatError:
+        """Make the error for a wait that the chat's watch has ended."""
+        if watch.reason == "cancelled":
+            watch.hang_up()
+            return ChatError("The client left.", "cancelled", provider=self.provider)
+        return self.timed_out()
+
     def timed_out(self) -> ChatError:
         """Make the error for a provider that kept us waiting too long."""
         if time.monotonic() >= self.deadline:
@@ -97,10 +107,11 @@ def _sdk(*, public_only: bool) -> openai.OpenAI:
 
 
 def _new_sdk(*, public_only: bool) -> openai.OpenAI:
+    import httpcore2
     import httpx2  # with openai, 0.3 s: paid by the first chat and by no other command
     import openai
 
-    from .bounds import bound_error
+    from .transport import WatchedTransport, watch_body
 
     omit: Any = openai.Omit()
     ambient = ["OpenAI-Organization", "OpenAI-Project", "Authorization"]
@@ -115,15 +126,19 @@ def _new_sdk(*, public_only: bool) -> openai.OpenAI:
     if public_only:
         from .public import PublicOnlyTransport
 
-        way: dict[str, Any] = {"transport": PublicOnlyTransport(limits=limits)}
+        way: dict[str, Any] = {"transport": PublicOnlyTransport(limits)}
     else:
+        context = httpx2.create_ssl_context()
+        watched = WatchedTransport(limits, httpcore2.SyncBackend(), context)
         # No proxy stands between us and this machine: a model server here, or a test's.
-        here = {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")}
-        way = {"limits": limits, "mounts": here}
+        ways = {f"all://{host}": watched for host in ("localhost", "127.0.0.1", "[::1]")}
+        if "all" not in getproxies():  # httpx2 puts it in this very place
+            ways["all://"] = watched
+        way = {"verify": context, "limits": limits, "mounts": ways}
     http_client = openai.DefaultHttpxClient(
         **way,
         follow_redirects=False,  # a redirect would take an api-key header and the chat with it
-        event_hooks={"response": [bound_error]},
+        event_hooks={"response": [watch_body]},
         # A cookie set in one user's answer would go out with the next user's chat.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
     )
@@ -139,7 +154,7 @@ def _new_sdk(*, public_only: bool) -> openai.OpenAI:
     )
 
 
-def send(call: Call) -> httpx2.Response:
+def send(call: Call, watch: Watch) -> httpx2.Response:
     """Post a call, and again if it fails in a way that may pass; return the open response.
 
     Repeated are failed connections, 408, 409, 5xx and a 429 that is about rate, never one
@@ -148,14 +163,18 @@ def send(call: Call) -> httpx2.Response:
     :raises ChatError: when the provider cannot be reached, is too slow or refuses.
     """
     for attempt in range(call.max_retries + 1):
+        watch.quiet_until = time.monotonic() + call.read_timeout
         try:
-            return _post(call)
+            return _post(call, watch)
         except _Failed as failed:
+            if watch.reason is not None:
+                raise call.interrupted(watch) from None
             wait = _wait_before_retry(failed.error, attempt)
             last = attempt == call.max_retries or not failed.may_pass
             if last or wait is None or time.monotonic() + wait >= call.deadline:
                 raise failed.error from None
             logger.info("chat %s is tried again: %s", call.request_id, failed.error.message)
+            watch.quiet_until = math.inf
             time.sleep(wait)
     raise AssertionError("the last attempt returns or raises")
 
@@ -169,14 +188,17 @@ class _Failed(Exception):
         self.may_pass = may_pass
 
 
-def _post(call: Call) -> httpx2.Response:
+def _post(call: Call, watch: Watch) -> httpx2.Response:
     import httpx2
     import openai
+
+    from .transport import sending
 
     omit: Any = openai.Omit()
     left = max(call.deadline - time.monotonic(), 0.001)
     read = min(call.read_timeout, left)
     connect = min(call.connect_timeout, left)
+    sent = sending.set(watch)
     try:
         response: Any = _sdk(public_only=call.public_only).post(
             call.url,
@@ -215,13 +237,21 @@ def _post(call: Call) -> httpx2.Response:
         # error.body lacks what stands beside "error", and some providers put their code there.
         body = parse_json(error.response.content)
         refusal = call.error_from(body, error.status_code, error.response.headers)
-        raise _Failed(refusal, may_pass=_may_pass(refusal, error.response.headers)) from None
+        raise _Failed(refusal, may_pass=_may_pass(error.response, refusal)) from None
+    except (httpx2.InvalidURL, UnicodeError):
+        nowhere = ChatError(
+            f"{call.label} cannot be called: its address is not valid.", provider=call.provider
+        )
+        raise _Failed(nowhere, may_pass=False) from None
+    finally:
+        sending.reset(sent)
 
 
-def _may_pass(error: ChatError, headers: Mapping[str, str]) -> bool:
-    if error.code == "out_of_credit" or headers.get("x-should-retry") == "false":
+def _may_pass(response: httpx2.Response, error: ChatError) -> bool:
+    if error.code == "out_of_credit" or response.headers.get("x-should-retry") == "false":
         return False
-    return error.status in (408, 409) or error.status >= 500 or error.code == "rate_limited"
+    status = response.status_code
+    return status in (408, 409) or status >= 500 or (status == 429 and error.code == "rate_limited")
 
 
 def _wait_before_retry(error: ChatError, attempt: int) -> float | None:

@@ -65,18 +65,22 @@ _WORDS: dict[Code, re.Pattern[str]] = {
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-generation-id", "apim-request-id")
 
 
-def upstream_request_id(headers: Mapping[str, str]) -> str | None:
+class PlainText(str):
+    """A body that is no JSON: for the log, and for nobody's eyes."""
+
+
+def upstream_request_id(headers: Mapping[str, str], secrets: tuple[str, ...]) -> str | None:
     """Return the provider's own id of a call, which its support asks for."""
     found = next((headers[name] for name in _REQUEST_ID_HEADERS if name in headers), None)
-    return found and found[:200]
+    return found and redact(found[:200], secrets)
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse an error body; what is not JSON is returned as text."""
+    """Parse an error body; what is not JSON is returned as :class:`PlainText`."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        return content.decode("utf-8", "replace")
+        return PlainText(content.decode("utf-8", "replace"))
 
 
 def from_body(
@@ -98,26 +102,29 @@ def from_body(
     :param secrets: what must not be told to anybody: the key.
     :param tells: whether the provider's own words may be shown to people.
     """
-    codes = list(_codes_in(body))
+    try:
+        codes, text = list(_codes_in(body)), message_in(body)[:_LOGGED]
+        raw = json.dumps(body, default=str)  # one line, whatever stands in it
+    except RecursionError:
+        codes, text, raw = [], "", "nested too deeply"
     if status is None:
         status = next((int(c) for c in codes if re.fullmatch(r"[45]\d\d", c)), 502)
     elif status < 400:
         status = 502  # a redirect, which is never followed: the key would go with it
-    text = message_in(body)[:_LOGGED]
     code = _classify(status, codes, text)
     if code == "bad_key":
         message = f"{label} API Key is incorrect. Please fix it in your profile settings."
     else:
-        told = safe_sentence(text, secrets) if tells else ""
+        shown = tells and not isinstance(body, PlainText)  # written for machines, or by others
+        told = safe_sentence(text, secrets) if shown else ""
         message = told or f"{label} could not answer (status {status})."
-    raw = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
     return ChatError(
         message,
         code,
         status=status,
         provider=provider,
         retry_after=_retry_after(headers),
-        upstream_request_id=upstream_request_id(headers),
+        upstream_request_id=upstream_request_id(headers, secrets),
         detail=redact(raw[: 2 * _LOGGED], secrets)[:_LOGGED],
     )
 

@@ -19,6 +19,8 @@ from collections.abc import Iterable
 import httpcore2
 import httpx2
 
+from .transport import WatchedTransport
+
 # Tables of our own: the stdlib's is_global changed within 3.12 (3.12.4), and to none of its
 # versions are multicast, NAT64 to 127.0.0.1 or Azure's host address anything but global.
 # Where IANA lists a part of a block as reachable after all (PCP's and AMT's anycast addresses,
@@ -199,7 +201,7 @@ def _not_public(host: str) -> NotPublic:
     return NotPublic(f"{host!r} does not lead to a public internet address")
 
 
-class PublicOnlyTransport(httpx2.HTTPTransport):
+class PublicOnlyTransport(WatchedTransport):
     """A transport for an :class:`httpx2.Client` that reaches public addresses only.
 
     It takes no proxy, and a client that is given a transport looks for none in the
@@ -213,20 +215,4 @@ class PublicOnlyTransport(httpx2.HTTPTransport):
     """
 
     def __init__(self, limits: httpx2.Limits) -> None:
-        context = httpx2.create_ssl_context()
-        super().__init__(verify=context, limits=limits)
-        # There is no public way to give a transport its backend. A subclass of the pool will
-        # not do either: those that exist are proxies.
-        if type(getattr(self, "_pool", None)) is not httpcore2.ConnectionPool:
-            raise RuntimeError(
-                f"httpx2 {httpx2.__version__} has no connection pool where flask-llmchat looks "
-                "for it, so calls to addresses that users typed in cannot be kept to the public "
-                "internet and are not made. Use an older httpx2, or a newer flask-llmchat."
-            )
-        self._pool = httpcore2.ConnectionPool(
-            ssl_context=context,
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_keepalive_connections,
-            keepalive_expiry=limits.keepalive_expiry,
-            network_backend=PublicOnlyBackend(),
-        )
+        super().__init__(limits, PublicOnlyBackend())

@@ -8,12 +8,13 @@ import math
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 from ..chat import Event
 from ..errors import ChatError, ErrorChunk
 from .client import Call, send
-from .errors import parse_json, upstream_request_id
+from .errors import PlainText, parse_json, upstream_request_id
 from .process import current
 from .sse import EventReader, EventTooLarge
 from .watch import Watch
@@ -25,6 +26,12 @@ _DRAIN = 0.2
 """Seconds the rest of a complete answer's body may take, for its connection to be kept."""
 
 _LONGEST_ERROR = 64 * 2**10  # bytes read of an answer that is no stream
+
+_LONGEST_ANSWER = 128 * 2**20
+"""Bytes one answer may have in all: many images fit, a provider gone mad does not."""
+
+_BURST = 0.02
+"""Seconds of reading without waiting after which others get their turn."""
 
 
 class Reader(Protocol):
@@ -48,65 +55,89 @@ class Stream:
     """
 
     def __init__(self, call: Call, reader: Reader, client: socket.socket | None = None) -> None:
-        self._call = call
+        self._call = replace(call, body={})  # the prompt is not needed for as long as the answer
         self._reader = reader
         self._events = EventReader()
+        self._failure: ChatError | None = None
         self._done = False
         self._closed = False
-        self._response = send(call)
-        network = self._response.extensions.get("network_stream")
-        upstream = network.get_extra_info("socket") if network else None
-        self._watch = Watch(client, upstream, call.deadline)
+        self._received = 0
+        self._waited = time.monotonic()
+        self._watch = Watch(client, call.deadline)
         self._watcher = current().watcher
         self._watcher.add(self._watch)
-        self.request_id = upstream_request_id(self._response.headers)
         try:
+            self._response = send(call, self._watch)
+        except BaseException:
+            self._watcher.remove(self._watch)
+            raise
+        try:
+            self._attach()
+            self.request_id = upstream_request_id(self._response.headers, call.secrets)
             self._pieces: Iterator[bytes] = self._response.iter_bytes()
             self._check_content_type()
         except BaseException:
             self.close()
             raise
 
+    def _attach(self) -> None:
+        """Watch connections that were made by another way than ours, by a proxy."""
+        network = self._response.extensions.get("network_stream")
+        if network is not None:
+            self._watch.attach(network.get_extra_info("socket"))
+
     def _check_content_type(self) -> None:
         content_type = self._response.headers.get("content-type", "text/event-stream")
         if content_type.partition(";")[0].strip().lower() == "text/event-stream":
             return
-        self._watch.quiet_until = time.monotonic() + self._call.read_timeout
+        self._watch.quiet_until = self._patience(time.monotonic())
         content = bytearray()
         while len(content) < _LONGEST_ERROR and (piece := self._next_piece()):
             content += piece
         body = parse_json(bytes(content))
-        if isinstance(body, dict) and not (body.get("error") or body.get("detail")):
-            body = ""  # a whole completion, say: nothing in it is about an error
-        raise self._call.error_from(
-            body if isinstance(body, dict) else f"<not an event stream: {content_type}>"
-        )
+        if isinstance(body, dict) and (body.get("error") or body.get("detail")):
+            raise self._call.error_from(body)
+        # A whole completion, say, or a page to log in: nothing in it is about an error.
+        raise self._call.error_from(PlainText(f"not an event stream but {content_type}"))
 
     def read(self) -> list[Event]:
         """Return the next events; an empty list means that the answer is complete.
 
         :raises ChatError: when the answer broke off, and why.
         """
-        self._watch.quiet_until = self._patience()
+        if self._failure is not None:
+            raise self._failure
+        now = time.monotonic()
+        self._watch.quiet_until = self._patience(now)
         try:
             while not self._done:
                 piece = self._next_piece()
+                now = self._take_turns(now)
                 told = self._feed(piece)
                 if told:  # comments keep a connection alive, but only events are progress
-                    self._watch.quiet_until = self._patience()
-                events = [event for name, data in told for event in self._normalise(name, data)]
+                    self._watch.quiet_until = self._patience(now)
+                if events := self._normalise(told):
+                    return events
                 if not piece:
                     self._require_ending()
-                if events:
-                    return events
             return []
         finally:
             self._watch.quiet_until = math.inf
 
-    def _patience(self) -> float:
+    def _patience(self, now: float) -> float:
         finished = self._reader.finish_reason is not None
-        wait = min(_AFTER_FINISH, self._call.read_timeout) if finished else self._call.read_timeout
-        return time.monotonic() + wait
+        wait = self._call.read_timeout
+        return now + (min(_AFTER_FINISH, wait) if finished else wait)
+
+    def _take_turns(self, before: float) -> float:
+        """Let others run after a burst: under gevent, reading what is there lets nobody on."""
+        now = time.monotonic()
+        if now - before > 0.001:
+            self._waited = now
+        elif now - self._waited > _BURST:
+            time.sleep(0)
+            self._waited = now = time.monotonic()
+        return now
 
     def _next_piece(self) -> bytes:
         """Return the next bytes; b"" is the end of the body."""
@@ -117,6 +148,9 @@ class Stream:
             piece = next(self._pieces, b"")
         except (httpx2.HTTPError, OSError) as error:
             failure, piece = error, b""
+        self._received += len(piece)
+        if self._received > _LONGEST_ANSWER:
+            raise self._unreadable()
         if self._watch.reason is not None and not piece:
             failure = failure or EOFError()
         if failure is None or self._reader.finish_reason is not None:
@@ -126,10 +160,9 @@ class Stream:
     def _explain(self, failure: Exception) -> ChatError:
         import httpx2
 
-        if self._watch.reason == "cancelled":
-            self._watch.hang_up()
-            return ChatError("The client left.", "cancelled", provider=self._call.provider)
-        if self._watch.reason is not None or isinstance(failure, httpx2.TimeoutException):
+        if self._watch.reason is not None:
+            return self._call.interrupted(self._watch)
+        if isinstance(failure, httpx2.TimeoutException):
             return self._call.timed_out()
         if isinstance(failure, httpx2.DecodingError):
             return self._unreadable()
@@ -143,14 +176,26 @@ class Stream:
         except EventTooLarge:
             raise self._unreadable() from None
 
-    def _normalise(self, name: str, data: bytes) -> list[Event]:
-        if self._done:
-            return []
-        if data.strip() == b"[DONE]":
-            self._done = True
-            return []
+    def _normalise(self, told: list[tuple[str, bytes]]) -> list[Event]:
+        """Read what the provider told; a failure among it comes after what came before it."""
+        events: list[Event] = []
+        try:
+            for name, data in told:
+                if data.strip() == b"[DONE]":
+                    self._done = True
+                    break
+                events += self._read_chunk(name, data)
+        except ChatError as error:
+            if not events:
+                raise
+            self._failure = error
+        return events
+
+    def _read_chunk(self, name: str, data: bytes) -> list[Event]:
         if name == "error":
             raise self._call.error_from(parse_json(data))
+        if not data.strip():
+            return []
         try:
             return self._reader.read(json.loads(data))
         except ErrorChunk as error:

@@ -23,6 +23,9 @@ from typing import Any, Literal
 TICK = 0.25
 """Seconds between two looks: how much later than due a read may be ended."""
 
+_GRACE = 5.0
+"""Seconds after its deadline in which a reader that has stalled may take the bad news."""
+
 Reason = Literal["cancelled", "timeout", "deadline"]
 
 # Present on Linux alone: tells a client that has closed from one that has sent more.
@@ -33,20 +36,18 @@ class Watch:
     """One chat's read, as the watcher sees it.
 
     :param client: the client's connection, when the server shows it.
-    :param upstream: the provider's connection.
     :param deadline: :func:`time.monotonic` at which the chat has to be over.
     :ivar quiet_until: when the present wait for an event becomes too long; infinity while
         nothing is waited for. Set by the reader.
     :ivar reason: why the read was ended; None while it was not.
     """
 
-    __slots__ = ("_client", "_upstream", "deadline", "quiet_until", "reason")
+    __slots__ = ("_client", "_lock", "_upstream", "deadline", "quiet_until", "reason")
 
-    def __init__(
-        self, client: socket.socket | None, upstream: socket.socket | None, deadline: float
-    ) -> None:
+    def __init__(self, client: socket.socket | None, deadline: float) -> None:
         self._client = client
-        self._upstream = upstream
+        self._upstream: socket.socket | None = None
+        self._lock = threading.RLock()
         self.deadline = deadline
         self.quiet_until = math.inf
         self.reason: Reason | None = None
@@ -61,11 +62,24 @@ class Watch:
             return "deadline"
         return "timeout" if now >= self.quiet_until else None
 
+    def attach(self, upstream: socket.socket | None) -> None:
+        """Take note of the provider's connection, from the first byte that is sent on it."""
+        with self._lock:
+            self._upstream = upstream
+            if self.reason is not None:
+                _shut_down(upstream)
+
+    def detach(self) -> None:
+        """Let go of the provider's connection, before it can serve another chat."""
+        with self._lock:
+            self._upstream = None
+
     def interrupt(self, reason: Reason) -> None:
         """End the read, now or when it comes. Only the first reason counts."""
-        if self.reason is None:
-            self.reason = reason
-            _shut_down(self._upstream)
+        with self._lock:
+            if self.reason is None:
+                self.reason = reason
+                _shut_down(self._upstream)
 
     def hang_up(self) -> None:
         """Cut the client off, so that nothing written later can look like a whole answer."""
@@ -87,21 +101,28 @@ class Watcher:
 
     def __init__(self) -> None:
         self._watches: set[Watch] = set()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        # A garbage collection can close a chat while this very thread holds the lock.
+        self._lock = threading.RLock()
+        self._runs = False
 
     def add(self, watch: Watch) -> None:
         """Look after a read from now on."""
-        thread = threading.Thread(target=self._run, name="flask_llmchat-watcher", daemon=True)
+        thread = None
         with self._lock:
             self._watches.add(watch)
-            starts = self._thread is None
-            if starts:
-                self._thread = thread
-        if starts:
+            if not self._runs:
+                self._runs = True
+                thread = threading.Thread(
+                    target=self._run, name="flask_llmchat-watcher", daemon=True
+                )
+        if thread is not None:
             # Not under the lock: start() waits, which under gevent lets other greenlets on; and
             # in a worker forked with --preload the lock is a real one, made before gevent came.
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # no more threads to be had: the next chat tries again
+                self._runs = False
+                raise
 
     def remove(self, watch: Watch) -> None:
         """Let go of a read. Nothing of it is touched after this returns."""
@@ -124,17 +145,20 @@ class Watcher:
                     continue
                 idle += TICK
                 if idle > 1:  # lingers, so that chat after chat does not start a thread each
-                    self._thread = None
+                    self._runs = False
                     return
 
     def _look(self) -> None:
-        gone = _hung_up({w.client_fileno() for w in self._watches} - {-1})
+        watches = list(self._watches)
+        gone = _hung_up({watch.client_fileno() for watch in watches} - {-1})
         now = time.monotonic()
-        for watch in self._watches:
+        for watch in watches:
             if watch.client_fileno() in gone:
                 watch.interrupt("cancelled")
             elif reason := watch.overdue(now):
                 watch.interrupt(reason)
+            if now >= watch.deadline + _GRACE:
+                watch.hang_up()  # its thread is stuck in a write that nobody reads
 
 
 def _hung_up(filenos: set[int]) -> set[int]:
