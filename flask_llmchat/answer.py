@@ -124,19 +124,18 @@ class Answer:
         self._stream = stream
         self._encoder = encoder
         self._record = record
-        self._events: list[Event] | None = None
+        self._first = b""
 
     def start(self) -> None:
-        """Wait for the first events: until they are there, an error can still have a status.
+        """Wait for the first bytes: until they are there, an error can still have a status.
 
         :raises ChatError: when there are none to come.
         """
         try:
-            self._events = self._stream.read()
+            self._first = self._next()
         except BaseException:
             self._stream.close()
             raise
-        self._record.note(self._events)
 
     def __iter__(self) -> Iterator[bytes]:
         """Return itself: a body is read once."""
@@ -146,10 +145,12 @@ class Answer:
         """Return the next bytes for the client."""
         if self._record.ended:
             raise StopIteration
+        if self._first:
+            first, self._first = self._first, b""
+            return first
         try:
-            while events := self._take():
-                if data := self._encoder.encode(events):
-                    return data
+            if data := self._next():
+                return data
         except ChatError as error:
             return self._break(error)
         except Exception:  # whoever's doing it is, the client is told, and told honestly
@@ -162,13 +163,13 @@ class Answer:
             return data
         raise StopIteration
 
-    def _take(self) -> list[Event]:
-        if self._events is not None:
-            events, self._events = self._events, None
-            return events
-        events = self._stream.read()
-        self._record.note(events)
-        return events
+    def _next(self) -> bytes:
+        """Return the next bytes that this dialect has for the client; b"" when there are none."""
+        while events := self._stream.read():
+            self._record.note(events)
+            if data := self._encoder.encode(events):
+                return data
+        return b""
 
     def _break(self, error: ChatError) -> bytes:
         self._stream.close()

@@ -35,7 +35,7 @@ Outcome = Literal[
 ``truncated``: the provider stopped without saying that it was done. ``upstream_error``: it
 said that something failed. ``timeout``: no event for ``LLMCHAT_READ_TIMEOUT`` seconds.
 ``deadline``: longer than ``LLMCHAT_DEADLINE`` seconds in all. ``cancelled``: the client
-left. ``refused``: ended before the provider was called.
+left, or the server did not send the answer. ``refused``: ended before the provider was called.
 """
 
 
@@ -56,7 +56,10 @@ class Endpoint:
 
 @dataclass(slots=True, kw_only=True)
 class ChatRequest:
-    """One chat as it will be asked. ``before_chat`` hooks may change every field.
+    """One chat as it will be asked.
+
+    ``before_chat`` hooks may change what is asked: the model, the messages, and everything
+    from ``temperature`` to ``tool_choice``. The rest tells them about the request.
 
     :param provider: name of the provider row, the last part of the route.
     :param model: the model as the front end names it (for Azure not yet the deployment).

@@ -7,6 +7,7 @@ mistake stops the app from starting instead of a chat from working.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -85,12 +86,14 @@ def _base_urls(value: Any) -> dict[str, str]:
     return {name: url.strip().rstrip("/") for name, url in value.items()}
 
 
+_ORIGIN = re.compile(r"https?://[^/?#@*\s]+/?", re.IGNORECASE)
+
+
 def _origins(value: Any) -> frozenset[str]:
     if isinstance(value, str) or not all(isinstance(o, str) for o in _iterable(value)):
         raise ValueError("must be a list of origins such as 'https://app.example.com'")
     for origin in value:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+        if not _ORIGIN.fullmatch(origin):
             raise ValueError(
                 f"has {origin!r}, which is no origin; write 'https://host' or with ':port'"
             )
@@ -121,8 +124,9 @@ def is_http_url(url: str) -> bool:
 
 
 def _quoted(value: Any) -> str:
-    # A URL may hold a password, and it stands in a mapping: only plain values are shown.
-    return f", not {value!r}" if value is None or isinstance(value, int | float | str) else ""
+    # A URL may hold a password: only plain values are shown.
+    plain = isinstance(value, str) and "://" not in value
+    return f", not {value!r}" if plain or isinstance(value, int | float | None) else ""
 
 
 def _option(default: Any, check: Check, doc: str) -> Any:
@@ -155,7 +159,7 @@ class Config:
     )
     deadline: float = _option(600.0, _positive_number, "Seconds one chat may take in all.")
     max_retries: int = _option(
-        1, _count(0), "How often a call that failed before its first event is tried again."
+        1, _count(0), "How often a call that did not get through is made again."
     )
     max_content_length: int = _option(
         16 * 2**20, _count(1), "Bytes a request body may have; the app's other routes keep theirs."

@@ -94,7 +94,9 @@ class ChatError(Exception):
         self.code: Code = code
         self.status = status or _STATUS.get(code, 400)
         self.provider = provider
-        self.retry_after = None if retry_after is None else str(retry_after)
+        self.retry_after = None if retry_after is None else str(retry_after).strip()
+        if self.retry_after and not self.retry_after.isprintable():
+            raise ValueError("retry_after must be seconds or an HTTP date")
         self.upstream_request_id = upstream_request_id
         self.detail = detail
 

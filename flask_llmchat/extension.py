@@ -75,7 +75,9 @@ class LLMChat:
         self._endpoint_loader: Callable[[str], Any] | None = None
         self._before_chat: list[Callable[[ChatRequest], Any]] = []
         # A real prefix, not None: under a parent blueprint Flask adds the two together.
-        self.blueprint = Blueprint(name, __name__, url_prefix=url_prefix or _DEFAULT_PREFIX)
+        self.blueprint = Blueprint(
+            name, __name__, url_prefix=_DEFAULT_PREFIX if url_prefix is None else url_prefix
+        )
         """A plain Flask blueprint; registering it is all the set-up there is."""
         self.blueprint.record(self._set_up)
         self.blueprint.register_error_handler(HTTPException, http_error)
@@ -170,10 +172,14 @@ class LLMChat:
             for decorator in self.decorators:
                 view = decorator(view)
             rule = f"/{provider.name}"
-            setup.add_url_rule(rule, provider.name, view, methods=["POST"])
-            setup.add_url_rule(
-                rule, "_not_post", not_post, methods=["GET", "PUT", "PATCH", "DELETE"]
-            )
+            for methods, endpoint, function in (
+                (["POST"], provider.name, view),
+                (["GET", "PUT", "PATCH", "DELETE", "OPTIONS"], "_not_post", not_post),
+            ):
+                # Flask's own answer to OPTIONS would allow all of these.
+                setup.add_url_rule(
+                    rule, endpoint, function, methods=methods, provide_automatic_options=False
+                )
         setup.add_url_rule(
             "/<provider>", "_unknown_provider", unknown_provider(state), methods=["POST"]
         )
@@ -237,8 +243,11 @@ class ChatState:
 
     def tell_finished(self, result: ChatResult) -> None:
         """Send ``chat_finished``, in an app context of its own."""
-        with self.app.app_context():
-            self.send(chat_finished, result=result)
+        try:
+            with self.app.app_context():
+                self.send(chat_finished, result=result)
+        except Exception:  # in a teardown function of the host's: the answer is none the worse
+            logger.exception("after chat_finished")
 
 
 def _current_state() -> ChatState:

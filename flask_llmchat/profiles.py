@@ -156,5 +156,8 @@ def clean(value: str | None) -> str:
 
 
 def is_sendable(key: str) -> bool:
-    """Tell whether a key can stand in an HTTP header: visible ASCII and nothing else."""
-    return all("!" <= c <= "~" for c in key)
+    """Tell whether a key can stand in an HTTP header: visible ASCII, and no quotes.
+
+    No key has quotes or backslashes; in a log they would be escaped, and the key not found.
+    """
+    return all("!" <= c <= "~" and c not in '"\\' for c in key)

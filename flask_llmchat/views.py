@@ -88,14 +88,17 @@ def read_chat(state: ChatState, dialect: Dialect) -> ChatRequest:
     :raises ChatError: saying which field is wrong and why.
     """
     limit = state.config.max_content_length
-    request.max_content_length = limit
+    # One more, for of a chunked body Werkzeug gives as much as it may, and does not complain.
+    request.max_content_length = limit + 1
     try:
         content = request.get_data(cache=False)
     except RequestEntityTooLarge:
+        content = None
+    if content is None or len(content) > limit:
         discard_body(limit + _DISCARDED)
         raise ChatError(
             f"The request body is too large; at most {limit} bytes are taken.", status=413
-        ) from None
+        )
     return dialect.read(parse_object(content), state.config.max_messages)
 
 
@@ -105,10 +108,12 @@ def discard_body(most: int) -> None:
     A server that closes while the client is still sending resets the connection, and the
     client never sees why.
     """
-    left = request.content_length or 0
-    if left > most:
-        return
-    while left and (piece := request.environ["wsgi.input"].read(min(left, 65536))):
+    length = request.content_length
+    if length is None:  # chunked: a server that takes it says when it ends
+        left = most if request.environ.get("wsgi.input_terminated") else 0
+    else:
+        left = length if length <= most else 0
+    while left > 0 and (piece := request.environ["wsgi.input"].read(min(left, 65536))):
         left -= len(piece)
 
 
@@ -135,9 +140,10 @@ def start_answer(
         record.end("refused", error)
         raise
     except HTTPException as error:
-        record.end("refused", ChatError.from_status(error.code or 500, error.description or ""))
+        status = error.response.status_code if error.response else error.code
+        record.end("refused", ChatError.from_status(status or 500, error.description or ""))
         raise
-    except Exception:
+    except BaseException:  # also a worker's being stopped
         record.end("refused", ChatError(UNEXPECTED, "internal"))
         raise
     try:
@@ -148,7 +154,7 @@ def start_answer(
     except ChatError as error:
         record.end_broken(error)
         raise
-    except Exception:
+    except BaseException:
         record.end_broken(ChatError(UNEXPECTED, "internal"))
         raise
     return answer
@@ -224,6 +230,8 @@ def http_error(error: HTTPException) -> ResponseReturnValue:
 
 def not_post() -> Response:
     """Answer any other method on a provider's route."""
+    if request.method == "OPTIONS":
+        return Response(status=204, headers={"Allow": "POST, OPTIONS"})
     error = ChatError(f"{request.method} is not allowed here; use POST.", status=405)
     response = error_response(TEXT, error, uuid.uuid4().hex)
     response.headers["Allow"] = "POST, OPTIONS"
@@ -255,7 +263,7 @@ def refuse_cross_site(request: Request, trusted: frozenset[str]) -> None:
     if origin is not None and origin.lower() in trusted:
         return
     if site is None:
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != request.host.lower()
+        foreign = origin is not None and host_of(origin) != request.host.lower()
     else:
         foreign = site == "cross-site"
     if foreign:
@@ -264,6 +272,14 @@ def refuse_cross_site(request: Request, trusted: frozenset[str]) -> None:
             " site in LLMCHAT_TRUSTED_ORIGINS.",
             "no_permission",
         )
+
+
+def host_of(origin: str) -> str:
+    """Return the host, and port if there is one, that an origin names; "" for what is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def client_socket() -> Any:

@@ -19,7 +19,16 @@ from pathlib import Path
 import pytest
 from conftest import body
 
-from flask_llmchat.testing import CUT, HOLD, FakeUpstream, Reply, error_reply, event, text_reply
+from flask_llmchat.testing import (
+    CUT,
+    HOLD,
+    FakeUpstream,
+    ReceivedRequest,
+    Reply,
+    error_reply,
+    event,
+    text_reply,
+)
 
 GUNICORN = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "1"]
 SERVERS = {
@@ -161,6 +170,48 @@ def test_twenty_chats_in_a_row_open_one_connection(server: Server) -> None:
             assert response.read() == b"Hello from the fake upstream."
     assert [e["outcome"] for e in server.ended(20)] == ["ok"] * 20
     assert server.upstream.connections == 1
+
+
+def test_a_client_that_leaves_before_the_headers_is_noticed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(request: ReceivedRequest) -> Reply:
+        time.sleep(4)
+        return text_reply("late")
+
+    monkeypatch.setattr(server.upstream, "_respond", late)
+    with server.posted():
+        server.upstream.wait_for(lambda u: len(u.requests) == 1)
+    left = time.monotonic()
+    assert [e["outcome"] for e in server.ended()] == ["cancelled"]
+    assert time.monotonic() - left < 1.5
+
+
+def test_a_flood_stops_nobody_else(server: Server) -> None:
+    flood = b": nothing\n\n" * 20_000
+    server.upstream.add(Reply(body=[flood] * 300))
+    with server.posted():
+        server.upstream.wait_for(lambda u: u.streaming == 1)
+        slowest = 0.0
+        for _ in range(10):
+            started = time.monotonic()
+            with closing(server.connect()) as connection:
+                connection.request("GET", "/health")
+                connection.getresponse().read()
+            slowest = max(slowest, time.monotonic() - started)
+            time.sleep(0.05)
+    assert slowest < 2  # the whole of the flood takes several seconds
+
+
+@pytest.mark.parametrize("size", [17 * 2**20, 15 * 2**20])
+def test_a_chunked_body_has_the_same_limit(server: Server, size: int) -> None:
+    content = json.dumps(body()).encode()
+    pieces = [content, *[b" " * 2**16] * (size // 2**16)]
+    with closing(server.connect()) as connection:
+        connection.request("POST", "/api/chat/openai", iter(pieces), encode_chunked=True)
+        with connection.getresponse() as response:
+            assert response.status == (413 if size > 16 * 2**20 else 200)
+            response.read()
 
 
 def test_a_large_body_is_refused_in_words(server: Server) -> None:

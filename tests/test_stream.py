@@ -15,7 +15,7 @@ from conftest import KEYS, body, finished, make_app
 from flask import Flask, has_app_context, has_request_context
 from werkzeug.test import EnvironBuilder
 
-from flask_llmchat import ChatResult
+from flask_llmchat import ChatRequest, ChatResult, LLMChat
 from flask_llmchat.errors import AnswerBroken
 from flask_llmchat.testing import CUT, HOLD, FakeUpstream, Reply, error_reply, event, text_reply
 
@@ -204,6 +204,90 @@ def test_an_error_as_the_first_event_has_a_status(upstream: FakeUpstream, error:
         told = json.loads(answer.text())
         assert answer.status in (502, 503)
         assert (told["message"], told["code"]) == ("Busy", "overloaded")
+
+
+def test_an_error_after_thinking_alone_has_a_status(upstream: FakeUpstream) -> None:
+    error = event({"error": {"message": "Slow down", "code": 429}})
+    upstream.add(sse(delta(reasoning_content="Hm"), 0.2, error))
+    app = make_app(upstream)
+    with finished(app) as done, posted(app) as answer:
+        assert answer.status == 429
+        assert json.loads(answer.text())["message"] == "Slow down"
+    assert done.only.reasoning == "Hm"
+
+
+@pytest.mark.parametrize("failure", [event({"error": "Busy"}), b"data: {oops\n\n"])
+def test_text_in_the_same_piece_as_a_failure_is_told_first(
+    upstream: FakeUpstream, failure: bytes
+) -> None:
+    together = event(delta(content="Hel")) + event(delta(content="lo")) + failure
+    upstream.add(sse(together))
+    app = make_app(upstream)
+    with finished(app) as done, posted(app) as answer:
+        assert next(answer.iterator) == b"Hello"
+        with pytest.raises(AnswerBroken):
+            next(answer.iterator)
+    assert done.only.text == "Hello"
+
+
+def test_events_without_data_are_passed_over(upstream: FakeUpstream) -> None:
+    upstream.add(sse(b"data:\n\n", b"data: \n\n", delta(content="Hello"), STOP, DONE))
+    with posted(make_app(upstream)) as answer:
+        assert answer.text() == "Hello"
+
+
+def test_a_slow_reader_of_a_whole_answer_does_not_cut_the_next(upstream: FakeUpstream) -> None:
+    """Whose connection went back to the pool while its own last words were still to be read."""
+    first, second = make_app(upstream, config={"LLMCHAT_DEADLINE": 0.5}), make_app(upstream)
+    unended = b"data: " + json.dumps({"choices": [{"delta": {"content": "A"}}]}).encode()
+    upstream.add(Reply(body=[event(STOP) + unended]), text_reply(*"BBBBBBBB", delay=0.2))
+    with posted(first) as slow_reader, posted(second) as other:
+        assert other.text() == "BBBBBBBB"
+        assert slow_reader.text() == "A"
+    assert upstream.connections == 1
+
+
+def test_a_provider_gone_mad_is_not_kept_for_ever(
+    upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_llmchat.upstream.stream._LONGEST_ANSWER", 10_000)
+    app = make_app(upstream)
+    upstream.add(sse(*[delta(content="x" * 500)] * 100))
+    with finished(app) as done, posted(app) as answer, pytest.raises(AnswerBroken):
+        answer.text()
+    assert done.only.outcome == "upstream_error"
+    assert len(done.only.text) < 10_000
+
+
+def test_a_teardown_that_fails_breaks_no_answer(
+    upstream: FakeUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(upstream)
+
+    torn_down = []
+
+    @app.teardown_appcontext
+    def fails(error: Any) -> None:
+        torn_down.append(error)
+        if len(torn_down) == 2:  # the first is the request's own
+            raise RuntimeError("the host's own")
+
+    with posted(app) as answer:
+        assert answer.text() == "Hello from the fake upstream."
+    assert "after chat_finished" in caplog.text
+
+
+def test_being_stopped_is_an_ending_too(upstream: FakeUpstream) -> None:
+    llmchat = LLMChat()
+
+    @llmchat.before_chat
+    def stopped(chat: ChatRequest) -> None:
+        raise SystemExit
+
+    app = make_app(upstream, llmchat=llmchat)
+    with finished(app) as done, pytest.raises(SystemExit):
+        Wsgi(app, body())
+    assert done.only.outcome == "refused"
 
 
 def test_a_finish_reason_error_is_an_error(upstream: FakeUpstream) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -49,30 +51,44 @@ def parse_object(content: bytes) -> dict[str, Any]:
         body = json.loads(
             content.decode("utf-8-sig"),
             parse_constant=_refuse_constant,
+            parse_float=_finite,
             object_pairs_hook=_object_without_twins,
         )
     except UnicodeDecodeError:
         raise ChatError("The request body is not UTF-8.") from None
     except RecursionError:
         raise ChatError("The request body is not valid JSON: it is nested too deeply.") from None
-    except ValueError as error:
-        detail = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise ChatError(f"The request body is not valid JSON: {detail}.") from None
+    except _NotJson as error:
+        raise ChatError(f"The request body is not valid JSON: {error}.") from None
+    except json.JSONDecodeError as error:
+        raise ChatError(f"The request body is not valid JSON: {error.msg}.") from None
+    except ValueError:  # Python's own, for a number of thousands of digits
+        raise ChatError("The request body is not valid JSON: a number is too long.") from None
     if not isinstance(body, dict):
         raise ChatError("The request body must be a JSON object.", status=422)
     return body
 
 
+class _NotJson(ValueError):
+    """What json.loads() takes, and JSON does not."""
+
+
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    raise _NotJson(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _NotJson("a number is too large")
+    return number
 
 
 def _object_without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twin = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twin[:50]!r} stands twice in one object")
+        counts = Counter(name for name, _ in pairs)
+        raise _NotJson(f"{counts.most_common(1)[0][0][:50]!r} stands twice in one object")
     return result
 
 
@@ -149,6 +165,19 @@ class Whole(ma.fields.Integer):
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.make_error("invalid", input=value)
         return value
+
+
+class Items(ma.fields.List[Any]):
+    """A list whose length is looked at before its items are: a million errors tell no more."""
+
+    def __init__(self, inner: ma.fields.Field[Any], most: int, least: int = 0, **kw: Any) -> None:
+        super().__init__(inner, **kw)
+        self._bounds = ma.validate.Length(least, most)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if isinstance(value, list):
+            self._bounds(value)
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class Object(ma.fields.Field[dict[str, Any]]):

@@ -16,10 +16,11 @@ from marshmallow import fields, validate
 from ..answer import Encoder
 from ..chat import ChatRequest, Event, TextDelta
 from ..errors import ChatError
-from .base import Flag, Number, Object, OneOf, StrictSchema, Text, Whole, load
+from .base import Flag, Items, Number, Object, OneOf, StrictSchema, Text, Whole, load
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 _MOST_PARTS = 256
+_MOST_PARTS_IN_ALL = 4096
 _MOST_TOOLS = 128
 
 
@@ -39,14 +40,14 @@ class SettingsSchema(StrictSchema):
     maxTokens = Whole(1, allow_none=True)
     topP = Number(allow_none=True, validate=validate.Range(0, 1))
     stop = OneOf(
-        fields.List(Text(validate=validate.Length(1)), validate=validate.Length(1, 16)),
+        Items(Text(validate=validate.Length(1)), 16, least=1),
         Text(validate=validate.Length(1)),
         allow_none=True,
     )
     seed = Whole(allow_none=True)
     reasoningEffort = Text(allow_none=True, validate=validate.Length(1, 32))
     responseFormat = Object(allow_none=True)
-    tools = fields.List(Object(), allow_none=True, validate=validate.Length(max=_MOST_TOOLS))
+    tools = Items(Object(), _MOST_TOOLS, allow_none=True)
     toolChoice = OneOf(Object(), Text(), allow_none=True)
 
 
@@ -81,7 +82,7 @@ class MessageSchema(StrictSchema):
     role = Text(required=True, validate=validate.OneOf(_ROLES))
     content = fields.Raw(allow_none=True)  # read below: it may be of two types
     name = Text(validate=validate.Length(1, 256))
-    tool_calls = fields.List(Object(), validate=validate.Length(1, _MOST_TOOLS))
+    tool_calls = Items(Object(), _MOST_TOOLS, least=1)
     tool_call_id = Text(validate=validate.Length(1, 256))
 
     @ma.validates_schema
@@ -126,9 +127,7 @@ class GeminiMessageSchema(StrictSchema):
     """One message in Gemini's form, in which the original front end writes to ``google``."""
 
     role = Text(required=True, validate=validate.OneOf(("user", "model")))
-    parts = fields.Nested(
-        GeminiPartSchema, many=True, required=True, validate=validate.Length(1, _MOST_PARTS)
-    )
+    parts = Items(fields.Nested(GeminiPartSchema), _MOST_PARTS, least=1, required=True)
 
     @ma.post_load
     def _in_the_usual_form(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -192,6 +191,10 @@ class TextDialect:
                 f"messages: {len(messages)} are too many; at most {max_messages} are taken.",
                 status=422,
             )
+        if _count_parts(messages) > _MOST_PARTS_IN_ALL:
+            raise ChatError(
+                f"messages: more than {_MOST_PARTS_IN_ALL} parts in all are not taken.", status=422
+            )
         loaded = load(_BODY, body)
         settings = loaded["chatSettings"]
         return ChatRequest(
@@ -224,7 +227,14 @@ class TextDialect:
             "provider": error.provider,
             "request_id": request_id,
         }
-        return json.dumps(body, ensure_ascii=False).encode(), "application/json", {}
+        return json.dumps(body).encode(), "application/json", {}
+
+
+def _count_parts(messages: Any) -> int:
+    if not isinstance(messages, list):
+        return 0
+    lists = (m.get(name) for m in messages if isinstance(m, dict) for name in ("content", "parts"))
+    return sum(len(value) for value in lists if isinstance(value, list))
 
 
 class _TextEncoder:

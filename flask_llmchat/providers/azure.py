@@ -38,7 +38,7 @@ def azure_target(provider: Provider, chat: ChatRequest, key: str, base_url: str)
     endpoint = (base_url or read_text(chat.profile, "azure_openai_endpoint")).rstrip("/")
     if not (endpoint and deployment):
         raise ChatError("Azure resources not found", provider=provider.name)
-    if not is_http_url(endpoint):
+    if not is_http_url(endpoint) or "?" in endpoint or "#" in endpoint:
         raise ChatError(
             "Azure OpenAI endpoint is not a URL. Please fix it in your profile settings.",
             provider=provider.name,

@@ -125,7 +125,7 @@ class Provider:
     key_env: str | None = None
     key_required: bool = True
     profile_headers: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     token_param: str = "max_tokens"
     stream_usage: bool = True
     refuses: frozenset[str] = frozenset()

@@ -8,6 +8,7 @@ that may be missing, null or said twice, comes from recordings.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -228,7 +229,7 @@ def _usage_in(chunk: Mapping[str, Any]) -> Usage | None:
 
     def count(counts: Any, name: str) -> int:
         value = counts.get(name) if isinstance(counts, dict) else None
-        return int(value) if isinstance(value, int | float) else 0
+        return int(value) if isinstance(value, int | float) and math.isfinite(value) else 0
 
     prompt, completion = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
     return Usage(

@@ -22,7 +22,7 @@ def endpoint_target(provider: Provider, chat: ChatRequest, key: str, base_url: s
     if not isinstance(endpoint, Endpoint):
         raise ChatError("Endpoint not found", "model_not_found", provider=provider.name)
     url, key = clean(endpoint.base_url).rstrip("/"), clean(endpoint.api_key)
-    if not is_http_url(url):
+    if not is_http_url(url) or "?" in url or "#" in url:
         raise ChatError(
             "The endpoint's address is not an http(s) URL. Please fix it.", provider=provider.name
         )

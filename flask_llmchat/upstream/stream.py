@@ -112,7 +112,7 @@ class Stream:
         try:
             while not self._done:
                 piece = self._next_piece()
-                now = self._take_turns(now)
+                now = self._take_turns(since=now)
                 told = self._feed(piece)
                 if told:  # comments keep a connection alive, but only events are progress
                     self._watch.quiet_until = self._patience(now)
@@ -120,6 +120,7 @@ class Stream:
                     return events
                 if not piece:
                     self._require_ending()
+                now = time.monotonic()
             return []
         finally:
             self._watch.quiet_until = math.inf
@@ -129,10 +130,13 @@ class Stream:
         wait = self._call.read_timeout
         return now + (min(_AFTER_FINISH, wait) if finished else wait)
 
-    def _take_turns(self, before: float) -> float:
-        """Let others run after a burst: under gevent, reading what is there lets nobody on."""
+    def _take_turns(self, since: float) -> float:
+        """Let others run after a burst: under gevent, reading what is there lets nobody on.
+
+        :param since: when the read began; one that took a while has waited, and let them.
+        """
         now = time.monotonic()
-        if now - before > 0.001:
+        if now - since > 0.001:
             self._waited = now
         elif now - self._waited > _BURST:
             time.sleep(0)
