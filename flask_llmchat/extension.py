@@ -15,10 +15,11 @@ from werkzeug.local import LocalProxy
 from .chat import ChatRequest, ChatResult
 from .cli import make_commands
 from .config import Config
+from .http import http_error, not_post, unknown_provider
 from .profiles import read_text
 from .providers import Provider, builtin_providers
 from .signals import chat_finished
-from .views import chat_view, close_unsent, http_error, not_post, unknown_provider
+from .views import chat_view, close_unsent
 
 logger = logging.getLogger("flask_llmchat")
 
@@ -181,7 +182,10 @@ class LLMChat:
                     rule, endpoint, function, methods=methods, provide_automatic_options=False
                 )
         setup.add_url_rule(
-            "/<provider>", "_unknown_provider", unknown_provider(state), methods=["POST"]
+            "/<provider>",
+            "_unknown_provider",
+            lambda provider: unknown_provider(state.providers),
+            methods=["POST"],
         )
 
 

@@ -1,0 +1,136 @@
+"""What HTTP asks of a chat route: reading its request safely, and answering with errors."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Request, Response, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from .dialects import Dialect, TextDialect
+from .errors import UNEXPECTED, ChatError
+
+TEXT = TextDialect()
+
+_DISCARDED = 64 * 2**20  # bytes over the limit that are read, to be able to say so
+
+
+def read_body(limit: int) -> bytes:
+    """Return the request's body, whatever type it says it is.
+
+    :param limit: the most bytes it may have; the app's other routes keep their own.
+    :raises ChatError: with status 413, when it has more.
+    """
+    # One more, for of a chunked body Werkzeug gives as much as it may, and does not complain.
+    request.max_content_length = limit + 1
+    try:
+        content = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        content = None
+    if content is None or len(content) > limit:
+        _discard_body(limit + _DISCARDED)
+        raise ChatError(
+            f"The request body is too large; at most {limit} bytes are taken.", status=413
+        )
+    return content
+
+
+def _discard_body(most: int) -> None:
+    """Read a body that is too large to its end, unless that is very far away.
+
+    A server that closes while the client is still sending resets the connection, and the
+    client never sees why.
+    """
+    length = request.content_length
+    if length is None:  # chunked: a server that takes it says when it ends
+        left = most if request.environ.get("wsgi.input_terminated") else 0
+    else:
+        left = length if length <= most else 0
+    while left > 0 and (piece := request.environ["wsgi.input"].read(min(left, 65536))):
+        left -= len(piece)
+
+
+def refuse_cross_site(request: Request, trusted: frozenset[str]) -> None:
+    """Refuse what another site's page posted with the user's cookies.
+
+    A browser asks first before it sends JSON to another site, but not for a body of another
+    type; and ours is read whatever its type is, for the original front end says none.
+
+    :raises ChatError: with status 403.
+    """
+    if request.mimetype == "application/json":
+        return
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if origin is not None and origin.lower() in trusted:
+        return
+    if site is None:
+        foreign = origin is not None and _host_of(origin) != request.host.lower()
+    else:
+        foreign = site == "cross-site"
+    if foreign:
+        raise ChatError(
+            "This request comes from another site. Send it as application/json, or name the"
+            " site in LLMCHAT_TRUSTED_ORIGINS.",
+            "no_permission",
+        )
+
+
+def _host_of(origin: str) -> str:
+    """Return the host, and port if there is one, that an origin names; "" for what is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
+def client_socket() -> Any:
+    """Return the client's connection where the server shows it: gunicorn and the dev server."""
+    environ = request.environ
+    return environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+
+
+def error_response(dialect: Dialect, error: ChatError, request_id: str) -> Response:
+    """Answer with an error, in the words of the dialect."""
+    body, mimetype, headers = dialect.error(error, request_id)
+    response = Response(body, status=error.status, mimetype=mimetype, headers=dict(headers))
+    response.headers["X-Request-ID"] = request_id
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = error.retry_after
+    return response
+
+
+def http_error(error: HTTPException) -> ResponseReturnValue:
+    """Answer with what the host's own guards raised on our routes: ``abort()``, a rate limit."""
+    if error.response is not None:
+        return error.get_response()
+    status = error.code or 500
+    message = UNEXPECTED if status == 500 else error.description or error.name
+    told = ChatError.from_status(status, message)
+    endpoint = (request.endpoint or "").rpartition(".")[2]
+    told.provider = None if endpoint.startswith("_") else endpoint
+    answer = error_response(TEXT, told, uuid.uuid4().hex)
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            answer.headers.setdefault(name, value)
+    return answer
+
+
+def not_post() -> Response:
+    """Answer any other method on a provider's route."""
+    if request.method == "OPTIONS":
+        return Response(status=204, headers={"Allow": "POST, OPTIONS"})
+    error = ChatError(f"{request.method} is not allowed here; use POST.", status=405)
+    response = error_response(TEXT, error, uuid.uuid4().hex)
+    response.headers["Allow"] = "POST, OPTIONS"
+    return response
+
+
+def unknown_provider(served: Iterable[str]) -> Response:
+    """Answer for a provider that is not served here."""
+    names = ", ".join(served)
+    error = ChatError(f"There is no provider of this name; there are {names}.", status=404)
+    return error_response(TEXT, error, uuid.uuid4().hex)
