@@ -110,14 +110,16 @@ class Record:
                 error.upstream_request_id or self.upstream_request_id,
                 error.detail or error.message,
             )
-        self.end(_OUTCOME_OF_CODE.get(error.code, "upstream_error"), error)
+        # A provider that says it timed out has failed; it is we who stop waiting in a timeout.
+        ours = _OUTCOME_OF_CODE.get(error.code, "upstream_error")
+        self.end("upstream_error" if error.detail else ours, error)
 
 
 class Answer:
     """The body of a streaming response. It owns the provider's stream, and closes it.
 
-    It iterates over bytes, one item for whatever came in one read. It holds no request, no
-    context and nothing of the host's. :meth:`start` comes first.
+    It iterates over bytes, one item for whatever came in one read. It holds no request and no
+    context. :meth:`start` comes first.
     """
 
     def __init__(self, stream: Stream, encoder: Encoder, record: Record) -> None:

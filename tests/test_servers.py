@@ -101,6 +101,7 @@ def server(
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(15)
+        assert "planted" not in running.log.read_text()
 
 
 def test_pieces_come_as_they_are_written(server: Server) -> None:
@@ -122,7 +123,6 @@ def test_a_cut_answer_never_looks_complete(server: Server) -> None:
         with pytest.raises(http.client.IncompleteRead):
             response.read()
     assert server.ended() == [{"outcome": "truncated", "text": "Hel"}]
-    assert "planted" not in server.log.read_text()
 
 
 def test_an_error_before_the_first_byte_has_its_status(server: Server) -> None:

@@ -206,6 +206,14 @@ def test_an_error_as_the_first_event_has_a_status(upstream: FakeUpstream, error:
         assert (told["message"], told["code"]) == ("Busy", "overloaded")
 
 
+def test_a_provider_that_says_it_timed_out_has_failed(upstream: FakeUpstream) -> None:
+    app = make_app(upstream, config={"LLMCHAT_MAX_RETRIES": 0})
+    upstream.add(error_reply(504, "Upstream timed out"))
+    with finished(app) as done, posted(app) as answer:
+        assert answer.status == 504
+    assert done.only.outcome == "upstream_error"
+
+
 def test_an_error_after_thinking_alone_has_a_status(upstream: FakeUpstream) -> None:
     error = event({"error": {"message": "Slow down", "code": 429}})
     upstream.add(sse(delta(reasoning_content="Hm"), 0.2, error))
