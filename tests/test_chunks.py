@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flask_llmchat.chat import Event, ReasoningDelta, TextDelta
+from flask_llmchat.chat import Event, Image, ReasoningDelta, Source, TextDelta
 from flask_llmchat.errors import ErrorChunk
 from flask_llmchat.providers.chunks import ChunkReader
 
@@ -153,6 +153,16 @@ def test_chunks_that_tell_an_error(chunk: Any) -> None:
         ChunkReader().read(chunk)
 
 
+def test_what_is_held_back_is_told_in_the_end() -> None:
+    reader = ChunkReader(inline_think=True)
+    reader.read(delta(content="<thi"))
+    assert reader.finish() == [TextDelta("<thi")]
+    reader = ChunkReader()
+    reader.read(delta(content="a\ud83d"))
+    assert reader.finish() == [TextDelta("\ufffd")]
+    assert reader.finish() == []
+
+
 def test_a_character_cut_in_two_is_joined() -> None:
     assert "".join(read(delta(content="a\ud83d"), delta(content="\ude00b")).text) == "a😀b"
     assert "".join(read(delta(content="a\ud83d"), delta(content="b")).text) == "a\ufffdb"
@@ -162,3 +172,77 @@ def test_a_character_cut_in_two_is_joined() -> None:
 @pytest.mark.parametrize(("reason", "mapped"), [("end_turn", "stop"), (["x"], "stop")])
 def test_finish_reasons_nobody_knows_are_endings(reason: Any, mapped: str) -> None:
     assert read({"choices": [{"finish_reason": reason}]}).finish_reason == mapped
+
+
+def test_citations_are_sources_with_the_titles_of_the_search_results() -> None:
+    chunk = {
+        "citations": ["https://a.example", "https://b.example"],
+        "search_results": [
+            {"url": "https://b.example", "title": "B"},
+            {"url": "https://c.example"},
+        ],
+        "choices": [],
+    }
+    reader = ChunkReader()
+    events = reader.read(chunk)
+    assert events == [Source("https://a.example"), Source("https://b.example", "B")]
+    assert reader.read(chunk) == []  # said in every chunk, told once
+    del chunk["citations"]
+    assert reader.read(chunk) == [Source("https://c.example")]
+
+
+@pytest.mark.parametrize("odd", [None, 7, "x", [None, 7, {}], [{"url": None}], {"url": "x"}])
+def test_odd_citations_are_none(odd: Any) -> None:
+    assert ChunkReader().read({"citations": odd, "search_results": odd, "choices": []}) == []
+
+
+def test_annotations_are_sources() -> None:
+    page = {"url": "https://a.example", "title": "A", "start_index": 0}
+    annotations = [{"type": "url_citation", "url_citation": page}, {"type": "other"}, None]
+    events = ChunkReader().read(delta(annotations=annotations))
+    assert events == [Source("https://a.example", "A")]
+
+
+def test_images_are_told() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,A"}}
+    reader = ChunkReader()
+    assert reader.read(delta(images=[image, {}, None])) == [Image("data:image/png;base64,A")]
+    assert reader.images == ["data:image/png;base64,A"]
+
+
+def test_a_refusal_is_what_the_model_says() -> None:
+    assert read(delta(refusal="I cannot", content=None)).text == ["I cannot"]
+    assert read(delta(refusal=None, content="I can")).text == ["I can"]
+
+
+def test_usage_inside_the_choice() -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    chunk = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage}]}
+    counted = read(chunk).usage
+    assert counted and counted.total_tokens == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "answer"),
+    [
+        ("<think>Hm</think>Yes", "Hm", "Yes"),
+        ("\n <think>\nHm\n</think>\n\nYes", "\nHm\n", "\n\nYes"),
+        ("Yes", "", "Yes"),
+        ("<thinking>", "", "<thinking>"),
+        ("<thi", "", "<thi"),
+        ("Yes <think>Hm</think>", "", "Yes <think>Hm</think>"),
+        ("<think>never closed", "never closed", ""),
+        ("<think>a</thin", "a</thin", ""),
+        ("<think>a < b </thin</think>Yes", "a < b </thin", "Yes"),
+        ("<think></think>Yes", "", "Yes"),
+        ("<think>a</think>b</think>c", "a", "b</think>c"),
+        ("", "", ""),
+    ],
+)
+def test_thinking_inside_the_text(text: str, reasoning: str, answer: str) -> None:
+    for size in range(1, len(text) + 2):
+        reader = ChunkReader(inline_think=True)
+        for i in range(0, len(text), size):
+            reader.read(delta(content=text[i : i + size]))
+        reader.read({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        assert ("".join(reader.reasoning), "".join(reader.text)) == (reasoning, answer), size

@@ -44,6 +44,8 @@ def test_every_option_is_documented() -> None:
         ("LLMCHAT_MAX_RETRIES", True, "must be a whole number"),
         ("LLMCHAT_MAX_CONTENT_LENGTH", 1.5, "must be a whole number"),
         ("LLMCHAT_MAX_MESSAGES", 0, "must be a whole number of at least 1"),
+        ("LLMCHAT_ALLOW_PRIVATE_ENDPOINTS", "yes", "must be True or False, not 'yes'"),
+        ("LLMCHAT_TRUSTED_ORIGINS", ["https://*.example.com"], "which is no origin"),
         ("LLMCHAT_TRUSTED_ORIGINS", "https://x", "must be a list of origins"),
         ("LLMCHAT_TRUSTED_ORIGINS", ["example.com"], "'example.com', which is no origin"),
     ],

@@ -137,6 +137,13 @@ def test_one_of_finish_reason_and_done_is_enough(upstream: FakeUpstream, reply: 
     assert done.only.outcome == "ok"
 
 
+def test_half_a_character_before_a_bare_done_is_told(upstream: FakeUpstream) -> None:
+    half = b'data: {"choices": [{"delta": {"content": "Hello \\ud83d"}}]}\n\n'
+    upstream.add(sse(half, DONE))
+    with posted(make_app(upstream)) as answer:
+        assert answer.text() == "Hello \ufffd"
+
+
 @pytest.mark.parametrize(
     "steps",
     [

@@ -82,6 +82,16 @@ class ChunkReader:
                 self._read_choice(choice, events)
         return events
 
+    def finish(self) -> list[Event]:
+        """Return what was held back, for it may have been half of something."""
+        events: list[Event] = []
+        if self._half:
+            self._half = ""
+            self._add_text("\ufffd", events)
+        if self._think:
+            self._add_all(self._think.finish(), events)
+        return events
+
     def _read_choice(self, choice: dict[str, Any], events: list[Event]) -> None:
         delta = choice.get("delta")
         if isinstance(delta, dict):
@@ -93,8 +103,7 @@ class ChunkReader:
                 raise ErrorChunk(choice)
             # One that we do not know still is an ending.
             if self.finish_reason is None:
-                if self._think:
-                    self._add_all(self._think.finish(), events)
+                events += self.finish()
                 self.finish_reason = _FINISH_REASONS.get(str(reason), "stop")
                 events.append(Finish(self.finish_reason))
 
@@ -107,12 +116,7 @@ class ChunkReader:
         # What a model says when it refuses is what it says to its user.
         content = content or delta.get("refusal")
         if content and isinstance(content, str):
-            if self._half or not content.isascii():
-                content = self._whole(content)
-            if self._think:
-                self._add_all(self._think.feed(content), events)
-            else:
-                self._add(TextDelta(content), events)
+            self._add_text(content, events)
         for call in _list_of_dicts(delta.get("tool_calls")):
             self._read_tool_call(call, events)
         for image in _list_of_dicts(delta.get("images")):
@@ -121,6 +125,14 @@ class ChunkReader:
                 events.append(Image(url))
         annotations = _list_of_dicts(delta.get("annotations"))
         self._read_sources([a.get("url_citation") for a in annotations], events)
+
+    def _add_text(self, text: str, events: list[Event]) -> None:
+        if self._half or not text.isascii():
+            text = self._whole(text)
+        if self._think:
+            self._add_all(self._think.feed(text), events)
+        else:
+            self._add(TextDelta(text), events)
 
     def _add(self, event: TextDelta | ReasoningDelta, events: list[Event]) -> None:
         if event.text:

@@ -42,6 +42,9 @@ class Reader(Protocol):
     def read(self, chunk: Any) -> list[Event]:
         """Take the next chunk; return what it brings."""
 
+    def finish(self) -> list[Event]:
+        """Return what was held back, now that there are no more chunks."""
+
 
 class Stream:
     """An open answer. :meth:`read` gives its events; :meth:`close` has to follow.
@@ -121,7 +124,7 @@ class Stream:
                 if not piece:
                     self._require_ending()
                 now = time.monotonic()
-            return []
+            return self._reader.finish()
         finally:
             self._watch.quiet_until = math.inf
 
