@@ -66,6 +66,13 @@ class ChatRequest:
     :param messages: the conversation, oldest first, in the chat-completions form.
     :param temperature: sampling temperature; None leaves it to the provider.
     :param max_tokens: the most tokens to answer with; None leaves it to the catalogue.
+    :param top_p: the share of probability to sample from, 0 to 1.
+    :param stop: text, or texts, at which the answer ends.
+    :param seed: for answers that can be repeated, where the provider does that.
+    :param reasoning_effort: how long to think: ``none``, ``low``, … in the model's own words.
+    :param response_format: such as ``{"type": "json_object"}``.
+    :param tools: what the model may call, in the chat-completions form.
+    :param tool_choice: ``auto``, ``none``, ``required``, or which one.
     :param settings: ``chatSettings`` as the client sent it, for hooks; keys in camelCase.
     :param profile: whatever the profile loader returned.
     :param endpoint_id: which of the user's own endpoints the client named, for ``custom``.
@@ -98,6 +105,11 @@ class ChatRequest:
 class Usage:
     """What a chat cost, in tokens, as the provider counted it.
 
+    :param prompt_tokens: tokens asked, the cached ones among them.
+    :param completion_tokens: tokens answered.
+    :param total_tokens: both together.
+    :param cached_tokens: tokens asked that the provider remembered from before.
+    :param reasoning_tokens: tokens thought, where the provider tells them apart.
     :param details: the provider's own usage object, whole.
     """
 
@@ -130,13 +142,22 @@ class Source:
 class ChatResult:
     """How one chat went, sent with ``chat_finished`` exactly once.
 
+    :param provider: name of the provider row.
+    :param model: the model as it was asked for.
+    :param outcome: how it ended: ``ok``, ``length``, ``content_filtered``, ``tool_calls``,
+        ``truncated``, ``upstream_error``, ``timeout``, ``deadline``, ``cancelled`` or
+        ``refused``; see :data:`Outcome`.
     :param text: the answer as far as it came, also when it broke off.
+    :param reasoning: what the model thought aloud.
+    :param tool_calls: what the model wants called.
+    :param sources: pages that the answer rests on.
     :param images: URLs of the images in the answer, most often ``data:`` ones.
     :param usage: None when the provider did not say.
     :param error: what went wrong; None for the provider's own endings.
     :param time_to_first_token: seconds from the request to the first text, reasoning or
         tool call; None when there was none.
     :param duration: seconds from the request to the end.
+    :param request_id: our own id of the chat, also sent as ``X-Request-ID``.
     :param upstream_request_id: the provider's id of the call, for its support.
     """
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # of today: some lists begin with models that are shut down, some with the dearest one.
 STARTERS = {
     "openai": "gpt-4.1-mini",
-    "anthropic": "claude-sonnet-5-5",
+    "anthropic": "claude-sonnet-4-6",
     "groq": "openai/gpt-oss-20b",
 }
 
@@ -120,11 +120,14 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
         if sys.stdin.isatty():
             _note(f"{row.label}, {first.model}. Ctrl-C stops an answer, Ctrl-D ends the chat.")
         conversation = Conversation(_without_hooks(state), row, first)
+        answered = True
         with contextlib.suppress(KeyboardInterrupt):  # while an answer comes, ask() takes it
             for question in _questions():
-                conversation.ask(question)
+                answered = conversation.ask(question)
         if sys.stdin.isatty():
             click.echo(err=True)  # the shell's prompt comes on a line of its own
+        elif not answered:
+            sys.exit(1)  # for a script, which reads no sentences
 
     return [providers, models, chat]
 
@@ -140,8 +143,8 @@ class Conversation:
         self._provider = provider
         self._chat = first
 
-    def ask(self, question: str) -> None:
-        """Ask, and show the answer as it comes, or why there is none.
+    def ask(self, question: str) -> bool:
+        """Ask, and show the answer as it comes, or why there is none; tell whether it came.
 
         Ctrl-C stops the answer. However it ends, what came of it is kept; a question without
         any is forgotten, for many providers refuse two questions in a row.
@@ -150,8 +153,10 @@ class Conversation:
         chat = replace(self._chat, messages=messages, request_id=uuid.uuid4().hex)
         reader = ChunkReader(inline_think=self._provider.inline_think)
         screen = _Screen()
+        whole = False
         try:
             self._stream(chat, reader, screen)
+            whole = True
         except KeyboardInterrupt:
             screen.end(interrupted=True)
             _note("[stopped]")
@@ -166,6 +171,7 @@ class Conversation:
         if answer := "".join(reader.text):
             messages.append({"role": "assistant", "content": answer})
             self._chat = chat
+        return whole
 
     def _stream(self, chat: ChatRequest, reader: ChunkReader, screen: _Screen) -> None:
         deadline = time.monotonic() + self._state.config.deadline
@@ -253,7 +259,7 @@ def _address(provider: Provider, state: ChatState, profile: Profile) -> str:
     if url := state.config.base_urls.get(provider.name, provider.base_url):
         return url
     if provider.target is bearer_target:
-        return "not set"
+        return "not set: LLMCHAT_BASE_URLS"
     if provider.public_only:
         return "set by the user"
     if provider.target is azure_target and not is_set(profile, "azure_openai_endpoint"):

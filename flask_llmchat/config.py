@@ -6,6 +6,7 @@ mistake stops the app from starting instead of a chat from working.
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
-from .models import Model
+logger = logging.getLogger("flask_llmchat")
 
 Check = Callable[[Any], Any]
 """Returns the value in the form we use it; raises ValueError saying what it should be."""
@@ -42,17 +43,36 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _is_limit(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0)
+
+
+_MODEL_FACTS: dict[str, Callable[[Any], bool]] = {
+    "context_window": _is_limit,
+    "max_output": _is_limit,
+    "default_limit": _is_limit,
+    "token_param": lambda value: isinstance(value, str),
+    "reasons": lambda value: isinstance(value, bool),
+    "takes_temperature": lambda value: isinstance(value, bool),
+}
+
+
 def _models(value: Any) -> dict[str, dict[str, dict[str, Any]]]:
     if not isinstance(value, Mapping):
         raise ValueError("must be a mapping of provider name to models")
-    known = {option.name for option in fields(Model)} - {"name"}
+    known = _MODEL_FACTS
     for provider, models in value.items():
         for name, facts in _items(models, f"under {provider!r}"):
-            for fact, _ in _items(facts, f"under {provider!r}, {name!r}"):
+            for fact, known_as in _items(facts, f"under {provider!r}, {name!r}"):
                 if fact not in known:
                     raise ValueError(
                         f"has {fact!r} under {provider!r}, {name!r}; there are"
                         f" {', '.join(sorted(known))}"
+                    )
+                if not known[fact](known_as):
+                    raise ValueError(
+                        f"has no fitting {fact} under {provider!r}, {name!r}: see"
+                        " flask_llmchat.models.Model"
                     )
     return {p: {name: dict(facts) for name, facts in m.items()} for p, m in value.items()}
 
@@ -187,6 +207,10 @@ class Config:
         :raises ValueError: naming the key and what it should be.
         """
         values = {}
+        known = {f"LLMCHAT_{option.name.upper()}" for option in fields(cls)}
+        for key in sorted(k for k in app_config if k.startswith("LLMCHAT_") and k not in known):
+            # No error: an older version may meet the settings of a newer one.
+            logger.warning("%s is no setting; there are %s", key, ", ".join(sorted(known)))
         for option in fields(cls):
             key = f"LLMCHAT_{option.name.upper()}"
             if key not in app_config:

@@ -67,13 +67,16 @@ class ChatError(Exception):
     """A chat that cannot go on, told in words that may be shown to its user.
 
     :param message: one sentence for a person. It reaches the browser: no keys, no internals.
-    :param code: one of the codes in :data:`Code`.
+    :param code: ``missing_key``, ``bad_key``, ``no_permission``, ``out_of_credit``,
+        ``rate_limited``, ``context_too_long``, ``content_filtered``, ``model_not_found``,
+        ``bad_request``, ``timeout``, ``overloaded``, ``upstream_error``, ``truncated``,
+        ``cancelled``, ``deadline`` or ``internal``.
     :param status: HTTP status; by default the one that goes with the code, else 400.
     :param provider: name of the provider the chat was meant for.
     :param retry_after: value for the ``Retry-After`` header: seconds, or an HTTP date.
     :param upstream_request_id: the provider's own id of the failed call.
     :param detail: what the provider said in full, without keys. For the log alone.
-    :raises ValueError: for a code that is not in :data:`Code`.
+    :raises ValueError: for any other code.
     """
 
     def __init__(

@@ -87,6 +87,7 @@ class LLMChat:
         self.blueprint.teardown_request(close_unsent)
         for command in make_commands(self):  # flask llmchat providers, and its sisters
             self.blueprint.cli.add_command(command)
+        self.blueprint.cli.help = "Chat providers, their models, and a chat in the terminal."
         if app is not None:
             self.init_app(app)
 
@@ -135,8 +136,10 @@ class LLMChat:
     def before_chat(self, function: BeforeChat) -> BeforeChat:
         """Add a function that sees every chat before its provider is called.
 
-        It may change the :class:`ChatRequest`, or refuse it with ``abort()`` or a
-        :class:`ChatError`. They run in the order they were added.
+        ``(chat: ChatRequest) -> None``. It may change what is asked, or refuse it with
+        ``abort()`` or a :class:`ChatError`; what it returns is ignored. It runs before the key
+        is looked up: what was really asked is for ``chat_finished`` to count. They run in the
+        order they were added.
         """
         self._before_chat.append(function)
         return function

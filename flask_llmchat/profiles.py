@@ -41,6 +41,9 @@ class KeyedRow(Protocol):
 class Profile:
     """One user's keys and the settings that go with them. Keys stay out of its repr.
 
+    ``<provider>_api_key`` is the key for that provider.
+
+    :param openai_organization_id: sent with the OpenAI key, if it belongs to several.
     :param azure_openai_endpoint: ``https://NAME.openai.azure.com``, or the same followed by
         ``/openai/v1`` for Azure's version-free API.
     :param azure_openai_api_version: dated API version; not used with the version-free API.

@@ -93,10 +93,10 @@ def start_answer(
     deadline = time.monotonic() + state.config.deadline
     try:
         state.send(chat_started, chat=chat)
-        state.run_before_chat(chat)
-        record.model = chat.model
         if provider.public_only:
             chat.endpoint = state.load_endpoint(chat.endpoint_id)
+        state.run_before_chat(chat)
+        record.model = chat.model
         call = prepare(state, provider, chat, deadline)
     except ChatError as error:
         record.end("refused", error)

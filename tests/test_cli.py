@@ -141,7 +141,7 @@ def test_providers_of_the_host_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "planted")
     table = run(app, "providers")
     assert line_of(table, "mine")[2:] == ["MY_KEY set", "http://mine/v1"]
-    assert line_of(table, "open")[2:] == ["needs none", "not set"]
+    assert line_of(table, "open")[2:] == ["needs none", "not set: LLMCHAT_BASE_URLS"]
     assert line_of(table, "maybe")[2] == "needs none"
     monkeypatch.setenv("MAYBE_API_KEY", "planted")
     assert line_of(run(app, "providers"), "maybe")[2] == "MAYBE_API_KEY set"
@@ -291,14 +291,16 @@ def environ(upstream: FakeUpstream, tmp_path: Path) -> dict[str, str]:
 COMMAND = [sys.executable, "-m", "flask", "--app", "host", "llmchat", "chat", "openai"]
 
 
-def piped(environ: dict[str, str], asked: str | bytes, *options: str) -> tuple[str, str]:
+def piped(
+    environ: dict[str, str], asked: str | bytes, *options: str, exits: int = 0
+) -> tuple[str, str]:
     """Chat through pipes to the end; return stdout and stderr."""
     asked = asked.encode() if isinstance(asked, str) else asked
     done = subprocess.run(
         [*COMMAND, *options], input=asked, capture_output=True, env=environ, timeout=20
     )
     out, err = done.stdout.decode(), done.stderr.decode()
-    assert done.returncode == 0, err
+    assert done.returncode == exits, err
     assert "Traceback" not in err and "planted" not in out + err
     return out, err
 
@@ -383,7 +385,7 @@ def test_errors_are_told_and_the_chat_goes_on(
 
 def test_a_missing_key_names_the_variable(upstream: FakeUpstream, environ: dict[str, str]) -> None:
     environ["OPENAI_API_KEY"] = ""
-    out, err = piped(environ, "one\ntwo\n")
+    out, err = piped(environ, "one\ntwo\n", exits=1)
     sentence = "OpenAI API Key not found. Please set it in your profile settings."
     assert (out, err) == ("", f"{sentence} Here it is the environment's OPENAI_API_KEY.\n" * 2)
     assert not upstream.requests

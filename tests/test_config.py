@@ -58,6 +58,12 @@ def test_a_bad_value_names_its_key(key: str, value: Any, hint: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_a_setting_that_is_none_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    make_app(config={"LLMCHAT_READ_TIMOUT": 5, "OTHER": 1})
+    assert "LLMCHAT_READ_TIMOUT is no setting; there are LLMCHAT_" in caplog.text
+    assert "OTHER" not in caplog.text
+
+
 def test_each_app_has_its_own_values() -> None:
     llmchat = LLMChat()
     apps = [Flask("one"), Flask("two")]

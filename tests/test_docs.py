@@ -49,6 +49,13 @@ def test_the_providers_pages_code_runs(code: str) -> None:
         make_app(config={"LLMCHAT_MODELS": models})
 
 
+def test_the_hooks_pages_code_runs() -> None:
+    (code,) = blocks("docs/hooks.md")
+    names: dict[str, Any] = {"__name__": "app"}
+    exec(code, names)
+    assert "llmchat.openai" in names["app"].view_functions
+
+
 def test_the_readme_has_its_two_commands_and_fits_a_screen() -> None:
     readme = (ROOT / "README.md").read_text()
     commands = re.findall(r"^```sh\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)

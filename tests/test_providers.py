@@ -412,6 +412,8 @@ def test_the_host_may_add_and_override_models(upstream: FakeUpstream) -> None:
         ({"openai": []}, "must have a mapping under 'openai'"),
         ({"openai": {"m": 7}}, "must have a mapping under 'openai', 'm'"),
         ({"openai": {"m": {"limit": 7}}}, "has 'limit' under 'openai', 'm'; there are context_"),
+        ({"openai": {"m": {"max_output": "9"}}}, "no fitting max_output under 'openai', 'm'"),
+        ({"openai": {"m": {"reasons": 1}}}, "no fitting reasons"),
         ({"nobody": {}}, "names 'nobody'"),
     ],
 )

@@ -18,7 +18,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, cast
 from urllib.request import getproxies
 
-from ..errors import ChatError
+from ..errors import ChatError, redact
 from .errors import from_body, parse_json
 from .process import current
 from .watch import Watch
@@ -217,7 +217,9 @@ def _post(call: Call, watch: Watch) -> httpx2.Response:
     except openai.APITimeoutError as error:
         connecting = isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout)
         raise _Failed(call.timed_out(), may_pass=connecting) from None
-    except openai.APIConnectionError:
+    except openai.APIConnectionError as error:
+        cause = error.__cause__
+        detail = f"{call.url} could not be reached: {type(cause).__name__}: {cause}"
         if call.public_only:
             # The same for a name that is not known and for one of our own network's: whoever
             # may type addresses must not learn which names lead somewhere.
@@ -225,12 +227,14 @@ def _post(call: Call, watch: Watch) -> httpx2.Response:
                 f"{call.label} endpoint could not be reached at a public address. Please check"
                 " its address.",
                 provider=call.provider,
+                detail=redact(detail, call.secrets),
             )
             raise _Failed(hidden, may_pass=False) from None
         unreachable = ChatError(
             f"{call.label} could not be reached. Please try again.",
             "upstream_error",
             provider=call.provider,
+            detail=redact(detail, call.secrets),
         )
         raise _Failed(unreachable, may_pass=True) from None
     except openai.APIStatusError as error:
