@@ -49,6 +49,8 @@ def _reasoning(
         token_param=token_param,
         reasons=True,
         takes_temperature=not by_default,
+        # Of these, OpenAI's refuse this one as well.
+        refuses=frozenset({"stop"}) if token_param else frozenset(),
     )
 
 

@@ -12,7 +12,7 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.local import LocalProxy
 
-from .chat import ChatRequest, ChatResult
+from .chat import ChatRequest, ChatResult, Endpoint
 from .cli import make_commands
 from .config import Config
 from .http import http_error, not_post, unknown_provider
@@ -233,7 +233,12 @@ class ChatState:
         loader = self.llmchat._endpoint_loader
         if loader is None or not endpoint_id:
             return None
-        return self.app.ensure_sync(loader)(endpoint_id)
+        endpoint = self.app.ensure_sync(loader)(endpoint_id)
+        if endpoint is not None and not isinstance(endpoint, Endpoint):
+            raise TypeError(
+                f"endpoint_loader must return an Endpoint or None, not {type(endpoint).__name__}"
+            )
+        return endpoint
 
     def run_before_chat(self, chat: ChatRequest) -> None:
         """Let every ``before_chat`` hook see, change or refuse a chat."""

@@ -28,6 +28,7 @@ class Model:
     :param reasons: whether it thinks before it answers, by ``reasoning_effort``.
     :param takes_temperature: whether temperature and top_p may be sent when the chat says
         nothing of reasoning effort. Models that reason refuse both while they do.
+    :param refuses: other parameters it answers with an error.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Model:
     token_param: str = ""
     reasons: bool = False
     takes_temperature: bool = True
+    refuses: frozenset[str] = frozenset()
 
     def takes_temperature_at(self, effort: str | None) -> bool:
         """Tell whether temperature and top_p may be sent at a reasoning effort."""
@@ -86,7 +88,11 @@ _FAMILIES: dict[str, tuple[re.Pattern[str], Model]] = {
     "openai": (
         # gpt-5-chat is an ordinary model; gpt-5.1-chat and its successors are not.
         re.compile(r"o[1-9]\b|gpt-(?:[5-9]|\d\d)(?!\d|-chat)"),
-        replace(_REFUSES_TEMPERATURE, token_param="max_completion_tokens"),
+        replace(
+            _REFUSES_TEMPERATURE,
+            token_param="max_completion_tokens",
+            refuses=frozenset({"stop"}),
+        ),
     ),
     "anthropic": (
         re.compile(r"claude-(?:opus-4-[7-9]|[a-z]+-(?:[5-9]|\d\d))\b"),

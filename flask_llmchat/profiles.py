@@ -99,10 +99,9 @@ class Profile:
         names = {f.name: f.metadata["env"] for f in fields(cls) if "env" in f.metadata}
         found: dict[str, Any] = {name: clean(environ.get(env)) for name, env in names.items()}
         others = {
-            row.key_attr: key
+            row.key_attr: clean(environ.get(row.key_env or ""))
             for row in providers
             if row.key_attr and row.key_attr not in names
-            if (key := clean(environ.get(row.key_env or "")))
         }
         return cls(**{name: value or None for name, value in found.items()}, other_keys=others)
 
@@ -122,17 +121,25 @@ class Profile:
             decider = key if key and (is_set(self, key) or is_set(other, key)) else f.name
             return self if is_set(self, decider) else other
 
-        merged = {f.name: read(source(f), f.name) for f in fields(self)}
-        theirs = read(other, "other_keys") or {}
-        return Profile(**{**merged, "other_keys": {**theirs, **self.other_keys}})
+        own = [f for f in fields(self) if f.name != "other_keys"]
+        merged = {f.name: read(source(f), f.name) for f in own}
+        theirs = read(other, "other_keys")
+        names = {*self.other_keys, *(theirs if isinstance(theirs, Mapping) else ())}
+        names -= merged.keys()
+        merged["other_keys"] = {n: read(self if is_set(self, n) else other, n) for n in names}
+        return Profile(**merged)
 
 
 def read(profile: Any, name: str) -> Any:
     """Return what ``profile`` has under ``name``, or None; mappings, rows and objects alike."""
+    if isinstance(profile, Profile):
+        own = hasattr(profile, name)
+        return getattr(profile, name) if own else (profile.other_keys or {}).get(name)
     if isinstance(profile, Mapping | sqlite3.Row):
-        return profile[name] if name in profile.keys() else None  # noqa: SIM118 - a Row has no `in`
-    if isinstance(profile, Profile) and name in profile.other_keys:
-        return profile.other_keys[name]
+        if name in profile.keys():  # noqa: SIM118 - a Row has no `in`
+            return profile[name]
+        others = profile["other_keys"] if "other_keys" in profile.keys() else None  # noqa: SIM118
+        return others.get(name) if isinstance(others, Mapping) else None
     return getattr(profile, name, None)
 
 

@@ -154,7 +154,7 @@ def prepare(state: ChatState, provider: Provider, chat: ChatRequest, deadline: f
             target,
             find(provider.catalogue, chat.model, state.config.models.get(provider.name)),
         ),
-        secrets=target.secrets(),
+        secrets=tuple({key, *target.secrets()} - {""}),
         connect_timeout=state.config.connect_timeout,
         read_timeout=state.config.read_timeout,
         deadline=deadline,

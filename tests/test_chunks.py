@@ -36,7 +36,6 @@ def delta(**fields: Any) -> dict[str, Any]:
         {"choices": [], "prompt_filter_results": [{"prompt_index": 0}]},
         delta(content=None),
         delta(content=7),
-        delta(content={"text": "x"}),
         delta(content=[None, 7, {"type": "image"}]),
         delta(tool_calls=None),
         delta(tool_calls=7),
@@ -144,6 +143,12 @@ def test_usage_details() -> None:
         {"error": "x", "choices": []},
         {"object": "error", "message": "x"},
         {"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]},
+        {"choices": [{"finish_reason": "insufficient_system_resource"}]},
+        {"choices": [{"finish_reason": "stop", "native_finish_reason": "error"}]},
+        {"detail": "x"},
+        {"code": 429, "message": "x"},
+        {"statusCode": 401, "message": "x"},
+        {"type": "error", "message": "x"},
         ["x"],
         "x",
     ],
@@ -169,8 +174,19 @@ def test_a_character_cut_in_two_is_joined() -> None:
     assert "".join(read(delta(content="\ude00b")).text) == "\ufffdb"
 
 
-@pytest.mark.parametrize(("reason", "mapped"), [("end_turn", "stop"), (["x"], "stop")])
-def test_finish_reasons_nobody_knows_are_endings(reason: Any, mapped: str) -> None:
+@pytest.mark.parametrize(
+    ("reason", "mapped"),
+    [
+        ("end_turn", "stop"),
+        (["x"], "stop"),
+        ("model_length", "length"),
+        ("MAX_TOKENS", "length"),
+        ("SAFETY", "content_filter"),
+        ("content_filter: RECITATION", "content_filter"),
+        ("null", None),
+    ],
+)
+def test_finish_reasons_have_one_vocabulary(reason: Any, mapped: str | None) -> None:
     assert read({"choices": [{"finish_reason": reason}]}).finish_reason == mapped
 
 
@@ -246,3 +262,50 @@ def test_thinking_inside_the_text(text: str, reasoning: str, answer: str) -> Non
             reader.read(delta(content=text[i : i + size]))
         reader.read({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
         assert ("".join(reader.reasoning), "".join(reader.text)) == (reasoning, answer), size
+
+
+def test_thinking_told_in_two_places_over_several_chunks_is_read_once() -> None:
+    details = [{"type": "reasoning.text", "text": "Hm"}]
+    assert read(delta(reasoning="Hm"), delta(reasoning_details=details)).reasoning == ["Hm"]
+    both = read(delta(reasoning_content="A"), delta(reasoning="A"), delta(reasoning_content="B"))
+    assert both.reasoning == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reasoning", "text"),
+    [
+        ([{"type": "reasoning", "text": "Hm"}, {"type": "text", "text": "Yes"}], "Hm", "Yes"),
+        ([{"type": "thinking", "thinking": "Hm"}], "Hm", ""),
+        ([{"type": "thinking", "thinking": ["H", "m"]}], "Hm", ""),
+        (["Yes", "!"], "", "Yes!"),
+        ({"type": "text", "text": "Yes"}, "", "Yes"),
+    ],
+)
+def test_contents_that_are_no_string(content: Any, reasoning: str, text: str) -> None:
+    reader = read(delta(content=content))
+    assert ("".join(reader.reasoning), "".join(reader.text)) == (reasoning, text)
+
+
+def test_parallel_calls_that_all_have_index_zero() -> None:
+    calls = read(
+        piece("f", "{}", index=0, id="a"),
+        piece("g", '{"x"', index=0, id="b"),
+        piece(None, ": 1}", index=0),
+    ).tool_calls
+    assert [(c.id, c.name, c.arguments) for c in calls.values()] == [
+        ("a", "f", "{}"),
+        ("b", "g", '{"x": 1}'),
+    ]
+
+
+def test_arguments_that_are_an_empty_object() -> None:
+    (call,) = read(piece("f", {}, index=0, id="a")).tool_calls.values()
+    assert call.arguments == "{}"
+
+
+def test_counts_of_any_size_and_place() -> None:
+    counted = read({"usage": {"prompt_tokens": 10**400, "prompt_cache_hit_tokens": 7}}).usage
+    assert counted and (counted.prompt_tokens, counted.cached_tokens) == (0, 7)
+    real, zeros = {"prompt_tokens": 3, "completion_tokens": 2}, {"prompt_tokens": 0}
+    kept = read({"usage": real}, {"usage": zeros}).usage
+    assert kept and kept.total_tokens == 5

@@ -63,6 +63,23 @@ def test_the_message_is_dug_out(body: Any, message: str) -> None:
         (400, {"message": "API key not valid. Please pass a valid API key."}, "bad_key"),
         (400, {"code": "invalid_api_key"}, "bad_key"),
         (402, {}, "out_of_credit"),
+        (429, {"type": "exceeded_current_quota_error"}, "out_of_credit"),
+        (429, {"message": "You have used all available credits"}, "out_of_credit"),
+        (429, {"details": {"error_code": "enforced_spend_limit_reached"}}, "out_of_credit"),
+        (429, {"status": "RESOURCE_EXHAUSTED", "message": "check billing"}, "rate_limited"),
+        (400, {"message": "Your credit balance is too low"}, "out_of_credit"),
+        (403, {"message": "Key limit exceeded"}, "out_of_credit"),
+        (403, {"message": "Your input was flagged"}, "content_filtered"),
+        (400, {"message": "API key expired. Please renew it."}, "bad_key"),
+        (404, {"type": "not_found_error", "message": "model: claude-x"}, "model_not_found"),
+        (404, {"message": "models/gemini-x is not found for API version"}, "model_not_found"),
+        (404, {"message": "No endpoints found for x"}, "model_not_found"),
+        (400, {"message": "The input token count exceeds the maximum"}, "context_too_long"),
+        (
+            400,
+            {"message": "x", "metadata": {"raw": '{"error":{"code":"context_length_exceeded"}}'}},
+            "context_too_long",
+        ),
         (403, {}, "no_permission"),
         (404, {"code": "model_not_found"}, "model_not_found"),
         (404, {"code": "DeploymentNotFound"}, "model_not_found"),
@@ -87,7 +104,8 @@ def test_the_message_is_dug_out(body: Any, message: str) -> None:
 )
 def test_the_code(status: int, error: dict[str, Any], code: str) -> None:
     error_ = told({"error": error}, status)
-    assert (error_.code, error_.status) == (code, status)
+    # A key that is wrong is 401, whatever the provider makes of it.
+    assert (error_.code, error_.status) == (code, 401 if code == "bad_key" else status)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +131,7 @@ def test_an_error_inside_a_stream_may_bring_its_status(error: dict[str, Any], st
         ({"retry-after": "Fri, 20 Nov 2026 10:00:00 GMT"}, "Fri, 20 Nov 2026 10:00:00 GMT"),
         ({"retry-after": "soon\r\nX-Evil: 1"}, None),
         ({"retry-after": "-1"}, None),
+        ({"retry-after": "日" * 24 + " GMT"}, None),
         ({"retry-after": "nan"}, None),
         ({}, None),
     ],
@@ -123,6 +142,13 @@ def test_retry_after(headers: dict[str, str], value: str | None) -> None:
 
 def test_the_providers_request_id_is_kept() -> None:
     assert told({}, 500, {"x-request-id": "req_1"}).upstream_request_id == "req_1"
+    odd = told({}, 500, {"x-request-id": f"a\x1b[31m{'x' * 180}{KEY}"}).upstream_request_id
+    assert odd and odd.isprintable() and KEY[:12] not in odd
+
+
+@pytest.mark.parametrize("status", [302, 600, 999])
+def test_an_odd_status_is_a_failure(status: int) -> None:
+    assert told({}, status).status == 502
 
 
 def test_a_key_that_is_quoted_back_is_taken_out() -> None:

@@ -109,3 +109,28 @@ def test_a_key_that_is_no_text_is_named_and_not_shown() -> None:
     with pytest.raises(TypeError, match="openai_api_key must be a string, not int") as caught:
         read_text({"openai_api_key": 123456}, "openai_api_key")
     assert "123456" not in str(caught.value)
+
+
+class Row:
+    key_attr, key_env = "acme_api_key", "ACME_API_KEY"
+
+
+@pytest.mark.parametrize("theirs", [{"acme_api_key": "u"}, SimpleNamespace(acme_api_key="u")])
+def test_keys_of_added_rows_are_merged(theirs: Any) -> None:
+    unset = Profile.from_env({}, providers=[Row()])
+    assert read_text(unset.over(theirs), "acme_api_key") == "u"
+    blank = Profile(other_keys={"acme_api_key": " "})
+    assert read_text(blank.over(theirs), "acme_api_key") == "u"
+    server = Profile.from_env({"ACME_API_KEY": "s"}, providers=[Row()])
+    assert read_text(server.over(theirs), "acme_api_key") == "s"
+    assert read_text(Profile().over({"other_keys": theirs}), "acme_api_key") in ("u", "")
+
+
+def test_added_keys_cannot_stand_in_for_other_fields() -> None:
+    server = Profile(azure_openai_api_key="server", azure_openai_endpoint="https://srv.example")
+    hostile = {"other_keys": {"azure_openai_endpoint": "https://evil.example"}}
+    merged = server.over(hostile)
+    assert read_text(merged, "azure_openai_endpoint") == "https://srv.example"
+    empty = Profile(azure_openai_api_key="server").over(hostile)
+    assert read_text(empty, "azure_openai_endpoint") == ""
+    assert Profile(openai_api_key="k").over({"other_keys": None}).openai_api_key == "k"

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from conftest import body, finished, make_app, recordings, wire_form
 
-from flask_llmchat import Endpoint, LLMChat, Profile, Provider, builtin_providers
+from flask_llmchat import (
+    ChatRequest,
+    Endpoint,
+    LLMChat,
+    Profile,
+    Provider,
+    Target,
+    builtin_providers,
+)
 from flask_llmchat.catalogue import CATALOGUE
 from flask_llmchat.models import find
 from flask_llmchat.providers.perplexity import taking_turns
@@ -171,6 +179,14 @@ def test_a_local_provider_without_an_address_says_so(
         ("moonshot", {"temperature": 1.2}, {"temperature": 1.0}, set()),
         ("cerebras", {"maxTokens": 9}, {"max_completion_tokens": 9}, {"max_tokens"}),
         ("openai", {"toolChoice": "auto"}, {}, {"tool_choice"}),
+        ("openai", {"model": "o3", "stop": "x"}, {}, {"stop", "temperature"}),
+        ("openai", {"model": "gpt-4.1", "stop": "x"}, {"stop": "x"}, set()),
+        ("xai", {"stop": "x"}, {}, {"stop"}),
+        ("anthropic", {"topP": 0.5}, {"temperature": 0.5}, {"top_p"}),
+        ("anthropic", {"topP": 0.5, "temperature": None}, {"top_p": 0.5}, {"temperature"}),
+        ("anthropic", {"model": "claude-opus-5-5"}, {}, {"temperature"}),
+        ("anthropic", {"model": "claude-sonnet-9"}, {}, {"temperature"}),
+        ("moonshot", {"model": "kimi-k9"}, {}, {"temperature"}),
     ],
 )  # fmt: skip
 def test_what_a_row_refuses_is_left_out(
@@ -356,6 +372,21 @@ def test_an_endless_error_is_not_read_for_ever(
 
 
 # Rows of the host's own
+
+
+def test_a_key_in_an_odd_place_is_redacted_too(upstream: FakeUpstream) -> None:
+    def odd(provider: Provider, chat: Any, key: str, base_url: str) -> Target:
+        headers, query = {"X-Goog-Api-Key": key}, {"key": key}
+        url = f"{base_url}/chat/completions"
+        return Target(url=url, model=chat.model, headers=headers, query=query)
+
+    row = Provider(name="odd", label="Odd", base_url=upstream.base_url, target=odd)
+    upstream.add(error_reply(400, "What is odd-key-0123456789 good for?"))
+    app = make_app(profile={"odd_api_key": "odd-key-0123456789"}, providers=[row])
+    response = app.test_client().post("/api/chat/odd", json=body())
+    assert response.get_json()["message"] == "What is [key] good for?"
+    target = odd(row, ChatRequest(provider="odd", model="m", messages=[]), "k1", "http://x")
+    assert "k1" not in repr(target)
 
 
 def test_a_made_up_provider_is_one_row(upstream: FakeUpstream) -> None:

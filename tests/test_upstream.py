@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -13,7 +14,15 @@ from typing import Any
 import pytest
 from conftest import FOUR, KEYS, body, finished, make_app, profile_for
 
-from flask_llmchat.testing import FakeUpstream, ReceivedRequest, Reply, error_reply, text_reply
+from flask_llmchat.testing import (
+    CUT,
+    HOLD,
+    FakeUpstream,
+    ReceivedRequest,
+    Reply,
+    error_reply,
+    text_reply,
+)
 from flask_llmchat.upstream import process
 
 
@@ -305,6 +314,35 @@ def test_a_proxy_of_the_environment_is_used(
     monkeypatch.setenv("no_proxy", "")
     request = sent(upstream, config={"LLMCHAT_BASE_URLS": {"openai": "http://provider.example/v1"}})
     assert request.headers["Host"] == "provider.example"
+
+
+@pytest.mark.parametrize("steps", [[b"half", CUT], [b"half", HOLD]])
+def test_an_error_whose_body_fails_is_told_by_its_status(
+    upstream: FakeUpstream, steps: list[Any]
+) -> None:
+    upstream.add(*[Reply(503, body=steps)] * 2)
+    app = make_app(upstream, config={"LLMCHAT_READ_TIMEOUT": 0.5, "LLMCHAT_MAX_RETRIES": 0})
+    response = app.test_client().post("/api/chat/openai", json=body())
+    expected = [(503, "overloaded")]
+    if HOLD in steps:  # whichever notices the silence first, the read or the watch
+        expected.append((504, "timeout"))
+    assert (response.status_code, response.get_json()["code"]) in expected
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, gzip"])
+def test_an_errors_body_is_not_decoded(upstream: FakeUpstream, encoding: str) -> None:
+    bomb = gzip.compress(b"\0" * 10**8)
+    upstream.add(Reply(400, {"Content-Encoding": encoding}, [bomb]))
+    app = make_app(upstream)
+    started = time.process_time()
+    response = app.test_client().post("/api/chat/openai", json=body())
+    assert response.status_code == 400
+    assert response.get_json()["message"] == "OpenAI could not answer (status 400)."
+    assert time.process_time() - started < 1
+
+
+def test_no_compression_is_asked_for(upstream: FakeUpstream) -> None:
+    assert sent(upstream).headers["Accept-Encoding"] == "identity"
 
 
 def test_cookies_are_not_kept(upstream: FakeUpstream) -> None:

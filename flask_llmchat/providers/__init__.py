@@ -21,6 +21,7 @@ builtin_providers: tuple[Provider, ...] = (
         label="Anthropic",
         base_url="https://api.anthropic.com/v1",
         max_temperature=1.0,
+        temperature_or_top_p=True,
     ),
     Provider(
         name="google",

@@ -19,6 +19,7 @@ from ..profiles import is_sendable, read_text
 
 logger = logging.getLogger("flask_llmchat")
 
+_KEY = re.compile(r"key|token|auth", re.IGNORECASE)
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -36,15 +37,14 @@ class Target:
     url: str
     model: str
     headers: Mapping[str, str] = field(repr=False)
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     stream_usage: bool = True
 
     def secrets(self) -> tuple[str, ...]:
-        """Return the keys among the headers, which must not be told to anybody."""
+        """Return the keys among headers and query, which must not be told to anybody."""
+        told = {**self.headers, **self.query}
         return tuple(
-            value.removeprefix("Bearer ")
-            for name, value in self.headers.items()
-            if name.lower() in ("authorization", "api-key", "x-api-key")
+            value.split()[-1] for name, value in told.items() if value and _KEY.search(name)
         )
 
 
@@ -105,6 +105,7 @@ class Provider:
     :param refuses: parameters it answers with an error; they are left out.
     :param renames: parameter to the name it has here.
     :param max_temperature: the highest temperature it takes; a higher one is lowered to it.
+    :param temperature_or_top_p: whether it takes only one of the two; then it is temperature.
     :param inline_think: whether its models think aloud inside the text, between ``<think>``
         and ``</think>``.
     :param tells_errors: whether its error messages may be shown to people. False for hosts
@@ -131,6 +132,7 @@ class Provider:
     refuses: frozenset[str] = frozenset()
     renames: Mapping[str, str] = field(default_factory=dict)
     max_temperature: float = 2.0
+    temperature_or_top_p: bool = False
     inline_think: bool = False
     tells_errors: bool = True
     public_only: bool = False
@@ -170,7 +172,9 @@ class Provider:
             "tools": chat.tools or None,
             "tool_choice": chat.tool_choice if chat.tools else None,
         }
-        refused = set(self.refuses)
+        refused = self.refuses | model.refuses
+        if self.temperature_or_top_p and temperature is not None:
+            refused |= {"top_p"}
         if not model.takes_temperature_at(chat.reasoning_effort):
             refused |= {"temperature", "top_p"}
         body = {"model": target.model, "messages": self.messages(chat.messages), "stream": True}

@@ -8,8 +8,7 @@ that may be missing, null or said twice, comes from recordings.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..chat import (
@@ -26,16 +25,36 @@ from ..chat import (
 from ..errors import ErrorChunk
 from .think import InlineThink
 
+# Providers' words, in lower case and up to a colon. A word that is not here is an ending too.
 _FINISH_REASONS = {
-    "stop": "stop",
-    "eos": "stop",
-    "end_turn": "stop",
     "length": "length",
     "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
     "content_filter": "content_filter",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "prohibited_content": "content_filter",
+    "blocklist": "content_filter",
+    "sensitive": "content_filter",
+    "refusal": "content_filter",
     "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
     "function_call": "tool_calls",
 }
+
+# These are no endings: the provider gave up.
+_FAILURES = {
+    "error",
+    "abort",
+    "aborted",
+    "network_error",
+    "insufficient_system_resource",
+    "malformed_function_call",
+}
+
+
+_ERROR_FIELDS = {"detail", "message", "statusCode"}
 
 
 class ChunkReader:
@@ -60,6 +79,8 @@ class ChunkReader:
         self.images: list[str] = []
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
+        self._reasoning_in = ""  # which of the places for thinking this provider uses
+        self._moved: dict[int, int] = {}  # of calls that came under another's index
         self._think = InlineThink() if inline_think else None
         self._half = ""  # the first half of a character whose other half is in the next chunk
 
@@ -70,15 +91,16 @@ class ChunkReader:
         """
         if not isinstance(chunk, dict):
             raise ErrorChunk(chunk)
-        if chunk.get("error") or chunk.get("object") == "error":
+        if chunk.get("error") or "error" in (chunk.get("object"), chunk.get("type")):
             raise ErrorChunk(chunk)
-        if usage := _usage_in(chunk):
-            self.usage = usage
+        if "choices" not in chunk and _ERROR_FIELDS & chunk.keys():
+            raise ErrorChunk(chunk)
+        self._count(chunk)
         events: list[Event] = []
         if "citations" in chunk or "search_results" in chunk:
             self._read_sources(_pages(chunk), events)
         for choice in _list_of_dicts(chunk.get("choices")):
-            if not choice.get("index"):
+            if choice.get("index") in (0, None, "0"):
                 self._read_choice(choice, events)
         return events
 
@@ -92,27 +114,35 @@ class ChunkReader:
             self._add_all(self._think.finish(), events)
         return events
 
+    def _count(self, holder: Mapping[str, Any]) -> None:
+        usage = _usage_in(holder)
+        if usage is not None and (usage.total_tokens or self.usage is None):
+            self.usage = usage
+
     def _read_choice(self, choice: dict[str, Any], events: list[Event]) -> None:
         delta = choice.get("delta")
         if isinstance(delta, dict):
             self._read_delta(delta, events)
-        if usage := _usage_in(choice):  # Moonshot's place for it
-            self.usage = usage
-        if reason := choice.get("finish_reason"):
-            if reason == "error":
-                raise ErrorChunk(choice)
-            # One that we do not know still is an ending.
-            if self.finish_reason is None:
-                events += self.finish()
-                self.finish_reason = _FINISH_REASONS.get(str(reason), "stop")
-                events.append(Finish(self.finish_reason))
+        self._count(choice)  # Moonshot's place for it
+        reason = str(choice.get("finish_reason") or "").lower().partition(":")[0]
+        if reason in _FAILURES or str(choice.get("native_finish_reason")).lower() == "error":
+            raise ErrorChunk(choice)
+        if reason and reason != "null" and self.finish_reason is None:
+            events += self.finish()
+            self.finish_reason = _FINISH_REASONS.get(reason, "stop")
+            events.append(Finish(self.finish_reason))
 
     def _read_delta(self, delta: dict[str, Any], events: list[Event]) -> None:
         content = delta.get("content")
-        if reasoning := _reasoning_in(delta):
-            self._add(ReasoningDelta(reasoning), events)
+        if isinstance(content, dict):
+            content = [content]
+        for place, reasoning in _reasoning_in(delta, content):
+            # Some say the same in two places, and not always in the same chunk.
+            if reasoning and self._reasoning_in in ("", place):
+                self._reasoning_in = place
+                self._add(ReasoningDelta(reasoning), events)
         if isinstance(content, list):
-            content = "".join(_texts(content, "text"))
+            content = "".join(map(_answer_in, content))
         # What a model says when it refuses is what it says to its user.
         content = content or delta.get("refusal")
         if content and isinstance(content, str):
@@ -120,7 +150,7 @@ class ChunkReader:
         for call in _list_of_dicts(delta.get("tool_calls")):
             self._read_tool_call(call, events)
         for image in _list_of_dicts(delta.get("images")):
-            if url := _url_in(image.get("image_url")):
+            if (url := _url_in(image.get("image_url"))) and url not in self.images:
                 self.images.append(url)
                 events.append(Image(url))
         annotations = _list_of_dicts(delta.get("annotations"))
@@ -163,12 +193,18 @@ class ChunkReader:
         function = piece.get("function")
         function = function if isinstance(function, dict) else {}
         id_, name = str(piece.get("id") or ""), str(function.get("name") or "")
-        arguments = function.get("arguments") or ""
+        arguments = function.get("arguments")
         if not isinstance(arguments, str):
-            arguments = json.dumps(arguments)
+            arguments = "" if arguments is None else json.dumps(arguments)
         index = piece.get("index")
         if not isinstance(index, int):
             index = self._index_of(id_, name)
+        else:
+            # Gemini's parallel calls all have index 0, and each an id and a name of its own.
+            there = self.tool_calls.get(self._moved.get(index, index))
+            if there and id_ and name and there.id and id_ != there.id:
+                self._moved[index] = self._index_of(id_, name)
+            index = self._moved.get(index, index)
         call = self.tool_calls.setdefault(index, ToolCall())
         # Some providers repeat id and name in every piece.
         id_, name = (id_ if not call.id else ""), (name if not call.name else "")
@@ -189,23 +225,33 @@ class ChunkReader:
         return index + 1 if begins_another else index
 
 
-def _reasoning_in(delta: dict[str, Any]) -> str:
-    """Return the thinking in a delta: one of the forms, for some providers send two at once."""
+def _reasoning_in(delta: dict[str, Any], content: Any) -> Iterator[tuple[str, str]]:
+    """Give each place for thinking, and what stands there in this delta."""
     for name in ("reasoning_content", "reasoning"):
-        if (text := delta.get(name)) and isinstance(text, str):
-            return text
-    content = delta.get("content")
-    if isinstance(content, list):
-        return "".join(
-            text
-            for part in content
-            if isinstance(part, dict) and isinstance(part.get("thinking"), list)
-            for text in _texts(part["thinking"], "text")
-        )
-    details = delta.get("reasoning_details")
-    if isinstance(details, list):
-        return "".join([*_texts(details, "text"), *_texts(details, "summary")])
-    return ""
+        text = delta.get(name)
+        yield name, text if isinstance(text, str) else ""
+    parts = _list_of_dicts(content)
+    yield "content", "".join(thought for part in parts for thought in _thoughts(part))
+    details = _list_of_dicts(delta.get("reasoning_details"))
+    yield "reasoning_details", "".join([*_texts(details, "text"), *_texts(details, "summary")])
+
+
+def _thoughts(part: dict[str, Any]) -> list[str]:
+    thinking = part.get("thinking")
+    if part.get("type") == "reasoning":
+        thinking = part.get("text")
+    if isinstance(thinking, str):
+        return [thinking]
+    if not isinstance(thinking, list):
+        return []
+    return [*_texts(thinking, "text"), *[text for text in thinking if isinstance(text, str)]]
+
+
+def _answer_in(part: Any) -> str:
+    """Return what a part of a content list says to the user."""
+    if isinstance(part, dict) and part.get("type") != "reasoning":
+        part = part.get("text")
+    return part if isinstance(part, str) else ""
 
 
 def _list_of_dicts(value: Any) -> list[dict[str, Any]]:
@@ -241,14 +287,16 @@ def _usage_in(chunk: Mapping[str, Any]) -> Usage | None:
 
     def count(counts: Any, name: str) -> int:
         value = counts.get(name) if isinstance(counts, dict) else None
-        return int(value) if isinstance(value, int | float) and math.isfinite(value) else 0
+        return int(value) if isinstance(value, int | float) and 0 <= value < 2**63 else 0
 
     prompt, completion = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=count(usage, "total_tokens") or prompt + completion,
-        cached_tokens=count(usage.get("prompt_tokens_details"), "cached_tokens"),
+        cached_tokens=count(usage.get("prompt_tokens_details"), "cached_tokens")
+        or count(usage, "prompt_cache_hit_tokens")
+        or count(usage, "cached_tokens"),
         reasoning_tokens=count(usage.get("completion_tokens_details"), "reasoning_tokens"),
         details=usage,
     )

@@ -120,7 +120,8 @@ def _new_sdk(*, public_only: bool) -> openai.OpenAI:
         ambient.append(line.partition(":")[0].strip())
     limits = httpx2.Limits(
         max_connections=None,
-        max_keepalive_connections=_IDLE_CONNECTIONS,
+        # A connection that a stranger's host has closed meanwhile would read as a wrong address.
+        max_keepalive_connections=0 if public_only else _IDLE_CONNECTIONS,
         keepalive_expiry=_IDLE_SECONDS,
     )
     if public_only:
@@ -205,7 +206,12 @@ def _post(call: Call, watch: Watch) -> httpx2.Response:
             cast_to=httpx2.Response,
             body=call.body,
             options={
-                "headers": {"Authorization": omit, **call.headers, "Accept": "text/event-stream"},
+                "headers": {
+                    "Authorization": omit,
+                    **call.headers,
+                    "Accept": "text/event-stream",
+                    "Accept-Encoding": "identity",  # nothing to gain for events of a few bytes
+                },
                 "params": dict(call.query),
                 "timeout": openai.Timeout(connect=connect, read=read, write=read, pool=connect),
                 "follow_redirects": False,

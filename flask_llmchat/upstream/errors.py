@@ -21,12 +21,16 @@ _LOGGED = 4000  # characters of an error body: enough to see the cause, too few 
 _CODES: dict[str, Code] = {
     "invalid_api_key": "bad_key",
     "authentication_error": "bad_key",
+    "exceeded_current_quota_error": "out_of_credit",
+    "billing_not_active": "out_of_credit",
+    "billing_hard_limit_reached": "out_of_credit",
     "unauthenticated": "bad_key",
     "insufficient_quota": "out_of_credit",
     "credit_balance_exhausted": "out_of_credit",
     "organization_usage_limit_exceeded": "out_of_credit",
     "enforced_spend_limit_reached": "out_of_credit",
     "rate_limit_exceeded": "rate_limited",
+    "resource_exhausted": "rate_limited",  # Gemini's, whose words are those of a bill
     "slow_down": "rate_limited",
     "context_length_exceeded": "context_too_long",
     "string_above_max_length": "context_too_long",
@@ -34,6 +38,9 @@ _CODES: dict[str, Code] = {
     "content_policy_violation": "content_filtered",
     "responsibleaipolicyviolation": "content_filtered",
     "model_not_found": "model_not_found",
+    "model_not_available": "model_not_found",
+    "invalid_model": "model_not_found",
+    "not_found_error": "model_not_found",
     "deploymentnotfound": "model_not_found",
     "server_is_overloaded": "overloaded",
     "overloaded_error": "overloaded",
@@ -51,15 +58,20 @@ _STATUSES: dict[int, Code] = {
     529: "overloaded",
 }
 
+_WORDS_OF: dict[Code, str] = {
+    "bad_key": r"(incorrect|invalid) api key|api key (not valid|expired)",
+    "out_of_credit": r"credit balance|insufficient (credit|balance|fund)|spend(ing)? limit"
+    r"|(used|out of) (all )?(available )?credits|key limit exceeded",
+    "context_too_long": r"context (length|window)|too many tokens|prompt is too long"
+    r"|token count exceeds|model token limit",
+    "content_filtered": r"content (filter|management policy)|flagged|moderation",
+    "model_not_found": r"\b(models?|deployment)\b.*\b(not found|not exist|not supported)"
+    r"|not a valid model|not found the model|no endpoints found",
+}
+
+# Only where codes say nothing and the status could mean any of them.
 _WORDS: dict[Code, re.Pattern[str]] = {
-    "bad_key": re.compile(r"(incorrect|invalid) api key|api key not valid", re.I),
-    "context_too_long": re.compile(
-        r"context (length|window)|too many tokens|prompt is too long", re.I
-    ),
-    "content_filtered": re.compile(r"content (filter|management policy)|flagged|moderation", re.I),
-    "model_not_found": re.compile(
-        r"\b(model|deployment)\b.*\b(not found|not exist|not supported)", re.I
-    ),
+    code: re.compile(words, re.IGNORECASE) for code, words in _WORDS_OF.items()
 }
 
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-generation-id", "apim-request-id")
@@ -72,7 +84,7 @@ class PlainText(str):
 def upstream_request_id(headers: Mapping[str, str], secrets: tuple[str, ...]) -> str | None:
     """Return the provider's own id of a call, which its support asks for."""
     found = next((headers[name] for name in _REQUEST_ID_HEADERS if name in headers), None)
-    return found and redact(found[:200], secrets)
+    return found and safe_sentence(found[:2000], secrets, limit=200)
 
 
 def parse_json(content: bytes) -> Any:
@@ -109,10 +121,11 @@ def from_body(
         codes, text, raw = [], "", "nested too deeply"
     if status is None:
         status = next((int(c) for c in codes if re.fullmatch(r"[45]\d\d", c)), 502)
-    elif status < 400:
+    elif not 400 <= status < 600:
         status = 502  # a redirect, which is never followed: the key would go with it
     code = _classify(status, codes, text)
     if code == "bad_key":
+        status = 401  # some say 400
         message = f"{label} API Key is incorrect. Please fix it in your profile settings."
     else:
         shown = tells and not isinstance(body, PlainText)  # written for machines, or by others
@@ -135,11 +148,13 @@ def _classify(status: int, codes: list[str], text: str) -> Code:
             return _CODES[code]
         if code.endswith("_spend_limit_exceeded"):
             return "out_of_credit"
+    if status in (400, 403, 404, 412, 422, 429):
+        for code_, words in _WORDS.items():
+            if words.search(text):
+                return code_
     if status in _STATUSES:
         return _STATUSES[status]
-    if status >= 500:
-        return "upstream_error"
-    return next((code for code, words in _WORDS.items() if words.search(text)), "bad_request")
+    return "upstream_error" if status >= 500 else "bad_request"
 
 
 def _codes_in(body: Any) -> Iterator[str]:
@@ -149,10 +164,14 @@ def _codes_in(body: Any) -> Iterator[str]:
             yield from _codes_in(item)
     elif isinstance(body, dict):
         yield from _codes_in(body.get("error"))
-        for name in ("code", "type", "status", "status_code"):
+        for name in ("code", "error_code", "type", "status", "status_code", "statusCode"):
             if isinstance(value := body.get(name), str | int) and not isinstance(value, bool):
                 yield str(value).lower()
-        yield from _codes_in(body.get("innererror"))
+        for name in ("innererror", "details"):
+            yield from _codes_in(body.get(name))
+        metadata = body.get("metadata")
+        if isinstance(metadata, dict) and isinstance(metadata.get("raw"), str):
+            yield from _codes_in(parse_json(metadata["raw"][:_LOGGED].encode()))
 
 
 def message_in(body: Any) -> str:
@@ -187,4 +206,4 @@ def _retry_after(headers: Mapping[str, str]) -> str | None:
         if 0 <= seconds < 1e6:
             return str(math.ceil(seconds))
     date = headers.get("retry-after", "")
-    return date if re.fullmatch(r"[\w,: ]{20,40} GMT", date) else None
+    return date if re.fullmatch(r"[\w,: ]{20,40} GMT", date, re.ASCII) else None

@@ -98,10 +98,10 @@ class Stream:
         while len(content) < _LONGEST_ERROR and (piece := self._next_piece()):
             content += piece
         body = parse_json(bytes(content))
-        if isinstance(body, dict) and (body.get("error") or body.get("detail")):
-            raise self._call.error_from(body)
-        # A whole completion, say, or a page to log in: nothing in it is about an error.
-        raise self._call.error_from(PlainText(f"not an event stream but {content_type}"))
+        if isinstance(body, str) or (isinstance(body, dict) and "choices" in body):
+            # A page to log in, say, or a whole completion: nothing in it is about an error.
+            body = PlainText(f"not an event stream but {content_type}")
+        raise self._error_from(body)
 
     def read(self) -> list[Event]:
         """Return the next events; an empty list means that the answer is complete.
@@ -200,15 +200,18 @@ class Stream:
 
     def _read_chunk(self, name: str, data: bytes) -> list[Event]:
         if name == "error":
-            raise self._call.error_from(parse_json(data))
+            raise self._error_from(parse_json(data))
         if not data.strip():
             return []
         try:
             return self._reader.read(json.loads(data))
         except ErrorChunk as error:
-            raise self._call.error_from(error.body) from None
+            raise self._error_from(error.body) from None
         except (ValueError, RecursionError):
             raise self._unreadable() from None
+
+    def _error_from(self, body: Any) -> ChatError:
+        return self._call.error_from(body, None, self._response.headers)
 
     def _require_ending(self) -> None:
         """Take the end of the body for the end of the answer, if the provider said it was one."""

@@ -7,6 +7,7 @@ connection is written to, and where the body that came over it is closed.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
@@ -123,11 +124,13 @@ class _Body(httpx2.SyncByteStream):
             yield from self._body
             return
         left = self._most
-        for piece in self._body:
-            yield piece[:left]
-            left -= len(piece)
-            if left <= 0:
-                return
+        # What came of an error tells enough, and its status tells the most.
+        with contextlib.suppress(httpx2.HTTPError, OSError):
+            for piece in self._body:
+                yield piece[:left]
+                left -= len(piece)
+                if left <= 0:
+                    return
 
     def close(self) -> None:
         if self._watch is not None:
@@ -137,8 +140,11 @@ class _Body(httpx2.SyncByteStream):
 
 def watch_body(response: httpx2.Response) -> None:
     """Take hold of a response's body; a response hook of the HTTP client."""
+    failed = not response.is_success
     if isinstance(response.stream, httpx2.SyncByteStream):
-        most = None if response.is_success else _LONGEST_ERROR
+        most = _LONGEST_ERROR if failed else None
         response.stream = _Body(response.stream, sending.get(), most)
-    if "," in response.headers.get("content-encoding", ""):
-        del response.headers["content-encoding"]  # no provider's: a bomb inside a bomb
+    encoding = response.headers.get("content-encoding", "")
+    if encoding and (failed or "," in encoding):
+        # We asked for none. A few bytes can be a gigabyte once they are decoded.
+        del response.headers["content-encoding"]
