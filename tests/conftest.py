@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from werkzeug.serving import make_server
 
-from flask_llmchat import ChatResult, LLMChat, chat_finished
+from flask_llmchat import ChatError, ChatResult, LLMChat, chat_finished
 from flask_llmchat.testing import FakeUpstream
 from flask_llmchat.upstream import process
 
@@ -150,6 +150,22 @@ def no_key_is_logged() -> Iterator[None]:
     yield
     root.removeHandler(finder)
     assert not finder.found
+
+
+@pytest.fixture(autouse=True)
+def no_key_is_in_an_error(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test in which an error of ours was made that holds a planted key."""
+    found: list[str] = []
+    make = ChatError.__init__
+
+    def looking(self: ChatError, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        told = f"{self!r} {vars(self)}"
+        found.extend(key for key in KEYS.values() if key in told)
+
+    monkeypatch.setattr(ChatError, "__init__", looking)
+    yield
+    assert not found
 
 
 @pytest.hookimpl(wrapper=True)
