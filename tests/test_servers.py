@@ -75,14 +75,18 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture(params=SERVERS)
-def server(
-    request: pytest.FixtureRequest, upstream: FakeUpstream, tmp_path: Path
-) -> Iterator[Server]:
-    running = Server(free_port(), upstream, tmp_path / "results", tmp_path / "log")
-    command = [part.format(port=running.port) for part in SERVERS[request.param]]
-    environ = {**os.environ, "UPSTREAM": upstream.base_url, "RESULTS": str(running.results)}
-    with running.log.open("wb") as log:
+@contextmanager
+def started(name: str, folder: Path) -> Iterator[Server]:
+    """Start a server whose provider is to be at a port that is free as yet."""
+    upstream = FakeUpstream(port=free_port())
+    running = Server(free_port(), upstream, folder / "results", folder / "log")
+    command = [part.format(port=running.port) for part in SERVERS[name]]
+    environ = {
+        **os.environ,
+        "UPSTREAM": f"http://127.0.0.1:{upstream._address[1]}/v1",
+        "RESULTS": str(running.results),
+    }
+    with running.log.open("ab") as log:  # which can be emptied meanwhile
         process = subprocess.Popen(
             command, cwd=Path(__file__).parent, env=environ, stdout=log, stderr=log
         )
@@ -102,6 +106,29 @@ def server(
         process.send_signal(signal.SIGTERM)
         process.wait(15)
         assert "planted" not in running.log.read_text()
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One server for all the tests: they start slowly, and are not meant to start often."""
+    with started(request.param, tmp_path_factory.mktemp(request.param)) as running:
+        yield running
+
+
+@pytest.fixture
+def server(shared: Server) -> Iterator[Server]:
+    """The shared server as if it were new: with a provider, results and a log of its own."""
+    shared.results.unlink(missing_ok=True)
+    os.truncate(shared.log, 0)
+    with FakeUpstream(port=shared.upstream._address[1]) as upstream:
+        shared.upstream = upstream
+        yield shared
+    # What this test's chats have still to tell must not be told to the next.
+    told = -1
+    while told != (told := shared.results.stat().st_size if shared.results.exists() else 0):
+        time.sleep(0.4)
 
 
 def test_pieces_come_as_they_are_written(server: Server) -> None:
@@ -223,14 +250,14 @@ def test_a_large_body_is_refused_in_words(server: Server) -> None:
         assert json.loads(response.read())["message"].startswith("The request body is too large")
 
 
-def test_many_first_chats_at_once(server: Server) -> None:
-    server.upstream.add(*[text_reply("Hi", delay=0.5)] * 6)
-
+@pytest.mark.parametrize("name", SERVERS)
+def test_many_first_chats_at_once(name: str, tmp_path: Path) -> None:
     def chat(_: int) -> bytes:
         with server.posted() as connection, connection.getresponse() as response:
             return response.read()
 
-    with ThreadPoolExecutor(6) as pool:
+    with started(name, tmp_path) as server, server.upstream, ThreadPoolExecutor(6) as pool:
+        server.upstream.add(*[text_reply("Hi", delay=0.5)] * 6)
         assert list(pool.map(chat, range(6))) == [b"Hi"] * 6
 
 
