@@ -15,7 +15,7 @@ from werkzeug.local import LocalProxy
 from .chat import ChatRequest, ChatResult, Endpoint
 from .cli import make_commands
 from .config import Config
-from .http import http_error, not_post, unknown_provider
+from .http import http_error, keep_form_body, not_post, unknown_provider
 from .profiles import read_text
 from .providers import Provider, builtin_providers
 from .signals import chat_finished
@@ -85,6 +85,10 @@ class LLMChat:
         # Named apart, or the app's own handler for 500 would go first.
         self.blueprint.register_error_handler(InternalServerError, http_error)
         self.blueprint.teardown_request(close_unsent)
+        # These run before the app's own before_request functions.
+        self.blueprint.url_value_preprocessor(
+            lambda endpoint, values: keep_form_body(_current_state().config.max_content_length)
+        )
         for command in make_commands(self):  # flask llmchat providers, and its sisters
             self.blueprint.cli.add_command(command)
         self.blueprint.cli.help = "Chat providers, their models, and a chat in the terminal."

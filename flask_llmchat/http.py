@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -37,6 +38,20 @@ def read_body(limit: int) -> bytes:
             f"The request body is too large; at most {limit} bytes are taken.", status=413
         )
     return content
+
+
+def keep_form_body(limit: int) -> None:
+    """Keep the body of what says it is a form, before anybody reads it as one.
+
+    curl says so of any body, and a host's CSRF protection looks into every form: what
+    Werkzeug has parsed as a form cannot be read again.
+
+    :param limit: the most bytes it may have; a larger one is left for :func:`read_body`.
+    """
+    if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        request.max_content_length = limit + 1
+        with contextlib.suppress(RequestEntityTooLarge):
+            request.get_data(cache=True)
 
 
 def _discard_body(most: int) -> None:

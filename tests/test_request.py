@@ -74,6 +74,21 @@ def test_any_content_type_is_parsed(client: FlaskClient, content_type: str | Non
         assert response.status_code == 200
 
 
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain"])
+def test_a_host_that_looks_into_forms_takes_nothing_away(
+    upstream: FakeUpstream, content_type: str
+) -> None:
+    from flask import request
+
+    app = make_app(upstream, config={"LLMCHAT_MAX_CONTENT_LENGTH": 1000})
+    app.before_request(lambda: None if request.form.get("csrf_token") is None else abort(400))
+    # As curl -d says of any body; Flask-WTF looks for its token in every form.
+    for content, status in ((json.dumps(body()), 200), ("x" * 2000, 413)):
+        with app.test_client().post(URL, data=content, content_type=content_type) as response:
+            assert response.status_code == status
+            assert (response.get_json(silent=True) or {}).get("code") != "internal"
+
+
 def test_text_and_image_parts_are_taken(client: FlaskClient, upstream: FakeUpstream) -> None:
     parts = [
         {"type": "text", "text": "What is this?"},
