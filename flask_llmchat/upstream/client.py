@@ -161,6 +161,7 @@ def send(call: Call, watch: Watch) -> httpx2.Response:
     Repeated are failed connections, 408, 409, 5xx and a 429 that is about rate, never one
     about money: at most ``max_retries`` times, and only while the deadline allows it.
 
+    :param watch: the chat's: it ends the waiting when the client leaves or time is up.
     :raises ChatError: when the provider cannot be reached, is too slow or refuses.
     """
     for attempt in range(call.max_retries + 1):
