@@ -7,6 +7,8 @@ Azure deployments, proxies and enterprise contracts serve them on.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .models import Model
 
 
@@ -66,6 +68,15 @@ CATALOGUE: dict[str, tuple[Model, ...]] = {
         _legacy("gpt-4.1", 1_047_576, 32_768),
         _legacy("gpt-4.1-mini", 1_047_576, 32_768),
         _legacy("gpt-4.1-nano", 1_047_576, 32_768),
+        # Answer 400 to a system message: "does not support 'system' with this model".
+        replace(
+            _reasoning("o1-mini", 128_000, 65_536, token_param="max_completion_tokens"),
+            takes_system=False,
+        ),
+        replace(
+            _reasoning("o1-preview", 128_000, 32_768, token_param="max_completion_tokens"),
+            takes_system=False,
+        ),
         _reasoning("o1", 200_000, 100_000, token_param="max_completion_tokens"),
         _reasoning("o3", 200_000, 100_000, token_param="max_completion_tokens"),
         _reasoning("o3-mini", 200_000, 100_000, token_param="max_completion_tokens"),

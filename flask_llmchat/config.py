@@ -54,6 +54,7 @@ _MODEL_FACTS: dict[str, Callable[[Any], bool]] = {
     "token_param": lambda value: isinstance(value, str),
     "reasons": lambda value: isinstance(value, bool),
     "takes_temperature": lambda value: isinstance(value, bool),
+    "takes_system": lambda value: isinstance(value, bool),
     "refuses": lambda value: isinstance(value, frozenset),
 }
 

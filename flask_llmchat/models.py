@@ -29,6 +29,8 @@ class Model:
     :param takes_temperature: whether temperature and top_p may be sent when the chat says
         nothing of reasoning effort. Models that reason refuse both while they do.
     :param refuses: other parameters it answers with an error.
+    :param takes_system: False for a model that refuses system messages; they are sent as the
+        user's.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Model:
     reasons: bool = False
     takes_temperature: bool = True
     refuses: frozenset[str] = frozenset()
+    takes_system: bool = True
 
     def takes_temperature_at(self, effort: str | None) -> bool:
         """Tell whether temperature and top_p may be sent at a reasoning effort."""

@@ -168,6 +168,22 @@ def test_temperature_goes_only_to_models_that_take_it(
     assert ("temperature" in request, "top_p" in request) == (taken, taken)
 
 
+@pytest.mark.parametrize(
+    ("model", "roles"),
+    [
+        ("o1-mini-2024-09-12", ["user", "user"]),
+        ("o1-preview", ["user", "user"]),
+        ("o1", ["system", "user"]),
+    ],
+)
+def test_system_messages_go_only_to_models_that_take_them(
+    upstream: FakeUpstream, model: str, roles: list[str]
+) -> None:
+    messages = sent(upstream, model=model).json["messages"]
+    assert [m["role"] for m in messages] == roles
+    assert [m["content"] for m in messages] == [m["content"] for m in MESSAGES]
+
+
 def test_null_temperature_is_left_out(upstream: FakeUpstream) -> None:
     assert "temperature" not in sent(upstream, temperature=None).json
 

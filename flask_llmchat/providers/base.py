@@ -19,6 +19,7 @@ from ..profiles import is_sendable, read_text
 
 logger = logging.getLogger("flask_llmchat")
 
+_SYSTEM = ("system", "developer")
 _KEY = re.compile(r"key|token|auth", re.IGNORECASE)
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -177,7 +178,11 @@ class Provider:
             refused |= {"top_p"}
         if not model.takes_temperature_at(chat.reasoning_effort):
             refused |= {"temperature", "top_p"}
-        body = {"model": target.model, "messages": self.messages(chat.messages), "stream": True}
+        messages = self.messages(chat.messages)
+        if not model.takes_system:
+            logger.debug("system messages become the user's: %s refuses them", chat.model)
+            messages = [{**m, "role": "user"} if m["role"] in _SYSTEM else m for m in messages]
+        body = {"model": target.model, "messages": messages, "stream": True}
         for name, value in optional.items():
             if value is None:
                 continue
