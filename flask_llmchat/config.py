@@ -65,13 +65,13 @@ def _models(value: Any) -> dict[str, dict[str, dict[str, Any]]]:
     known = _MODEL_FACTS
     for provider, models in value.items():
         for name, facts in _items(models, f"under {provider!r}"):
-            for fact, known_as in _items(facts, f"under {provider!r}, {name!r}"):
+            for fact, given in _items(facts, f"under {provider!r}, {name!r}"):
                 if fact not in known:
                     raise ValueError(
                         f"has {fact!r} under {provider!r}, {name!r}; there are"
                         f" {', '.join(sorted(known))}"
                     )
-                if not known[fact](known_as):
+                if not known[fact](given):
                     raise ValueError(
                         f"has no fitting {fact} under {provider!r}, {name!r}: see"
                         " flask_llmchat.models.Model"

@@ -45,7 +45,7 @@ class Target:
         """Return the keys among headers and query, which must not be told to anybody."""
         told = {**self.headers, **self.query}
         return tuple(
-            value.split()[-1] for name, value in told.items() if value and _KEY.search(name)
+            value.split()[-1] for name, value in told.items() if value.strip() and _KEY.search(name)
         )
 
 

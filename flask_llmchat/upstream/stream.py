@@ -74,6 +74,9 @@ class Stream:
         except BaseException:
             self._watcher.remove(self._watch)
             raise
+        import httpx2  # here already, with the SDK; looked up once, and not for every read
+
+        self._http_failures = (httpx2.HTTPError, OSError)
         try:
             self._attach()
             self.request_id = upstream_request_id(self._response.headers, call.secrets)
@@ -148,12 +151,10 @@ class Stream:
 
     def _next_piece(self) -> bytes:
         """Return the next bytes; b"" is the end of the body."""
-        import httpx2
-
         failure: Exception | None = None
         try:
             piece = next(self._pieces, b"")
-        except (httpx2.HTTPError, OSError) as error:
+        except self._http_failures as error:
             failure, piece = error, b""
         self._received += len(piece)
         if self._received > _LONGEST_ANSWER:
@@ -249,10 +250,8 @@ class Stream:
 
     def _drain(self) -> None:
         """Read what follows the answer, or the connection could not be used again."""
-        import httpx2
-
         self._watch.quiet_until = time.monotonic() + _DRAIN
-        with contextlib.suppress(httpx2.HTTPError, OSError):
+        with contextlib.suppress(*self._http_failures):
             for _ in self._pieces:
                 pass
 
