@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
-from .chat import ChatRequest, ChatResult, Event, Finish, Outcome
+from .chat import ChatRequest, ChatResult, Chunk, Event, Finish, Outcome
 from .errors import UNEXPECTED, AnswerBroken, ChatError
 from .providers.chunks import ChunkReader
 from .upstream.stream import Stream
@@ -29,12 +29,24 @@ _OUTCOME_OF_CODE: dict[str, Outcome] = {
 
 
 class Encoder(Protocol):
-    """What writes events down in the way a dialect's clients read them."""
+    """What writes one answer down in the way a dialect's clients read it.
+
+    :ivar mimetype: of the answer.
+    :ivar headers: further headers of the answer.
+    :ivar heartbeat: what may be written while there is nothing to tell; b"" when nothing may.
+    :ivar passes_chunks: whether it is to be given every chunk as it came, as a
+        :class:`~flask_llmchat.chat.Chunk` in front of the events the chunk brings.
+    """
+
+    mimetype: str
+    headers: Mapping[str, str]
+    heartbeat: bytes
+    passes_chunks: bool
 
     def encode(self, events: list[Event]) -> bytes:
-        """Write some events down; b"" when this dialect has nothing to say about them."""
+        """Write some events down; b"" when this dialect has nothing to say about them yet."""
 
-    def finish(self) -> bytes:
+    def finish(self, result: ChatResult) -> bytes:
         """Write down that the answer is complete."""
 
     def fail(self, error: ChatError) -> bytes | None:
@@ -55,44 +67,50 @@ class Record:
         self.model = chat.model
         self.reader = reader
         self.upstream_request_id: str | None = None
-        self.ended = False
+        self.result: ChatResult | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the chat is over."""
+        return self.result is not None
 
     def note(self, events: list[Event]) -> None:
         """Note the time when the first text, reasoning or tool call comes."""
-        if self._first is None and not all(isinstance(event, Finish) for event in events):
+        if self._first is None and not all(isinstance(event, Finish | Chunk) for event in events):
             self._first = time.monotonic() - self._started
 
     def end(self, outcome: Outcome, error: ChatError | None = None) -> None:
         """Tell how the chat ended. Only the first call counts."""
-        if self.ended:
+        if self.result is not None:
             return
-        self.ended = True
-        self._tell(
-            ChatResult(
-                provider=self._provider,
-                model=self.model,
-                outcome=outcome,
-                text="".join(self.reader.text),
-                reasoning="".join(self.reader.reasoning),
-                tool_calls=tuple(call for _, call in sorted(self.reader.tool_calls.items())),
-                sources=tuple(self.reader.sources.values()),
-                images=tuple(self.reader.images),
-                usage=self.reader.usage,
-                error=error,
-                time_to_first_token=self._first,
-                duration=time.monotonic() - self._started,
-                request_id=self.request_id,
-                upstream_request_id=self.upstream_request_id
-                or (error.upstream_request_id if error else None),
-            )
+        self.result = ChatResult(
+            provider=self._provider,
+            model=self.model,
+            outcome=outcome,
+            text="".join(self.reader.text),
+            reasoning="".join(self.reader.reasoning),
+            reasoning_details=tuple(self.reader.reasoning_details),
+            tool_calls=tuple(call for _, call in sorted(self.reader.tool_calls.items())),
+            sources=tuple(self.reader.sources.values()),
+            images=tuple(self.reader.images),
+            usage=self.reader.usage,
+            error=error,
+            time_to_first_token=self._first,
+            duration=time.monotonic() - self._started,
+            request_id=self.request_id,
+            upstream_request_id=self.upstream_request_id
+            or (error.upstream_request_id if error else None),
         )
+        self._tell(self.result)
 
-    def end_complete(self) -> None:
-        """Tell that the provider ended the chat itself."""
+    def end_complete(self) -> ChatResult:
+        """Tell that the provider ended the chat itself; return how it went."""
         outcome = _OUTCOME_OF_FINISH.get(self.reader.finish_reason, "ok")
         if outcome == "ok" and self.reader.tool_calls:
             outcome = "tool_calls"  # some providers say "stop" then, some say nothing
         self.end(outcome)
+        assert self.result is not None
+        return self.result
 
     def end_cancelled(self) -> None:
         """Tell that the client left."""
@@ -120,13 +138,28 @@ class Answer:
 
     It iterates over bytes, one item for whatever came in one read. It holds no request and no
     context. :meth:`start` comes first.
+
+    :param heartbeat: seconds without an event after which the encoder's heartbeat is written.
     """
 
-    def __init__(self, stream: Stream, encoder: Encoder, record: Record) -> None:
+    def __init__(
+        self, stream: Stream, encoder: Encoder, record: Record, heartbeat: float | None = None
+    ) -> None:
         self._stream = stream
         self._encoder = encoder
         self._record = record
+        self._patience = heartbeat if encoder.heartbeat else None
         self._first = b""
+
+    @property
+    def mimetype(self) -> str:
+        """The type of the body."""
+        return self._encoder.mimetype
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Further headers that the body asks for."""
+        return self._encoder.headers
 
     def start(self) -> None:
         """Wait for the first bytes: until they are there, an error can still have a status.
@@ -134,7 +167,7 @@ class Answer:
         :raises ChatError: when there are none to come.
         """
         try:
-            self._first = self._next()
+            self._first = self._next(None)  # a heartbeat would be a byte already
         except BaseException:
             self._stream.close()
             raise
@@ -151,7 +184,7 @@ class Answer:
             first, self._first = self._first, b""
             return first
         try:
-            if data := self._next():
+            if data := self._next(self._patience):
                 return data
         except ChatError as error:
             return self._break(error)
@@ -160,18 +193,20 @@ class Answer:
             return self._break(ChatError(UNEXPECTED, "internal"))
         # Before the end is written: the next chat in a row finds this connection in the pool.
         self._stream.close()
-        self._record.end_complete()
-        if data := self._encoder.finish():
+        if data := self._encoder.finish(self._record.end_complete()):
             return data
         raise StopIteration
 
-    def _next(self) -> bytes:
-        """Return the next bytes that this dialect has for the client; b"" when there are none."""
-        while events := self._stream.read():
+    def _next(self, patience: float | None) -> bytes:
+        """Return the next bytes that this dialect has for the client; b"" when there are none.
+
+        :param patience: seconds without an event after which that is the heartbeat.
+        """
+        while events := self._stream.read(patience):
             self._record.note(events)
             if data := self._encoder.encode(events):
                 return data
-        return b""
+        return b"" if events is not None else self._encoder.heartbeat
 
     def _break(self, error: ChatError) -> bytes:
         self._stream.close()

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from .errors import ChatError
 
 Message = dict[str, Any]
-"""One message in the OpenAI chat-completions form: ``role``, ``content``, and what tools add."""
+"""One message in the OpenAI chat-completions form: ``role``, ``content``, and what tools add.
+
+An earlier answer may also have ``reasoning_content`` and ``reasoning_details``, and its tool
+calls ``extra_content``. They go to those providers alone that want them back.
+"""
 
 Outcome = Literal[
     "ok",
@@ -59,7 +63,7 @@ class ChatRequest:
     """One chat as it will be asked.
 
     ``before_chat`` hooks may change what is asked: the model, the messages, and everything
-    from ``temperature`` to ``tool_choice``. The rest tells them about the request.
+    from ``temperature`` to ``extra``. The rest tells them about the request.
 
     :param provider: name of the provider row, the last part of the route.
     :param model: the model as the front end names it (for Azure not yet the deployment).
@@ -73,12 +77,14 @@ class ChatRequest:
     :param response_format: such as ``{"type": "json_object"}``.
     :param tools: what the model may call, in the chat-completions form.
     :param tool_choice: ``auto``, ``none``, ``required``, or which one.
+    :param extra: further parameters of chat completions, by the names they have there.
     :param settings: ``chatSettings`` as the client sent it, for hooks; keys in camelCase.
     :param profile: whatever the profile loader returned.
     :param endpoint_id: which of the user's own endpoints the client named, for ``custom``.
     :param endpoint: that endpoint, as the host's loader gave it.
     :param raw: the request body as the client sent it. Not to be trusted.
     :param request_id: our own id of this chat, also sent as ``X-Request-ID``.
+    :param dialect: how the client spoke: ``text``, ``ui``, ``openai``, or a dialect of yours.
     """
 
     provider: str
@@ -93,12 +99,14 @@ class ChatRequest:
     response_format: dict[str, Any] | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     profile: Any = field(default=None, repr=False)
     endpoint_id: str | None = None
     endpoint: Endpoint | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     request_id: str = ""
+    dialect: str = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +131,16 @@ class Usage:
 
 @dataclass(slots=True)
 class ToolCall:
-    """A function the model wants called; ``arguments`` is JSON text, as the model wrote it."""
+    """A function the model wants called; ``arguments`` is JSON text, as the model wrote it.
+
+    :param extra_content: what the provider wants back with the call: Gemini's
+        ``{"google": {"thought_signature": …}}``.
+    """
 
     id: str = ""
     name: str = ""
     arguments: str = ""
+    extra_content: dict[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +162,8 @@ class ChatResult:
         ``refused``; see :data:`Outcome`.
     :param text: the answer as far as it came, also when it broke off.
     :param reasoning: what the model thought aloud.
+    :param reasoning_details: the same as OpenRouter wants it back in the next turn, encrypted
+        and signed parts included.
     :param tool_calls: what the model wants called.
     :param sources: pages that the answer rests on.
     :param images: URLs of the images in the answer, most often ``data:`` ones.
@@ -166,6 +181,7 @@ class ChatResult:
     outcome: Outcome
     text: str = ""
     reasoning: str = ""
+    reasoning_details: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     tool_calls: tuple[ToolCall, ...] = ()
     sources: tuple[Source, ...] = ()
     images: tuple[str, ...] = ()
@@ -199,6 +215,7 @@ class ToolCallDelta:
     id: str
     name: str
     arguments: str
+    extra_content: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -215,4 +232,18 @@ class Finish:
     reason: str
 
 
-Event = TextDelta | ReasoningDelta | ToolCallDelta | Source | Image | Finish
+@dataclass(slots=True)
+class Chunk:
+    """A chunk as the provider sent it; the events that follow say what it brings.
+
+    Only encoders that pass chunks on are given them.
+
+    :param data: its JSON, byte for byte.
+    :param body: the same, read.
+    """
+
+    data: bytes
+    body: dict[str, Any]
+
+
+Event = TextDelta | ReasoningDelta | ToolCallDelta | Source | Image | Finish | Chunk

@@ -179,6 +179,11 @@ class Config:
     read_timeout: float = _option(
         60.0, _positive_number, "Seconds without an event from the provider before giving up."
     )
+    heartbeat: float = _option(
+        15.0,
+        _positive_number,
+        "Seconds without an event after which a dialect of server-sent events writes a comment.",
+    )
     deadline: float = _option(600.0, _positive_number, "Seconds one chat may take in all.")
     max_retries: int = _option(
         1, _count(0), "How often a call that did not get through is made again."

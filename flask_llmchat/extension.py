@@ -9,13 +9,15 @@ from typing import Any, TypeVar, cast
 from blinker import NamedSignal
 from flask import Blueprint, Flask, current_app, has_request_context, request
 from flask.blueprints import BlueprintSetupState
+from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.local import LocalProxy
 
 from .chat import ChatRequest, ChatResult, Endpoint
 from .cli import make_commands
 from .config import Config
-from .http import http_error, keep_form_body, not_post, unknown_provider
+from .dialects import Dialect, Spoken, builtin_dialects
+from .http import http_error, keep_form_body, not_post, spoken, unknown_provider
 from .profiles import read_text
 from .providers import Provider, builtin_providers
 from .signals import chat_finished
@@ -53,6 +55,8 @@ class LLMChat:
     :param decorators: wrapped around every view, the last one outermost: a login, a rate
         limit.
     :param name: name of the blueprint. Two instances in one app need two names.
+    :param dialects: how clients may speak, by default all that are built in. The first that
+        recognises a request reads it; of those on one path, the last is the default.
     :raises ValueError: when two providers have the same name.
     """
 
@@ -64,7 +68,11 @@ class LLMChat:
         url_prefix: str | None = None,
         decorators: Sequence[Callable[[Any], Any]] = (),
         name: str = "llmchat",
+        dialects: Sequence[Dialect] | None = None,
     ) -> None:
+        self.dialects = builtin_dialects if dialects is None else tuple(dialects)
+        if not any(dialect.path == "" for dialect in self.dialects):
+            raise ValueError("dialects needs one whose path is empty, such as the text dialect")
         rows = builtin_providers if providers is None else tuple(providers)
         self.providers: dict[str, Provider] = {row.name: row for row in rows}
         if len(self.providers) != len(rows):
@@ -81,9 +89,9 @@ class LLMChat:
         )
         """A plain Flask blueprint; registering it is all the set-up there is."""
         self.blueprint.record(self._set_up)
-        self.blueprint.register_error_handler(HTTPException, http_error)
+        self.blueprint.register_error_handler(HTTPException, _http_error)
         # Named apart, or the app's own handler for 500 would go first.
-        self.blueprint.register_error_handler(InternalServerError, http_error)
+        self.blueprint.register_error_handler(InternalServerError, _http_error)
         self.blueprint.teardown_request(close_unsent)
         # These run before the app's own before_request functions.
         self.blueprint.url_value_preprocessor(
@@ -179,21 +187,27 @@ class LLMChat:
             view: Any = chat_view(state, provider)
             for decorator in self.decorators:
                 view = decorator(view)
-            rule = f"/{provider.name}"
-            for methods, endpoint, function in (
-                (["POST"], provider.name, view),
-                (["GET", "PUT", "PATCH", "DELETE", "OPTIONS"], "_not_post", not_post),
-            ):
-                # Flask's own answer to OPTIONS would allow all of these.
-                setup.add_url_rule(
-                    rule, endpoint, function, methods=methods, provide_automatic_options=False
-                )
-        setup.add_url_rule(
-            "/<provider>",
-            "_unknown_provider",
-            lambda provider: unknown_provider(state.providers),
-            methods=["POST"],
-        )
+            # One endpoint for all paths: who limits or exempts it does so for all of them.
+            for path in state.paths:
+                for methods, endpoint, function in (
+                    (["POST"], provider.name, view),
+                    (["GET", "PUT", "PATCH", "DELETE", "OPTIONS"], "_not_post", state.not_post),
+                ):
+                    # Flask's own answer to OPTIONS would allow all of these.
+                    setup.add_url_rule(
+                        f"/{provider.name}{path}",
+                        endpoint,
+                        function,
+                        methods=methods,
+                        provide_automatic_options=False,
+                    )
+        for path in state.paths:
+            setup.add_url_rule(
+                f"/<provider>{path}",
+                "_unknown_provider",
+                state.unknown_provider,
+                methods=["POST"],
+            )
 
 
 class ChatState:
@@ -201,6 +215,7 @@ class ChatState:
 
     :ivar config: the app's settings, checked.
     :ivar providers: the rows served here, by name.
+    :ivar paths: what may follow a provider in a route; "" is the first.
     :raises ValueError: for a configuration value that is wrong, naming it.
     """
 
@@ -220,6 +235,19 @@ class ChatState:
                 )
         served = config.providers if config.providers is not None else known
         self.providers = {name: known[name] for name in served}
+        self.paths = sorted({dialect.path for dialect in llmchat.dialects})
+
+    def spoken(self) -> Spoken:
+        """Tell in which dialects the present request is read and answered."""
+        return spoken(self.llmchat.dialects, self.config.max_content_length)
+
+    def not_post(self) -> ResponseReturnValue:
+        """Answer any other method on a provider's route."""
+        return not_post(self.spoken().tells_errors)
+
+    def unknown_provider(self, provider: str) -> ResponseReturnValue:
+        """Answer for a provider that is not served here."""
+        return unknown_provider(self.providers, self.spoken().tells_errors)
 
     def load_profile(self) -> Any:
         """Return the profile of whoever is asking, or None."""
@@ -264,6 +292,10 @@ class ChatState:
                 self.send(chat_finished, result=result)
         except Exception:  # in a teardown function of the host's: the answer is none the worse
             logger.exception("after chat_finished")
+
+
+def _http_error(error: HTTPException) -> ResponseReturnValue:
+    return http_error(error, _current_state().spoken().tells_errors)
 
 
 def _current_state() -> ChatState:

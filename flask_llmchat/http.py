@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Request, Response, request
+from flask import Request, Response, g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from .dialects import Dialect, TextDialect
+from .dialects import Dialect, Spoken, choose, parse_object
 from .errors import UNEXPECTED, ChatError
-
-TEXT = TextDialect()
 
 _DISCARDED = 64 * 2**20  # bytes over the limit that are read, to be able to say so
 
@@ -38,6 +36,33 @@ def read_body(limit: int) -> bytes:
             f"The request body is too large; at most {limit} bytes are taken.", status=413
         )
     return content
+
+
+def read_object(limit: int) -> dict[str, Any]:
+    """Return the JSON object in the request's body; a second call returns the same.
+
+    :param limit: the most bytes the body may have.
+    :raises ChatError: when it is too large, or holds something else.
+    """
+    if "_llmchat_body" not in g:
+        g._llmchat_body = parse_object(read_body(limit))
+    body: dict[str, Any] = g._llmchat_body
+    return body
+
+
+def spoken(dialects: Sequence[Dialect], limit: int) -> Spoken:
+    """Tell how to deal with this request, also with one that went wrong somewhere.
+
+    :param limit: the most bytes the body may have.
+    """
+    body: dict[str, Any] = {}
+    if request.method == "POST":
+        with contextlib.suppress(ChatError):
+            body = read_object(limit)
+    rule = "" if request.url_rule is None else request.url_rule.rule
+    paths = sorted({dialect.path for dialect in dialects}, key=len)
+    path = next(path for path in reversed(paths) if rule.endswith(path))
+    return choose(dialects, path, body, request.accept_mimetypes.best_match)
 
 
 def keep_form_body(limit: int) -> None:
@@ -118,7 +143,7 @@ def error_response(dialect: Dialect, error: ChatError, request_id: str) -> Respo
     return response
 
 
-def http_error(error: HTTPException) -> ResponseReturnValue:
+def http_error(error: HTTPException, dialect: Dialect) -> ResponseReturnValue:
     """Answer with what the host's own guards raised on our routes: ``abort()``, a rate limit."""
     if error.response is not None:
         return error.get_response()
@@ -127,25 +152,25 @@ def http_error(error: HTTPException) -> ResponseReturnValue:
     told = ChatError.from_status(status, message)
     endpoint = (request.endpoint or "").rpartition(".")[2]
     told.provider = None if endpoint.startswith("_") else endpoint
-    answer = error_response(TEXT, told, uuid.uuid4().hex)
+    answer = error_response(dialect, told, uuid.uuid4().hex)
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             answer.headers.setdefault(name, value)
     return answer
 
 
-def not_post() -> Response:
+def not_post(dialect: Dialect) -> Response:
     """Answer any other method on a provider's route."""
     if request.method == "OPTIONS":
         return Response(status=204, headers={"Allow": "POST, OPTIONS"})
     error = ChatError(f"{request.method} is not allowed here; use POST.", status=405)
-    response = error_response(TEXT, error, uuid.uuid4().hex)
+    response = error_response(dialect, error, uuid.uuid4().hex)
     response.headers["Allow"] = "POST, OPTIONS"
     return response
 
 
-def unknown_provider(served: Iterable[str]) -> Response:
+def unknown_provider(served: Iterable[str], dialect: Dialect) -> Response:
     """Answer for a provider that is not served here."""
     names = ", ".join(served)
     error = ChatError(f"There is no provider of this name; there are {names}.", status=404)
-    return error_response(TEXT, error, uuid.uuid4().hex)
+    return error_response(dialect, error, uuid.uuid4().hex)

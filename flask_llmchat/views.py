@@ -13,9 +13,9 @@ from werkzeug.exceptions import HTTPException
 
 from .answer import Answer, Record
 from .chat import ChatRequest
-from .dialects import Dialect, parse_object
+from .dialects import Dialect
 from .errors import UNEXPECTED, ChatError
-from .http import TEXT, client_socket, error_response, read_body, refuse_cross_site
+from .http import client_socket, error_response, read_object, refuse_cross_site
 from .models import find
 from .profiles import clean, is_sendable
 from .providers import Provider
@@ -39,20 +39,21 @@ def chat_view(state: ChatState, provider: Provider) -> Callable[[], ResponseRetu
     """Return the view that serves one provider in one app."""
 
     def view() -> ResponseReturnValue:
-        dialect = TEXT
         request_id = uuid.uuid4().hex
         try:
             refuse_cross_site(request, state.config.trusted_origins)
             profile = load_profile(state)
-            content = read_body(state.config.max_content_length)
-            chat = dialect.read(parse_object(content), state.config.max_messages)
+            body = read_object(state.config.max_content_length)
+            dialects = state.spoken()
+            chat = dialects.reads.read(body, state.config.max_messages)
             chat.provider, chat.profile, chat.request_id = provider.name, profile, request_id
-            answer = start_answer(state, provider, dialect, chat)
+            chat.dialect = dialects.reads.name
+            answer = start_answer(state, provider, dialects.answers, chat)
         except ChatError as error:
             error.provider = error.provider or provider.name
-            return error_response(dialect, error, request_id)
-        response = Response(answer, mimetype=dialect.mimetype, headers=_STREAM_HEADERS)
-        response.headers["X-Request-ID"] = request_id
+            return error_response(state.spoken().tells_errors, error, request_id)
+        response = Response(answer, mimetype=answer.mimetype)
+        response.headers.update({**_STREAM_HEADERS, **answer.headers, "X-Request-ID": request_id})
         response.call_on_close(answer.close)
         g._llmchat_answer = answer
         return response
@@ -88,7 +89,8 @@ def start_answer(
 
     :raises ChatError: when a hook or the provider refuses, or a key is missing.
     """
-    reader = ChunkReader(inline_think=provider.inline_think)
+    encoder = dialect.encoder(chat)
+    reader = ChunkReader(inline_think=provider.inline_think, passes_chunks=encoder.passes_chunks)
     record = Record(chat, reader, state.tell_finished)
     deadline = time.monotonic() + state.config.deadline
     try:
@@ -111,7 +113,7 @@ def start_answer(
     try:
         stream = Stream(call, reader, client_socket())
         record.upstream_request_id = stream.request_id
-        answer = Answer(stream, dialect.encoder(), record)
+        answer = Answer(stream, encoder, record, state.config.heartbeat)
         answer.start()
     except ChatError as error:
         record.end_broken(error)

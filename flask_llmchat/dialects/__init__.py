@@ -2,7 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 from .base import Dialect, parse_object
 from .text import TextDialect
 
-__all__ = ["Dialect", "TextDialect", "parse_object"]
+builtin_dialects: tuple[Dialect, ...] = (TextDialect(),)
+"""All that are built in. The first that recognises a body reads it; the last is the default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """How one request is dealt with.
+
+    :param reads: the dialect that its body is in.
+    :param answers: the dialect of the answer; another one where ``Accept`` asks for that.
+    :param tells_errors: the dialect of an error that comes instead of an answer.
+    """
+
+    reads: Dialect
+    answers: Dialect
+    tells_errors: Dialect
+
+
+def choose(
+    dialects: Sequence[Dialect],
+    path: str,
+    body: dict[str, Any],
+    best_match: Callable[[Iterable[str]], str | None],
+) -> Spoken:
+    """Choose how to deal with a request.
+
+    :param path: what follows the provider in its path.
+    :param body: its body; {} when that cannot be read.
+    :param best_match: which of some media types its ``Accept`` likes best, the first of equals.
+    """
+    there = [dialect for dialect in dialects if dialect.path == path]
+    reads = next((dialect for dialect in there if dialect.recognises(body)), there[-1])
+    by_type = {dialect.mimetype: dialect for dialect in reversed([reads, *there])}
+    answers = by_type[best_match([reads.mimetype, *by_type]) or reads.mimetype]
+    # The default form is anybody's: who asks for another one's answer is told errors its way.
+    return Spoken(reads, answers, answers if reads is there[-1] else reads)
+
+
+__all__ = ["Dialect", "Spoken", "builtin_dialects", "choose", "parse_object"]

@@ -22,10 +22,20 @@ MOST_ERRORS = 20
 class Dialect(Protocol):
     """A way clients speak: what they send, and what they understand.
 
-    :ivar mimetype: of a streaming answer.
+    It keeps nothing of a chat: one instance serves all of them.
+
+    :ivar name: what hooks see in ``chat.dialect``.
+    :ivar path: what follows the provider in the route: ``""``, or such as ``/chat/completions``.
+    :ivar mimetype: of a streaming answer; a client whose ``Accept`` names it gets this
+        dialect's answer, whatever it spoke itself.
     """
 
+    name: str
+    path: str
     mimetype: str
+
+    def recognises(self, body: dict[str, Any]) -> bool:
+        """Tell whether a request body is in this dialect."""
 
     def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:
         """Make a chat of a request body.
@@ -33,8 +43,8 @@ class Dialect(Protocol):
         :raises ChatError: with status 422, naming the fields that are wrong and why.
         """
 
-    def encoder(self) -> Encoder:
-        """Return what writes one answer down."""
+    def encoder(self, chat: ChatRequest) -> Encoder:
+        """Return what writes the answer to this chat down."""
 
     def error(self, error: ChatError, request_id: str) -> tuple[bytes, str, Mapping[str, str]]:
         """Write down an error that comes instead of an answer: body, mimetype, headers."""

@@ -14,7 +14,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from ..answer import Encoder
-from ..chat import ChatRequest, Event, TextDelta
+from ..chat import ChatRequest, ChatResult, Event, TextDelta
 from ..errors import ChatError
 from .base import Flag, Items, Number, Object, OneOf, StrictSchema, Text, Whole, load
 
@@ -177,7 +177,13 @@ _BODY = BodySchema()
 class TextDialect:
     """JSON with ``chatSettings`` in, plain text out."""
 
+    name = "text"
+    path = ""
     mimetype = "text/plain"
+
+    def recognises(self, body: dict[str, Any]) -> bool:
+        """Tell that it is: whatever no other dialect knows is read as this one."""
+        return True
 
     def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:
         """Make a chat of a request body.
@@ -215,8 +221,8 @@ class TextDialect:
             raw=body,
         )
 
-    def encoder(self) -> Encoder:
-        """Return what writes one answer down."""
+    def encoder(self, chat: ChatRequest) -> Encoder:
+        """Return what writes the answer to this chat down."""
         return _TextEncoder()
 
     def error(self, error: ChatError, request_id: str) -> tuple[bytes, str, Mapping[str, str]]:
@@ -238,10 +244,15 @@ def _count_parts(messages: Any) -> int:
 
 
 class _TextEncoder:
+    mimetype = "text/plain"
+    headers: Mapping[str, str] = {}
+    heartbeat = b""  # whatever is written is the answer's
+    passes_chunks = False
+
     def encode(self, events: list[Event]) -> bytes:
         return "".join([e.text for e in events if isinstance(e, TextDelta)]).encode()
 
-    def finish(self) -> bytes:
+    def finish(self, result: ChatResult) -> bytes:
         return b""
 
     def fail(self, error: ChatError) -> None:

@@ -29,6 +29,7 @@ builtin_providers: tuple[Provider, ...] = (
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         key_attr="google_gemini_api_key",
         refuses=frozenset({"seed"}),  # and every other field it does not know
+        takes_back=frozenset({"extra_content"}),  # or no tool's result is taken
     ),
     Provider(
         name="mistral",
@@ -40,8 +41,18 @@ builtin_providers: tuple[Provider, ...] = (
     ),
     Provider(name="groq", label="Groq", base_url="https://api.groq.com/openai/v1"),
     PERPLEXITY,
-    Provider(name="openrouter", label="OpenRouter", base_url="https://openrouter.ai/api/v1"),
-    Provider(name="deepseek", label="DeepSeek", base_url="https://api.deepseek.com"),
+    Provider(
+        name="openrouter",
+        label="OpenRouter",
+        base_url="https://openrouter.ai/api/v1",
+        takes_back=frozenset({"reasoning_details"}),
+    ),
+    Provider(
+        name="deepseek",
+        label="DeepSeek",
+        base_url="https://api.deepseek.com",
+        takes_back=frozenset({"reasoning_content"}),
+    ),
     Provider(
         name="xai",
         label="xAI",
@@ -74,6 +85,7 @@ builtin_providers: tuple[Provider, ...] = (
         token_param="max_completion_tokens",
         refuses=frozenset({"seed"}),
         max_temperature=1.0,
+        takes_back=frozenset({"reasoning_content"}),
     ),
     Provider(
         name="huggingface",

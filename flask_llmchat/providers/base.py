@@ -80,6 +80,24 @@ def bearer_target(provider: Provider, chat: ChatRequest, key: str, base_url: str
     )
 
 
+WANTED_BACK = frozenset({"reasoning_content", "reasoning_details", "extra_content"})
+"""What a message, or a tool call in one, may hold that only some providers want back."""
+
+
+def _sent_back(message: Message, wanted: frozenset[str]) -> Message:
+    """Return an earlier message with what a provider wants of it, and nothing it would refuse."""
+    if message["role"] != "assistant":
+        return message
+    refused = WANTED_BACK - wanted
+    kept = {name: value for name, value in message.items() if name not in refused}
+    if calls := kept.get("tool_calls"):
+        kept["tool_calls"] = [{k: v for k, v in call.items() if k not in refused} for call in calls]
+        if "reasoning_content" in wanted:
+            # Missing is an error, empty is not: https://github.com/openclaw/openclaw/pull/74846
+            kept.setdefault("reasoning_content", "")
+    return kept
+
+
 def as_they_are(messages: list[Message]) -> list[Message]:
     """Send messages as they are."""
     return messages
@@ -109,6 +127,8 @@ class Provider:
     :param temperature_or_top_p: whether it takes only one of the two; then it is temperature.
     :param inline_think: whether its models think aloud inside the text, between ``<think>``
         and ``</think>``.
+    :param takes_back: which of ``reasoning_content``, ``reasoning_details`` and
+        ``extra_content`` it wants back of an earlier answer; others refuse to be sent them.
     :param tells_errors: whether its error messages may be shown to people. False for hosts
         that nobody vouches for.
     :param public_only: whether only public internet addresses may be called.
@@ -135,6 +155,7 @@ class Provider:
     max_temperature: float = 2.0
     temperature_or_top_p: bool = False
     inline_think: bool = False
+    takes_back: frozenset[str] = frozenset()
     tells_errors: bool = True
     public_only: bool = False
     catalogue: str = ""
@@ -172,13 +193,14 @@ class Provider:
             "response_format": chat.response_format,
             "tools": chat.tools or None,
             "tool_choice": chat.tool_choice if chat.tools else None,
+            **chat.extra,
         }
         refused = self.refuses | model.refuses
         if self.temperature_or_top_p and temperature is not None:
             refused |= {"top_p"}
         if not model.takes_temperature_at(chat.reasoning_effort):
             refused |= {"temperature", "top_p"}
-        messages = self.messages(chat.messages)
+        messages = self.messages([_sent_back(m, self.takes_back) for m in chat.messages])
         if not model.takes_system:
             logger.debug("system messages become the user's: %s refuses them", chat.model)
             messages = [{**m, "role": "user"} if m["role"] in _SYSTEM else m for m in messages]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..chat import (
+    Chunk,
     Event,
     Finish,
     Image,
@@ -62,8 +63,10 @@ class ChunkReader:
 
     :param inline_think: take what stands between ``<think>`` and ``</think>`` at the
         beginning of the text for thinking.
+    :param passes_chunks: put a :class:`Chunk` in front of the events of every chunk.
     :ivar text: pieces of the answer so far.
     :ivar reasoning: pieces of the thinking so far.
+    :ivar reasoning_details: OpenRouter's form of the thinking, its pieces put together.
     :ivar tool_calls: tool calls so far, by index.
     :ivar sources: pages the answer rests on, by URL, in the order they were told.
     :ivar images: URLs of the images so far.
@@ -71,9 +74,10 @@ class ChunkReader:
     :ivar finish_reason: the provider's own ending, once it has told it.
     """
 
-    def __init__(self, *, inline_think: bool = False) -> None:
+    def __init__(self, *, inline_think: bool = False, passes_chunks: bool = False) -> None:
         self.text: list[str] = []
         self.reasoning: list[str] = []
+        self.reasoning_details: list[dict[str, Any]] = []
         self.tool_calls: dict[int, ToolCall] = {}
         self.sources: dict[str, Source] = {}
         self.images: list[str] = []
@@ -82,11 +86,13 @@ class ChunkReader:
         self._reasoning_in = ""  # which of the places for thinking this provider uses
         self._moved: dict[int, int] = {}  # of calls that came under another's index
         self._think = InlineThink() if inline_think else None
+        self._passes_chunks = passes_chunks
         self._half = ""  # the first half of a character whose other half is in the next chunk
 
-    def read(self, chunk: Any) -> list[Event]:
+    def read(self, chunk: Any, data: bytes = b"") -> list[Event]:
         """Take the next chunk; return what it brings.
 
+        :param data: its JSON, as it came.
         :raises ErrorChunk: when it tells an error.
         """
         if not isinstance(chunk, dict):
@@ -96,7 +102,7 @@ class ChunkReader:
         if "choices" not in chunk and _ERROR_FIELDS & chunk.keys():
             raise ErrorChunk(chunk)
         self._count(chunk)
-        events: list[Event] = []
+        events: list[Event] = [Chunk(data, chunk)] if self._passes_chunks else []
         if "citations" in chunk or "search_results" in chunk:
             self._read_sources(_pages(chunk), events)
         for choice in _list_of_dicts(chunk.get("choices")):
@@ -141,6 +147,9 @@ class ChunkReader:
             if reasoning and self._reasoning_in in ("", place):
                 self._reasoning_in = place
                 self._add(ReasoningDelta(reasoning), events)
+        if "reasoning_details" in delta:
+            for detail in _list_of_dicts(delta["reasoning_details"]):
+                _put_together(self.reasoning_details, detail)
         if isinstance(content, list):
             content = "".join(map(_answer_in, content))
         # What a model says when it refuses is what it says to its user.
@@ -211,7 +220,10 @@ class ChunkReader:
         call.id += id_
         call.name += name
         call.arguments += arguments
-        events.append(ToolCallDelta(index, id_, name, arguments))
+        extra = piece.get("extra_content")
+        if isinstance(extra, dict):
+            call.extra_content = extra
+        events.append(ToolCallDelta(index, id_, name, arguments, call.extra_content))
 
     def _index_of(self, id_: str, name: str) -> int:
         """Find the call that a piece without an index belongs to: a new id begins a new one."""
@@ -234,6 +246,24 @@ def _reasoning_in(delta: dict[str, Any], content: Any) -> Iterator[tuple[str, st
     yield "content", "".join(thought for part in parts for thought in _thoughts(part))
     details = _list_of_dicts(delta.get("reasoning_details"))
     yield "reasoning_details", "".join([*_texts(details, "text"), *_texts(details, "summary")])
+
+
+def _put_together(details: list[dict[str, Any]], piece: dict[str, Any]) -> None:
+    """Add a piece of ``reasoning_details``: those of one kind and index are one detail.
+
+    https://openrouter.ai/docs/use-cases/reasoning-tokens wants them back as they would have
+    come without streaming.
+    """
+    last = details[-1] if details else {}
+    same = all(name in last and last[name] == piece.get(name) for name in ("type", "index"))
+    if not same or piece["type"] not in ("reasoning.text", "reasoning.summary"):
+        details.append(dict(piece))
+        return
+    for name, value in piece.items():
+        if name in ("text", "summary") and isinstance(value, str):
+            last[name] = (last.get(name) or "") + value
+        elif value is not None:
+            last[name] = value
 
 
 def _thoughts(part: dict[str, Any]) -> list[str]:

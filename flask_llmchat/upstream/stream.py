@@ -39,8 +39,8 @@ class Reader(Protocol):
 
     finish_reason: str | None
 
-    def read(self, chunk: Any) -> list[Event]:
-        """Take the next chunk; return what it brings."""
+    def read(self, chunk: Any, data: bytes) -> list[Event]:
+        """Take the next chunk, and its JSON as it came; return what it brings."""
 
     def finish(self) -> list[Event]:
         """Return what was held back, now that there are no more chunks."""
@@ -106,9 +106,10 @@ class Stream:
             body = PlainText(f"not an event stream but {content_type}")
         raise self._error_from(body)
 
-    def read(self) -> list[Event]:
+    def read(self, patience: float | None = None) -> list[Event] | None:
         """Return the next events; an empty list means that the answer is complete.
 
+        :param patience: seconds after which to return None when there is no event.
         :raises ChatError: when the answer broke off, and why.
         """
         if self._failure is not None:
@@ -205,7 +206,7 @@ class Stream:
         if not data.strip():
             return []
         try:
-            return self._reader.read(json.loads(data))
+            return self._reader.read(json.loads(data), data)
         except ErrorChunk as error:
             raise self._error_from(error.body) from None
         except (ValueError, RecursionError):
