@@ -1,0 +1,47 @@
+"""Runs the real clients of other makers, under Node, against our servers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent / "js"
+
+
+@cache
+def _node() -> str | None:
+    """Return the Node that npm brings, installing it and the clients the first time."""
+    node = HERE / "node_modules" / ".bin" / "node"
+    if not node.exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            return None
+        command = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund"]
+        subprocess.run([*command, "--loglevel=error"], cwd=HERE, check=True, timeout=300)
+    return str(node)
+
+
+def run_js(script: str, job: Any, timeout: float = 120.0) -> Any:
+    """Run a script of ``tests/js`` with a JSON job on its stdin; return the JSON it prints.
+
+    Skips the test, saying so, on a machine without npm.
+    """
+    node = _node()
+    if node is None:
+        pytest.skip("npm is not installed: the JavaScript clients cannot be run")
+    done = subprocess.run(
+        [node, script],
+        cwd=HERE,
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout)
