@@ -119,7 +119,7 @@ def finished(app: Flask) -> Iterator[Finished]:
 def served(app: Flask) -> Iterator[int]:
     """Serve an app on a real port, in threads of this process."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
         yield server.server_port
