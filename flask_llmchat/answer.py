@@ -10,6 +10,7 @@ from typing import Protocol
 from .chat import ChatRequest, ChatResult, Chunk, Event, Finish, Outcome
 from .errors import UNEXPECTED, AnswerBroken, ChatError
 from .providers.chunks import ChunkReader
+from .upstream.process import Place
 from .upstream.stream import Stream
 
 logger = logging.getLogger("flask_llmchat")
@@ -56,18 +57,22 @@ class Encoder(Protocol):
 class Record:
     """What is kept of one chat from its start, and told exactly once at its end."""
 
-    def __init__(
-        self, chat: ChatRequest, reader: ChunkReader, tell: Callable[[ChatResult], None]
-    ) -> None:
-        self._provider = chat.provider
+    def __init__(self, chat: ChatRequest, tell: Callable[[ChatResult], None]) -> None:
         self.request_id = chat.request_id
         self._tell = tell
         self._started = time.monotonic()
         self._first: float | None = None
-        self.model = chat.model
-        self.reader = reader
-        self.upstream_request_id: str | None = None
+        self._asked: dict[str, None] = {}
         self.result: ChatResult | None = None
+        self.begin(chat)
+
+    def begin(self, chat: ChatRequest, reader: ChunkReader | None = None) -> None:
+        """Note of whom a chat is asked, or is going to be, and what reads the answer."""
+        self._provider = chat.provider
+        self._model = chat.model
+        self._reader = reader or ChunkReader()
+        self._asked[chat.provider] = None
+        self.upstream_request_id: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -85,15 +90,16 @@ class Record:
             return
         self.result = ChatResult(
             provider=self._provider,
-            model=self.model,
+            model=self._model,
             outcome=outcome,
-            text="".join(self.reader.text),
-            reasoning="".join(self.reader.reasoning),
-            reasoning_details=tuple(self.reader.reasoning_details),
-            tool_calls=tuple(call for _, call in sorted(self.reader.tool_calls.items())),
-            sources=tuple(self.reader.sources.values()),
-            images=tuple(self.reader.images),
-            usage=self.reader.usage,
+            tried=tuple(name for name in self._asked if name != self._provider),
+            text="".join(self._reader.text),
+            reasoning="".join(self._reader.reasoning),
+            reasoning_details=tuple(self._reader.reasoning_details),
+            tool_calls=tuple(call for _, call in sorted(self._reader.tool_calls.items())),
+            sources=tuple(self._reader.sources.values()),
+            images=tuple(self._reader.images),
+            usage=self._reader.usage,
             error=error,
             time_to_first_token=self._first,
             duration=time.monotonic() - self._started,
@@ -105,8 +111,8 @@ class Record:
 
     def end_complete(self) -> ChatResult:
         """Tell that the provider ended the chat itself; return how it went."""
-        outcome = _OUTCOME_OF_FINISH.get(self.reader.finish_reason, "ok")
-        if outcome == "ok" and self.reader.tool_calls:
+        outcome = _OUTCOME_OF_FINISH.get(self._reader.finish_reason, "ok")
+        if outcome == "ok" and self._reader.tool_calls:
             outcome = "tool_calls"  # some providers say "stop" then, some say nothing
         self.end(outcome)
         assert self.result is not None
@@ -140,6 +146,7 @@ class Answer:
     context. :meth:`start` comes first.
 
     :param heartbeat: seconds without an event after which the encoder's heartbeat is written.
+    :ivar place: the place it holds among the chats that may run at once.
     """
 
     def __init__(
@@ -149,7 +156,9 @@ class Answer:
         self._encoder = encoder
         self._record = record
         self._patience = heartbeat if encoder.heartbeat else None
+        self.place: Place | None = None
         self._first = b""
+        self._begun = False
 
     @property
     def mimetype(self) -> str:
@@ -171,6 +180,7 @@ class Answer:
         except BaseException:
             self._stream.close()
             raise
+        self._begun = True
 
     def __iter__(self) -> Iterator[bytes]:
         """Return itself: a body is read once."""
@@ -221,7 +231,10 @@ class Answer:
     def close(self) -> None:
         """End it, at whatever point it is: called by the server, always."""
         self._stream.close()
-        self._record.end_cancelled()
+        if self._begun:  # else another provider may be asked, and end this chat well
+            self._record.end_cancelled()
+        if self.place is not None:
+            self.place.give_up()
 
     def __del__(self) -> None:
         """Close an answer that never reached a server, or a test client that closes none."""

@@ -155,8 +155,10 @@ class Source:
 class ChatResult:
     """How one chat went, sent with ``chat_finished`` exactly once.
 
-    :param provider: name of the provider row.
-    :param model: the model as it was asked for.
+    :param provider: name of the provider row that answered, or was to.
+    :param model: the model as it was asked for there.
+    :param tried: names of the other providers that were asked, and failed: the one that the
+        front end named, or some of ``LLMCHAT_FALLBACKS``.
     :param outcome: how it ended: ``ok``, ``length``, ``content_filtered``, ``tool_calls``,
         ``truncated``, ``upstream_error``, ``timeout``, ``deadline``, ``cancelled`` or
         ``refused``; see :data:`Outcome`.
@@ -179,6 +181,7 @@ class ChatResult:
     provider: str
     model: str
     outcome: Outcome
+    tried: tuple[str, ...] = ()
     text: str = ""
     reasoning: str = ""
     reasoning_details: tuple[dict[str, Any], ...] = field(default=(), repr=False)

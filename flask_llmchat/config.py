@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 logger = logging.getLogger("flask_llmchat")
@@ -35,6 +35,29 @@ def _count(least: int) -> Check:
         return value
 
     return check
+
+
+def _count_or_none(value: Any) -> int | None:
+    return None if value is None else cast(int, _count(1)(value))
+
+
+def _fallbacks(value: Any) -> dict[str, dict[str, dict[str, str]]]:
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a mapping of provider name to a list of others")
+    read = {}
+    for name, others in value.items():
+        if isinstance(others, str):
+            raise ValueError(f"must have a list, or a mapping of names to models, under {name!r}")
+        if not isinstance(others, Mapping):
+            others = dict.fromkeys(_names(others) or (), {})
+        if name in others:
+            raise ValueError(f"names {name!r} as its own fallback")
+        for other, models in others.items():
+            pairs = _items(models, f"under {other!r}")
+            if not all(isinstance(model, str) for pair in pairs for model in pair):
+                raise ValueError(f"must map model names to model names under {name!r}, {other!r}")
+        read[name] = {other: dict(models) for other, models in others.items()}
+    return read
 
 
 def _flag(value: Any) -> bool:
@@ -192,6 +215,20 @@ class Config:
         16 * 2**20, _count(1), "Bytes a request body may have; the app's other routes keep theirs."
     )
     max_messages: int = _option(1000, _count(1), "Messages one request may have.")
+    max_streams: int | None = _option(
+        None,
+        _count_or_none,
+        "Chats one process runs at once; the next gets 503. None: under gunicorn's gthread a few"
+        " fewer than there are threads, elsewhere no limit.",
+    )
+    fallbacks: Mapping[str, Mapping[str, Mapping[str, str]]] = field(
+        default_factory=dict,
+        metadata={
+            "check": _fallbacks,
+            "doc": "Provider to those asked in its place when it fails before the answer begins:"
+            " a list of names, or a mapping of name to the models' names there.",
+        },
+    )
     models: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(
         default_factory=dict,
         metadata={

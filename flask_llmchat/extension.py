@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
 from typing import Any, TypeVar, cast
 
 from blinker import NamedSignal
@@ -228,6 +229,7 @@ class ChatState:
             ("LLMCHAT_PROVIDERS", config.providers or ()),
             ("LLMCHAT_BASE_URLS", config.base_urls),
             ("LLMCHAT_MODELS", config.models),
+            ("LLMCHAT_FALLBACKS", {*config.fallbacks, *chain(*config.fallbacks.values())}),
         ):
             if unknown := [name for name in names if name not in known]:
                 raise ValueError(
@@ -235,6 +237,10 @@ class ChatState:
                 )
         served = config.providers if config.providers is not None else known
         self.providers = {name: known[name] for name in served}
+        for name in chain(*config.fallbacks.values()):
+            if name not in self.providers or known[name].public_only:
+                raise ValueError(f"LLMCHAT_FALLBACKS names {name!r}, which cannot be one here")
+        self._threads: list[int | None] = []  # not known before the first request
         self.paths = sorted({dialect.path for dialect in llmchat.dialects})
 
     def spoken(self) -> Spoken:
@@ -248,6 +254,21 @@ class ChatState:
     def unknown_provider(self, provider: str) -> ResponseReturnValue:
         """Answer for a provider that is not served here."""
         return unknown_provider(self.providers, self.spoken().tells_errors)
+
+    def most_streams(self, server_threads: Callable[[], int | None]) -> int | None:
+        """Return how many chats this process may run at once; None for as many as come.
+
+        :param server_threads: tells how many requests the server handles at once.
+        """
+        if self.config.max_streams is not None:
+            return self.config.max_streams
+        if not self._threads:
+            self._threads = [server_threads()]
+        (threads,) = self._threads
+        if threads is None:
+            return None
+        # Streams hold their threads for long: some are left for everything else the host does.
+        return max(1, threads - max(1, threads // 16))
 
     def load_profile(self) -> Any:
         """Return the profile of whoever is asking, or None."""

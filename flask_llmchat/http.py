@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -131,6 +132,21 @@ def client_socket() -> Any:
     """Return the client's connection where the server shows it: gunicorn and the dev server."""
     environ = request.environ
     return environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+
+
+def server_threads() -> int | None:
+    """Return how many requests gunicorn's thread worker handles at once; None for other servers.
+
+    It tells an app nowhere, so this looks at who has called us.
+    """
+    frame = sys._getframe()
+    while (caller := frame.f_back) is not None:
+        frame = caller
+        if frame.f_globals.get("__name__") == "gunicorn.workers.gthread":
+            config = getattr(frame.f_locals.get("self"), "cfg", None)
+            threads = getattr(config, "threads", None)
+            return threads if isinstance(threads, int) else None
+    return None
 
 
 def error_response(dialect: Dialect, error: ChatError, request_id: str) -> Response:

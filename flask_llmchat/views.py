@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, g, request
@@ -15,17 +17,33 @@ from .answer import Answer, Record
 from .chat import ChatRequest
 from .dialects import Dialect
 from .errors import UNEXPECTED, ChatError
-from .http import client_socket, error_response, read_object, refuse_cross_site
+from .http import (
+    client_socket,
+    error_response,
+    read_object,
+    refuse_cross_site,
+    server_threads,
+)
 from .models import find
 from .profiles import clean, is_sendable
 from .providers import Provider
 from .providers.chunks import ChunkReader
 from .signals import chat_started
 from .upstream.client import Call
+from .upstream.process import Place
 from .upstream.stream import Stream
 
 if TYPE_CHECKING:
     from .extension import ChatState
+
+logger = logging.getLogger("flask_llmchat")
+
+# What a provider may fail with that another one may do better.
+_LEFT_TO_OTHERS = frozenset(
+    {"upstream_error", "overloaded", "timeout", "truncated", "rate_limited", "out_of_credit"}
+)
+
+_TRY_AGAIN = 2  # seconds: chats take that long, and one of them has ended by then
 
 # Proxies must pass every piece on as it comes, and a browser must not take it for a page.
 _STREAM_HEADERS = {
@@ -41,6 +59,7 @@ def chat_view(state: ChatState, provider: Provider) -> Callable[[], ResponseRetu
     def view() -> ResponseReturnValue:
         request_id = uuid.uuid4().hex
         try:
+            g._llmchat_place = take_place(state)
             refuse_cross_site(request, state.config.trusted_origins)
             profile = load_profile(state)
             body = read_object(state.config.max_content_length)
@@ -55,7 +74,7 @@ def chat_view(state: ChatState, provider: Provider) -> Callable[[], ResponseRetu
         response = Response(answer, mimetype=answer.mimetype)
         response.headers.update({**_STREAM_HEADERS, **answer.headers, "X-Request-ID": request_id})
         response.call_on_close(answer.close)
-        g._llmchat_answer = answer
+        answer.place, g._llmchat_answer = g.pop("_llmchat_place"), answer
         return response
 
     view.__name__ = view.__qualname__ = f"chat_with_{provider.name}"
@@ -73,32 +92,48 @@ def load_profile(state: ChatState) -> Any:
     return profile
 
 
+def take_place(state: ChatState) -> Place:
+    """Take one of the places for chats that run at once.
+
+    :raises ChatError: with status 503, when there is none left.
+    """
+    try:
+        return Place(state.most_streams(server_threads))
+    except LookupError:
+        raise ChatError(
+            "Too many chats are running at the moment. Please try again.",
+            "overloaded",
+            retry_after=_TRY_AGAIN,
+        ) from None
+
+
 def close_unsent(exception: BaseException | None) -> None:
     """Close an answer that no server will: the host's own ``after_request`` failed."""
     answer: Answer | None = g.pop("_llmchat_answer", None)
     if exception is not None and answer is not None:
         answer.close()
+    place: Place | None = g.pop("_llmchat_place", None)
+    if place is not None:
+        place.give_up()
 
 
 def start_answer(
     state: ChatState, provider: Provider, dialect: Dialect, chat: ChatRequest
 ) -> Answer:
-    """Call the provider, and wait until its answer begins.
+    """Call the provider, or a fallback, and wait until the answer begins.
 
     From here on the chat has started, and how it ends is told exactly once.
 
     :raises ChatError: when a hook or the provider refuses, or a key is missing.
     """
-    encoder = dialect.encoder(chat)
-    reader = ChunkReader(inline_think=provider.inline_think, passes_chunks=encoder.passes_chunks)
-    record = Record(chat, reader, state.tell_finished)
+    record = Record(chat, state.tell_finished)
     deadline = time.monotonic() + state.config.deadline
     try:
         state.send(chat_started, chat=chat)
         if provider.public_only:
             chat.endpoint = state.load_endpoint(chat.endpoint_id)
         state.run_before_chat(chat)
-        record.model = chat.model
+        record.begin(chat)  # hooks may have changed the model
         call = prepare(state, provider, chat, deadline)
     except ChatError as error:
         record.end("refused", error)
@@ -111,17 +146,67 @@ def start_answer(
         record.end("refused", ChatError(UNEXPECTED, "internal"))
         raise
     try:
-        stream = Stream(call, reader, client_socket())
-        record.upstream_request_id = stream.request_id
-        answer = Answer(stream, encoder, record, state.config.heartbeat)
-        answer.start()
+        try:
+            return open_answer(state, provider, dialect, chat, call, record)
+        except ChatError as error:
+            if error.code not in _LEFT_TO_OTHERS:
+                raise
+            answer = ask_others(state, provider, dialect, chat, deadline, record)
+            if answer is None:
+                record.begin(chat)  # it is the first one's error that is told
+                raise
+            return answer
     except ChatError as error:
         record.end_broken(error)
         raise
     except BaseException:
         record.end_broken(ChatError(UNEXPECTED, "internal"))
         raise
+
+
+def open_answer(
+    state: ChatState,
+    provider: Provider,
+    dialect: Dialect,
+    chat: ChatRequest,
+    call: Call,
+    record: Record,
+) -> Answer:
+    """Make one call, and wait until its answer begins.
+
+    :raises ChatError: when it comes to nothing.
+    """
+    encoder = dialect.encoder(chat)
+    reader = ChunkReader(inline_think=provider.inline_think, passes_chunks=encoder.passes_chunks)
+    record.begin(chat, reader)
+    stream = Stream(call, reader, client_socket())
+    record.upstream_request_id = stream.request_id
+    answer = Answer(stream, encoder, record, state.config.heartbeat)
+    answer.start()
     return answer
+
+
+def ask_others(
+    state: ChatState,
+    provider: Provider,
+    dialect: Dialect,
+    chat: ChatRequest,
+    deadline: float,
+    record: Record,
+) -> Answer | None:
+    """Ask the fallbacks of a provider that has failed; None when none of them answers either."""
+    for name, models in state.config.fallbacks.get(provider.name, {}).items():
+        other = state.providers[name]
+        asked = replace(chat, provider=name, model=models.get(chat.model, chat.model))
+        logger.warning("chat %s: %s failed, %s is asked", chat.request_id, provider.name, name)
+        try:
+            call = prepare(state, other, asked, deadline)
+            return open_answer(state, other, dialect, asked, call, record)
+        except ChatError as error:
+            logger.warning("chat %s: %s failed too: %s", chat.request_id, name, error.code)
+            if error.code in ("cancelled", "deadline"):
+                raise
+    return None
 
 
 def prepare(state: ChatState, provider: Provider, chat: ChatRequest, deadline: float) -> Call:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -268,3 +268,20 @@ def test_the_host_answers_while_chats_are_silent(server: Server) -> None:
         with closing(server.connect()) as connection:
             connection.request("GET", "/health")
             assert connection.getresponse().read() == b"ok"
+
+
+def test_streams_never_take_the_last_threads(tmp_path: Path) -> None:
+    with started("gthread", tmp_path) as server, server.upstream, ExitStack() as chats:
+        server.upstream.add(*[Reply(body=[HOLD])] * 7, text_reply("Hi"))
+        for _ in range(7):
+            chats.enter_context(server.posted())
+        server.upstream.wait_for(lambda u: u.streaming == 7, timeout=20)
+        with server.posted() as connection, connection.getresponse() as response:
+            assert (response.status, response.headers["Retry-After"]) == (503, "2")
+        with closing(server.connect()) as connection:
+            connection.request("GET", "/health")
+            assert connection.getresponse().read() == b"ok"
+        chats.close()
+        server.ended(7)
+        with server.posted() as connection, connection.getresponse() as response:
+            assert response.read() == b"Hi"

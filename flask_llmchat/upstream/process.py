@@ -15,11 +15,34 @@ class Process:
     """The pooled SDK clients and the watcher of this process, each made when first needed.
 
     :ivar sdks: by whether they call public addresses alone.
+    :ivar places: those taken by chats that are running.
     """
 
     def __init__(self) -> None:
         self.sdks: dict[bool, openai.OpenAI] = {}
         self.watcher = Watcher()
+        self.places: set[Place] = set()
+
+
+class Place:
+    """One of the chats that may run at once in this process. Given up once, by whoever is last.
+
+    :param most: how many there are; None for as many as come.
+    :raises LookupError: when all are taken.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self._places = _current.places
+        # Set first and looked at then, for there is no lock: in a worker forked with --preload
+        # it would be a real one. Two that come at once may both find the last place taken.
+        self._places.add(self)
+        if most is not None and len(self._places) > most:
+            self.give_up()
+            raise LookupError(f"all {most} places are taken")
+
+    def give_up(self) -> None:
+        """Leave the place to another chat."""
+        self._places.discard(self)
 
 
 _current = Process()

@@ -1,0 +1,170 @@
+"""A provider fails before its answer begins, and another one is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import KEYS, body, finished, make_app, profile_for
+from flask import Flask
+
+from flask_llmchat import ChatError, ChatRequest, LLMChat
+from flask_llmchat.testing import CUT, FakeUpstream, Reply, error_reply, event, text_reply
+
+
+@pytest.fixture
+def other() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as fake:
+        yield fake
+
+
+def app_with(upstream: FakeUpstream, other: FakeUpstream, fallbacks: Any, **more: Any) -> Flask:
+    """Make an app whose openai is one upstream, and openrouter and groq another."""
+    config = {
+        "LLMCHAT_BASE_URLS": {
+            "openai": upstream.base_url,
+            "openrouter": other.base_url,
+            "groq": other.base_url,
+        },
+        "LLMCHAT_FALLBACKS": {"openai": fallbacks},
+        "LLMCHAT_MAX_RETRIES": 0,
+        "LLMCHAT_READ_TIMEOUT": 0.4,
+    }
+    return make_app(config=config, **more)
+
+
+FAILURES = {
+    "503": error_reply(503, "busy"),
+    "500": error_reply(500, "broken"),
+    "429": error_reply(429, "slow down", code="rate_limit_exceeded"),
+    "no credit": error_reply(429, "no money", code="insufficient_quota"),
+    "silent": Reply(body=[3.0]),
+    "cut": Reply(body=[CUT]),
+    "error frame": Reply(body=[event({"error": {"message": "overloaded", "code": 503}})]),
+    "thinking, then cut": Reply(
+        body=[event({"choices": [{"index": 0, "delta": {"reasoning": "Hm"}}]}), CUT]
+    ),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES.keys())
+def test_another_provider_answers(
+    failure: Reply, upstream: FakeUpstream, other: FakeUpstream
+) -> None:
+    upstream.add(failure)
+    other.add(text_reply("Hi", " there"))
+    app = app_with(upstream, other, {"openrouter": {"gpt-4.1": "openai/gpt-4.1"}})
+    with finished(app) as done:
+        response = app.test_client().post("/api/chat/openai", json=body("gpt-4.1"))
+        assert (response.status_code, response.text) == (200, "Hi there")
+        assert done.only.provider == "openrouter"
+        assert done.only.model == "openai/gpt-4.1"
+        assert done.only.tried == ("openai",)
+        assert done.only.outcome == "ok"
+    (asked,) = other.requests
+    assert asked.json["model"] == "openai/gpt-4.1"
+    assert asked.headers["Authorization"] == f"Bearer {KEYS['openrouter_api_key']}"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        error_reply(400, "wrong", code="invalid_request_error"),
+        error_reply(401, "bad key"),
+        error_reply(404, "no such model", code="model_not_found"),
+    ],
+)
+def test_what_the_user_has_to_mend_is_told(
+    failure: Reply, upstream: FakeUpstream, other: FakeUpstream
+) -> None:
+    upstream.add(failure)
+    app = app_with(upstream, other, ["openrouter"])
+    with finished(app) as done:
+        response = app.test_client().post("/api/chat/openai", json=body())
+        assert response.status_code == failure.status
+        assert (done.only.provider, done.only.tried) == ("openai", ())
+    assert other.requests == []
+
+
+def test_they_are_asked_in_order_and_the_first_error_is_told(
+    upstream: FakeUpstream, other: FakeUpstream
+) -> None:
+    upstream.add(error_reply(503, "OpenAI is busy"))
+    other.add(error_reply(401, "bad key"), error_reply(500, "broken"))
+    app = app_with(upstream, other, ["openrouter", "groq"])
+    with finished(app) as done:
+        response = app.test_client().post("/api/chat/openai", json=body())
+        assert (response.status_code, response.json["code"]) == (503, "overloaded")
+        assert response.json["provider"] == "openai"
+        assert done.only.provider == "openai"
+        assert done.only.tried == ("openrouter", "groq")
+        assert done.only.outcome == "upstream_error"
+
+
+def test_one_without_a_key_is_passed_over(upstream: FakeUpstream, other: FakeUpstream) -> None:
+    upstream.add(error_reply(503, "busy"))
+    other.add(text_reply("Hi"))
+    profile = profile_for(openrouter_api_key="")
+    app = app_with(upstream, other, ["openrouter", "groq"], profile=profile)
+    with finished(app) as done:
+        assert app.test_client().post("/api/chat/openai", json=body()).text == "Hi"
+        assert (done.only.provider, done.only.tried) == ("groq", ("openai",))
+
+
+def test_an_answer_that_has_begun_is_not_begun_again(
+    upstream: FakeUpstream, other: FakeUpstream
+) -> None:
+    upstream.add(text_reply("Hi", finish_reason=None, usage=None, done=False, then=[CUT]))
+    app = app_with(upstream, other, ["openrouter"])
+    with finished(app) as done:
+        response = app.test_client().post("/api/chat/openai", json=body(), buffered=False)
+        with pytest.raises(Exception, match="broke off"):
+            list(response.response)
+        response.close()
+        assert (done.only.outcome, done.only.provider) == ("truncated", "openai")
+    assert other.requests == []
+
+
+def test_hooks_run_once_and_may_refuse_for_all(upstream: FakeUpstream, other: FakeUpstream) -> None:
+    llmchat = LLMChat()
+    seen: list[str] = []
+
+    @llmchat.before_chat
+    def add_prompt(chat: ChatRequest) -> None:
+        seen.append(chat.provider)
+        if len(seen) == 2:
+            raise ChatError("No more today.", "rate_limited")
+        chat.messages = [{"role": "system", "content": "Be short."}, *chat.messages]
+
+    upstream.add(error_reply(503, "busy"))
+    other.add(text_reply("Hi"))
+    app = app_with(upstream, other, ["openrouter"], llmchat=llmchat)
+    assert app.test_client().post("/api/chat/openai", json=body()).text == "Hi"
+    assert other.requests[0].json["messages"][0]["content"] == "Be short."
+    assert app.test_client().post("/api/chat/openai", json=body()).status_code == 429
+    assert (seen, len(other.requests)) == (["openai", "openai"], 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("openai", "must be a mapping"),
+        ({"openai": "groq"}, "must have a list"),
+        ({"openai": ["openai"]}, "as its own fallback"),
+        ({"openai": ["nobody"]}, "names 'nobody'"),
+        ({"nobody": ["openai"]}, "names 'nobody'"),
+        ({"openai": ["custom"]}, "names 'custom', which cannot be one here"),
+        ({"openai": {"groq": {"gpt-4.1": 7}}}, "must map model names"),
+        ({"openai": {"groq": "llama"}}, "must have a mapping under 'groq'"),
+    ],
+)
+def test_a_wrong_setting_is_named(value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^LLMCHAT_FALLBACKS .*{message}"):
+        make_app(config={"LLMCHAT_FALLBACKS": value})
+
+
+def test_one_that_is_not_served_cannot_be_one() -> None:
+    config = {"LLMCHAT_FALLBACKS": {"openai": ["groq"]}, "LLMCHAT_PROVIDERS": ["openai"]}
+    with pytest.raises(ValueError, match="'groq', which cannot be one here"):
+        make_app(config=config)
