@@ -1,0 +1,186 @@
+"""What a chat costs here, and what it costs in the same route written by hand.
+
+    pip install flask-llmchat gunicorn gevent packaging fastapi uvicorn httpx
+    python benchmarks/compare.py
+
+CPU time of one server process, from ``/proc``: a request with a one-word answer, and each word
+of 50 answers that come at the pace of a model. Linux only; some minutes; on 127.0.0.1 alone.
+Look at the ratios: they hold on another machine, the microseconds do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import json
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+GUNICORN = [sys.executable, "-m", "gunicorn", "-w", "1", "-k", "gevent"]
+UVICORN = [sys.executable, "-m", "uvicorn", "--factory", "--log-level", "warning"]
+SETTINGS = {"chatSettings": {"model": "m"}}
+
+GATEWAYS = {
+    "flask-llmchat, text": ("ours", "/api/chat/openai", SETTINGS),
+    "flask-llmchat, openai": (
+        "ours",
+        "/api/chat/openai/chat/completions",
+        {"model": "m", "stream": True},
+    ),
+    "Flask and openai": ("flask_and_openai", "/chat", {}),
+    "FastAPI and httpx": ("fastapi_and_httpx", "/chat", {}),
+}
+WORD = "word "
+CHUNK = (
+    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":'
+    b'[{"index":0,"delta":{"content":"word "},"finish_reason":null}]}\n\n'
+)
+LAST = CHUNK.replace(b'{"content":"word "}', b"{}").replace(b"null", b'"stop"')
+
+
+def framed(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Be the provider: ``words-N-every-MS`` in a request says what to answer."""
+    try:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])  # type: ignore[index]
+            body = await reader.readexactly(length)
+            count, pause = map(int, re.search(rb"words-(\d+)-every-(\d+)", body).groups())  # type: ignore[union-attr]
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+            writer.write(b"Transfer-Encoding: chunked\r\n\r\n")
+            for _ in range(count):
+                writer.write(framed(CHUNK))
+                if pause:
+                    await asyncio.sleep(pause / 1000)
+            writer.write(framed(LAST) + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+
+async def provide(port: int) -> None:
+    async with await asyncio.start_server(answer, "127.0.0.1", port) as server:
+        await server.serve_forever()
+
+
+async def ask(port: int, path: str, body: bytes, words: int) -> None:
+    """Be one client, and make sure that the answer is whole."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        f"POST {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\nContent-Type: "
+        f"application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+    told = await reader.read(-1)
+    writer.close()
+    if told.count(WORD.encode()) != words or b" 200 " not in told[:20]:
+        raise SystemExit(f"{path} answered {told[:300]!r}")
+
+
+async def load(
+    port: int, path: str, body: dict[str, object], plan: tuple[int, int, int, int]
+) -> None:
+    """Ask ``requests`` times, ``at_once`` at a time, for ``words`` words, ``pause`` ms apart."""
+    requests, at_once, words, pause = plan
+    said = {"role": "user", "content": f"words-{words}-every-{pause}"}
+    content = json.dumps({**body, "messages": [said]}).encode()
+    turns = asyncio.Semaphore(at_once)
+
+    async def one() -> None:
+        async with turns:
+            await ask(port, path, content, words)
+
+    await asyncio.gather(*[one() for _ in range(requests)])
+
+
+def cpu(pid: int) -> float:
+    """Return the seconds of CPU that a process and its children have used."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(") ")[2].split()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    ticks = int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK") + sum(cpu(int(child)) for child in children)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def wait_for(port: int) -> None:
+    until = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            if time.monotonic() > until:
+                raise SystemExit("a server does not start") from None
+            time.sleep(0.1)
+
+
+def measure(name: str, upstream: int) -> tuple[float, float]:
+    """Return the microseconds of CPU for a request, and for a word at a model's pace."""
+    factory, path, body = GATEWAYS[name]
+    port = free_port()
+    command = [*GUNICORN, "-b", f"127.0.0.1:{port}", f"peers:{factory}()"]
+    if factory.startswith("fastapi"):
+        command = [*UVICORN, "--port", str(port), f"peers:{factory}"]
+    environ = {**os.environ, "UPSTREAM": f"http://127.0.0.1:{upstream}/v1"}
+    server = subprocess.Popen(command, cwd=HERE, env=environ, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(port)
+        asyncio.run(load(port, path, body, (50, 8, 1, 0)))  # warms it up
+        spent = []
+        for plan in ((1500, 16, 1, 0), (50, 50, 1, 0), (50, 50, 200, 25)):
+            before = cpu(server.pid)
+            asyncio.run(load(port, path, body, plan))
+            spent.append(cpu(server.pid) - before)
+        return spent[0] / 1500 * 1e6, (spent[2] - spent[1]) / (50 * 199) * 1e6
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--provide", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.provide:
+        asyncio.run(provide(given.provide))
+        return
+    upstream = free_port()
+    provider = subprocess.Popen([sys.executable, __file__, "--provide", str(upstream)])
+    needs = {"fastapi_and_httpx": ("fastapi", "uvicorn", "httpx")}
+    there = []
+    for name, (factory, _, _) in GATEWAYS.items():
+        missing = [m for m in needs.get(factory, ()) if importlib.util.find_spec(m) is None]
+        print(f"{name} is left out: install {', '.join(missing)}\n" * bool(missing), end="")
+        there += [] if missing else [name]
+    try:
+        wait_for(upstream)
+        rounds = [{name: measure(name, upstream) for name in there} for _ in range(given.rounds)]
+    finally:
+        provider.terminate()
+    ours = there[0]
+    print(f"{'':24}{'a request':>12}{'':8}{'a word':>12}")
+    cost = {n: [statistics.median(r[n][i] for r in rounds) for i in (0, 1)] for n in there}
+    for name, (request, word) in cost.items():
+        told = f"{request:9.0f} us {request / cost[ours][0]:5.1f} x"
+        print(f"{name:24}{told}{word:12.1f} us {word / cost[ours][1]:5.1f} x")
+
+
+if __name__ == "__main__":
+    main()
