@@ -255,7 +255,10 @@ class _Conversation(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         chunked = "chunked" in self.headers.get("Transfer-Encoding", "")
-        body = b"" if chunked else self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = 0 if chunked else int(self.headers.get("Content-Length", 0))
+        if len(body := self.rfile.read(length)) < length:  # it left before it had asked
+            self.close_connection = True
+            return
         while chunked:
             size = int(self.rfile.readline().partition(b";")[0], 16)
             body += self.rfile.read(size + 2)[:size]

@@ -279,6 +279,13 @@ class TestRequests:
         assert [request.body for request in upstream.requests] == [b'{"model":"gpt-4o"}'] * 2
         assert upstream.connections == 1
 
+    def test_half_a_request_is_none(self, upstream: FakeUpstream) -> None:
+        with socket.create_connection(("127.0.0.1", int(upstream.url.rpartition(":")[2]))) as half:
+            half.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 9\r\n\r\n{}")
+            upstream.wait_for(lambda u: u.open_connections == 1)
+        upstream.wait_for(lambda u: u.open_connections == 0)
+        assert upstream.requests == []
+
     def test_the_repr_hides_what_may_hold_a_key(self, upstream: FakeUpstream) -> None:
         """Test logs are public often enough."""
         ask(upstream, CHAT + "?key=sk-in-the-query")
