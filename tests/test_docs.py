@@ -49,6 +49,15 @@ def test_the_providers_pages_code_runs(code: str) -> None:
         make_app(config={"LLMCHAT_MODELS": models})
 
 
+def test_the_servers_pages_fallbacks_can_be_set() -> None:
+    from conftest import make_app
+
+    (code,) = blocks("docs/servers.md")
+    config: dict[str, Any] = {}
+    exec(code, config)
+    make_app(config={"LLMCHAT_FALLBACKS": config["LLMCHAT_FALLBACKS"]})
+
+
 def test_the_hooks_pages_code_runs() -> None:
     (code,) = blocks("docs/hooks.md")
     names: dict[str, Any] = {"__name__": "app"}
