@@ -40,12 +40,15 @@ def read_body(limit: int) -> bytes:
 
 
 def read_object(limit: int) -> dict[str, Any]:
-    """Return the JSON object in the request's body; a second call returns the same.
+    """Return the JSON object in the request's body.
+
+    A second call returns the same, or {} when the first one failed: no body is read twice.
 
     :param limit: the most bytes the body may have.
     :raises ChatError: when it is too large, or holds something else.
     """
     if "_llmchat_body" not in g:
+        g._llmchat_body = {}
         g._llmchat_body = parse_object(read_body(limit))
     body: dict[str, Any] = g._llmchat_body
     return body
