@@ -79,6 +79,17 @@ def parse_object(content: bytes) -> dict[str, Any]:
     return body
 
 
+def parse_value(text: str) -> Any:
+    """Parse a JSON value as JavaScript would: without NaN, and numbers must have an end.
+
+    :raises ValueError: when it is none.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError:
+        raise _NotJson("it is nested too deeply") from None
+
+
 class _NotJson(ValueError):
     """What json.loads() takes, and JSON does not."""
 
@@ -133,6 +144,15 @@ def _flatten(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, str(messages).rstrip(".")
 
 
+def is_whole(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8: no half of a surrogate pair is in it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Text(ma.fields.String):
     """A string that can be sent on: half a surrogate pair cannot be written as UTF-8."""
 
@@ -140,10 +160,8 @@ class Text(ma.fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise self.make_error("surrogate") from None
+        if not is_whole(text):
+            raise self.make_error("surrogate")
         return text
 
 

@@ -16,39 +16,11 @@ from marshmallow import fields, validate
 from ..answer import Encoder
 from ..chat import ChatRequest, ChatResult, Event, TextDelta
 from ..errors import ChatError
-from .base import Flag, Items, Number, Object, OneOf, StrictSchema, Text, Whole, load
+from .base import Items, Object, StrictSchema, Text, load
+from .settings import MOST_PARTS, MOST_TOOLS, ChatBodySchema, chat_request, check_size
 
-_ROLES = ("system", "developer", "user", "assistant", "tool")
-_MOST_PARTS = 256
 _MOST_PARTS_IN_ALL = 4096
-_MOST_TOOLS = 128
-
-
-class SettingsSchema(StrictSchema):
-    """``chatSettings``: what the front end stores for a chat. Hooks see all of it."""
-
-    model = Text(required=True, validate=validate.Length(1, 256))
-    temperature = Number(allow_none=True, validate=validate.Range(0, 2))
-
-    # What the original front end sends besides, and makes use of itself.
-    prompt = Text(allow_none=True)
-    contextLength = Whole(0, allow_none=True)
-    includeProfileContext = Flag(allow_none=True)
-    includeWorkspaceInstructions = Flag(allow_none=True)
-    embeddingsProvider = Text(allow_none=True)
-
-    maxTokens = Whole(1, allow_none=True)
-    topP = Number(allow_none=True, validate=validate.Range(0, 1))
-    stop = OneOf(
-        Items(Text(validate=validate.Length(1)), 16, least=1),
-        Text(validate=validate.Length(1)),
-        allow_none=True,
-    )
-    seed = Whole(allow_none=True)
-    reasoningEffort = Text(allow_none=True, validate=validate.Length(1, 32))
-    responseFormat = Object(allow_none=True)
-    tools = Items(Object(), _MOST_TOOLS, allow_none=True)
-    toolChoice = OneOf(Object(), Text(), allow_none=True)
+_ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 class ImageUrlSchema(StrictSchema):
@@ -82,7 +54,7 @@ class MessageSchema(StrictSchema):
     role = Text(required=True, validate=validate.OneOf(_ROLES))
     content = fields.Raw(allow_none=True)  # read below: it may be of two types
     name = Text(validate=validate.Length(1, 256))
-    tool_calls = Items(Object(), _MOST_TOOLS, least=1)
+    tool_calls = Items(Object(), MOST_TOOLS, least=1)
     tool_call_id = Text(validate=validate.Length(1, 256))
 
     @ma.validates_schema
@@ -93,8 +65,8 @@ class MessageSchema(StrictSchema):
     @ma.validates("content")
     def _content_is_text_or_parts(self, value: Any, data_key: str) -> None:
         if isinstance(value, list):
-            if not 1 <= len(value) <= _MOST_PARTS:
-                raise ma.ValidationError(f"Must have 1 to {_MOST_PARTS} parts.")
+            if not 1 <= len(value) <= MOST_PARTS:
+                raise ma.ValidationError(f"Must have 1 to {MOST_PARTS} parts.")
             _PARTS.load(value)
         elif value is not None:
             _CONTENT.deserialize(value)
@@ -127,7 +99,7 @@ class GeminiMessageSchema(StrictSchema):
     """One message in Gemini's form, in which the original front end writes to ``google``."""
 
     role = Text(required=True, validate=validate.OneOf(("user", "model")))
-    parts = Items(fields.Nested(GeminiPartSchema), _MOST_PARTS, least=1, required=True)
+    parts = Items(fields.Nested(GeminiPartSchema), MOST_PARTS, least=1, required=True)
 
     @ma.post_load
     def _in_the_usual_form(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -162,13 +134,10 @@ _MESSAGE = MessageSchema()
 _GEMINI_MESSAGE = GeminiMessageSchema()
 
 
-class BodySchema(StrictSchema):
+class BodySchema(ChatBodySchema):
     """The whole body the original front end posts."""
 
-    chatSettings = fields.Nested(SettingsSchema, required=True)
     messages = fields.List(AnyMessage(), required=True, validate=validate.Length(min=1))
-    endpointId = Text(allow_none=True, validate=validate.Length(max=256))
-    customModelId = Text(allow_none=True, validate=validate.Length(max=256))
 
 
 _BODY = BodySchema()
@@ -190,36 +159,8 @@ class TextDialect:
 
         :raises ChatError: with status 422, naming the fields that are wrong and why.
         """
-        messages = body.get("messages")
-        if isinstance(messages, list) and len(messages) > max_messages:
-            # Before they are loaded: the errors of very many would cost more than they tell.
-            raise ChatError(
-                f"messages: {len(messages)} are too many; at most {max_messages} are taken.",
-                status=422,
-            )
-        if _count_parts(messages) > _MOST_PARTS_IN_ALL:
-            raise ChatError(
-                f"messages: more than {_MOST_PARTS_IN_ALL} parts in all are not taken.", status=422
-            )
-        loaded = load(_BODY, body)
-        settings = loaded["chatSettings"]
-        return ChatRequest(
-            provider="",
-            model=settings["model"],
-            messages=loaded["messages"],
-            temperature=settings.get("temperature"),
-            max_tokens=settings.get("maxTokens"),
-            top_p=settings.get("topP"),
-            stop=settings.get("stop"),
-            seed=settings.get("seed"),
-            reasoning_effort=settings.get("reasoningEffort"),
-            response_format=settings.get("responseFormat"),
-            tools=settings.get("tools"),
-            tool_choice=settings.get("toolChoice"),
-            settings=settings,
-            endpoint_id=loaded.get("endpointId") or loaded.get("customModelId") or None,
-            raw=body,
-        )
+        check_size(body.get("messages"), max_messages, _MOST_PARTS_IN_ALL)
+        return chat_request(load(_BODY, body), body)
 
     def encoder(self, chat: ChatRequest) -> Encoder:
         """Return what writes the answer to this chat down."""
@@ -234,13 +175,6 @@ class TextDialect:
             "request_id": request_id,
         }
         return json.dumps(body).encode(), "application/json", {}
-
-
-def _count_parts(messages: Any) -> int:
-    if not isinstance(messages, list):
-        return 0
-    lists = (m.get(name) for m in messages if isinstance(m, dict) for name in ("content", "parts"))
-    return sum(len(value) for value in lists if isinstance(value, list))
 
 
 class _TextEncoder:
