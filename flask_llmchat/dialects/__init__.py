@@ -8,8 +8,9 @@ from typing import Any
 
 from .base import Dialect, parse_object
 from .text import TextDialect
+from .ui import UIDialect
 
-builtin_dialects: tuple[Dialect, ...] = (TextDialect(),)
+builtin_dialects: tuple[Dialect, ...] = (UIDialect(), TextDialect())
 """All that are built in. The first that recognises a body reads it; the last is the default."""
 
 

@@ -1,0 +1,111 @@
+"""The ``ui`` dialect: what the AI SDK's front ends speak, ``useChat`` and its transports.
+
+UIMessages come in, with ``chatSettings`` beside them; a UI message stream goes out.
+https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields
+
+from ..answer import Encoder
+from ..chat import ChatRequest
+from ..errors import ChatError
+from .base import Text, load
+from .settings import ChatBodySchema, SettingsSchema, chat_request, check_size
+from .ui_messages import UIMessages
+from .ui_stream import UIEncoder
+
+_MOST_PARTS_IN_ALL = 16_384
+"""More than elsewhere: the steps of an answer, its sources and its tools are parts here."""
+
+# Looked for in names without their case, "_" and "-".
+_SECRETIVE = re.compile(
+    r".*(apikey|secret|password|authorization|bearer|credential|accesstoken|authtoken)"
+    r"|.*(baseurl|apiurl|apibase|endpoint|endpointurl|headers)\Z"
+    r"|(header|key|token|auth|url|uri|host|api|proxy)\Z",
+    re.DOTALL,
+)
+
+# Doubled braces: marshmallow formats its messages.
+_NO_SETTINGS = (
+    "Missing data for required field. Send it as the transport's body:"
+    " new DefaultChatTransport({{api, body: {{chatSettings: {{model}}}}}})."
+)
+
+
+class BodySchema(ChatBodySchema):
+    """What the transports post. A page may add fields of its own, for the host's hooks."""
+
+    class Meta:
+        """Keeps fields it does not know out of what is loaded; hooks find them in ``raw``."""
+
+        unknown = ma.EXCLUDE
+
+    chatSettings = fields.Nested(
+        SettingsSchema, required=True, error_messages={"required": _NO_SETTINGS}
+    )
+    messages = UIMessages(required=True)
+    id = Text(allow_none=True)
+    trigger = Text(allow_none=True)
+    messageId = Text(allow_none=True)
+
+    @ma.validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _holds_no_secret(
+        self, data: dict[str, Any], original: dict[str, Any], **kwargs: Any
+    ) -> None:
+        found = [
+            name
+            for name in original
+            if name not in self.fields and _SECRETIVE.match(re.sub(r"[\W_]", "", name.lower()))
+        ]
+        if found:
+            reason = "A key, an address or headers for the provider are not taken from a page."
+            raise ma.ValidationError({name: [reason] for name in found})
+
+
+_BODY = BodySchema()
+
+
+class UIDialect:
+    """UIMessages in, a UI message stream out."""
+
+    name = "ui"
+    path = ""
+    mimetype = UIEncoder.mimetype
+
+    def recognises(self, body: dict[str, Any]) -> bool:
+        """Tell by a message that has parts with types; those of Gemini's form have none."""
+        messages = body.get("messages")
+        return isinstance(messages, list) and any(map(_is_ui_message, messages))
+
+    def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:
+        """Make a chat of a request body.
+
+        :raises ChatError: with status 422, naming the fields and parts that are wrong and why.
+        """
+        check_size(body.get("messages"), max_messages, _MOST_PARTS_IN_ALL)
+        return chat_request(load(_BODY, body), body)
+
+    def encoder(self, chat: ChatRequest) -> Encoder:
+        """Return what writes the answer to this chat down."""
+        return UIEncoder(chat)
+
+    def error(self, error: ChatError, request_id: str) -> tuple[bytes, str, Mapping[str, str]]:
+        """Write down an error as its bare message: these clients show the body as it is."""
+        message = error.message.encode("utf-8", "replace")
+        return message, "text/plain", {"X-LLMChat-Error": error.code}
+
+
+def _is_ui_message(message: Any) -> bool:
+    parts = message.get("parts") if isinstance(message, dict) else None
+    if not isinstance(parts, list):
+        return False
+    if not parts:
+        return bool(message.get("role") != "model")
+    return any(isinstance(part, dict) and "type" in part for part in parts)
