@@ -180,6 +180,7 @@ def test_a_hostile_body_costs_little_more_than_its_parsing(client: FlaskClient) 
         with_messages(*[user(*[{"type": "x"}] * 300)] * 50),
         with_messages(*[assistant(*[done({"a": [1] * 50})] * 300)] * 50, trigger=7),
         with_messages(assistant(text("a", providerMetadata=details)), trigger=7),
+        with_messages(assistant(*["a" * 900] * 16_000), trigger=7),
         with_part(file("image/png", "data:image/png;base64," + "%3D" * 10**6)),
         with_part(file("image/*", "data:" + ";" * 10**5 + "," + "%" * 10**6)),
         {**ui_body(), **{f"a{i}": 1 for i in range(100_000)}},

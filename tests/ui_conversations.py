@@ -74,6 +74,13 @@ SAME: dict[str, list[Json]] = {
             ]
         ),
     ],
+    "small numbers": [
+        HI,
+        assistant(
+            done([0.0001, 0.00001, -0.0000123, 1e-6, 1.5e-7, -1e-9, 1e-10, 2.5e-300, "1e-05 \\"])
+        ),
+    ],
+    "large numbers": [HI, assistant(done([1e21, 1.5e300, 2**53, 123456.789]))],
     "no output": [HI, assistant(tool("output-available"))],
     "preliminary": [HI, assistant(done(1, preliminary=True))],
     "inputs of all kinds": [

@@ -62,7 +62,7 @@ class BodySchema(ChatBodySchema):
         found = [
             name
             for name in original
-            if name not in self.fields and _SECRETIVE.match(re.sub(r"[\W_]", "", name.lower()))
+            if name not in self.fields and _SECRETIVE.match(re.sub(r"[\W_]", "", name[:99].lower()))
         ]
         if found:
             reason = "A key, an address or headers for the provider are not taken from a page."

@@ -18,6 +18,7 @@ from .base import is_whole
 _TEXTUAL = re.compile(
     r"text(/.*)?|application/([\w.-]+\+)?(json|xml|yaml)|application/(x-)?(json|yaml|javascript)"
 )
+_IMAGE_TYPE = re.compile(r"image/[\w.+-]+")
 _TELLABLE = re.compile(r"[a-z]+/[\w.+-]{1,60}")
 _AUDIO = {"audio/wav": "wav", "audio/mp3": "mp3", "audio/mpeg": "mp3"}
 
@@ -78,7 +79,7 @@ def _inline(part: dict[str, Any], url: str) -> dict[str, Any] | None:
         return {"type": "text", "text": text} if text else None
     if not content:
         raise ma.ValidationError("The file is empty.")
-    if media_type.startswith("image/") and media_type not in ("image/", "image/*"):
+    if _IMAGE_TYPE.fullmatch(media_type):
         return _image(f"data:{media_type};base64,{encoded}")
     if media_type == "application/pdf":
         name = "document.pdf" if part.get("filename") is None else text_of(part, "filename")

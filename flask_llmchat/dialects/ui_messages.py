@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import marshmallow as ma
@@ -21,8 +23,10 @@ _DENIED = "Tool call execution denied."
 _NOT_RUN = "This tool call was not carried out."
 _GONE = "Tool output omitted because the tool is no longer available."
 
+_WITHOUT_RESULT = {"input-available", "approval-requested", "approval-responded", "output-denied"}
 _PASSED_OVER = {"source-url", "source-document", "custom", "reasoning-file"}
 _KINDS = {"text", "reasoning", "file", "step-start", "steering-message"}
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _METADATA = ("providerMetadata", "callProviderMetadata", "resultProviderMetadata")
 
 
@@ -54,10 +58,7 @@ class UIMessages(ma.fields.Field[list[Message]]):
 
 
 def _converted(message: Any, *, answered: bool) -> list[Message]:
-    """Convert one message; into several where tools ran between its steps.
-
-    :param answered: whether a message of the user's comes after it.
-    """
+    """Convert one message; into several where tools ran between its steps."""
     if not isinstance(message, dict):
         raise ma.ValidationError("Not an object.")
     role = message.get("role")
@@ -74,10 +75,13 @@ def _converted(message: Any, *, answered: bool) -> list[Message]:
 
 
 class _Reader:
-    """Takes the parts of one message; of those that say nothing to a model, nothing remains."""
+    """Takes the parts of one message; of those that say nothing to a model, nothing remains.
+
+    :param answered: whether a message of the user's comes after it.
+    """
 
     def __init__(self, answered: bool = False) -> None:
-        self.answered = answered
+        self._answered = answered
 
     def add_all(self, parts: Any) -> None:
         if not isinstance(parts, list):
@@ -113,19 +117,22 @@ def _kind(part: Any) -> str:
 
 
 class _SystemReader(_Reader):
-    def __init__(self, answered: bool) -> None:
-        self._text = ""
+    def __init__(self, answered: bool = False) -> None:
+        super().__init__(answered)
+        self._texts: list[str] = []
 
     def add(self, kind: str, part: dict[str, Any]) -> None:
         if kind == "text":
-            self._text += text_of(part, "text")
+            self._texts.append(text_of(part, "text"))
 
     def finish(self) -> list[Message]:
-        return [{"role": "system", "content": self._text}] if self._text else []
+        text = "".join(self._texts)
+        return [{"role": "system", "content": text}] if text else []
 
 
 class _UserReader(_Reader):
     def __init__(self, answered: bool = False) -> None:
+        super().__init__(answered)
         self._content: list[dict[str, Any]] = []
         self._files = False
 
@@ -148,26 +155,28 @@ class _UserReader(_Reader):
 class _AssistantReader(_Reader):
     """Of each step first what the model wrote and called, then what the tools answered."""
 
-    def __init__(self, answered: bool) -> None:
+    def __init__(self, answered: bool = False) -> None:
         super().__init__(answered)
         self._messages: list[Message] = []
         self._begin_step()
 
     def _begin_step(self) -> None:
-        self._text = self._reasoning = ""
+        self._texts: list[str] = []
+        self._thoughts: list[str] = []
         self._details: dict[str, dict[str, Any]] = {}
         self._calls: list[dict[str, Any]] = []
         self._results: list[Message] = []
 
     def _end_step(self) -> None:
-        if self._text or self._reasoning or self._details or self._calls:
-            message: Message = {"role": "assistant", "content": self._text}
-            if self._reasoning:
-                message["reasoning_content"] = self._reasoning
+        text, reasoning = "".join(self._texts), "".join(self._thoughts)
+        if text or reasoning or self._details or self._calls:
+            message: Message = {"role": "assistant", "content": text}
+            if reasoning:
+                message["reasoning_content"] = reasoning
             if self._details:
                 message["reasoning_details"] = list(self._details.values())
             if self._calls:
-                message["content"] = self._text or None
+                message["content"] = text or None
                 message["tool_calls"] = self._calls
             self._messages += [message, *self._results]
         self._begin_step()
@@ -186,21 +195,21 @@ class _AssistantReader(_Reader):
             user.add_all(part.get("parts"))
             self._messages += user.finish()
         elif kind == "text":
-            self._text += text_of(part, "text")
+            self._texts.append(text_of(part, "text"))
         elif kind == "reasoning":
-            self._reasoning += text_of(part, "text")
+            self._thoughts.append(text_of(part, "text"))
         elif kind == "tool":
             self._add_tool(part)
         for found in _in_metadata(part, "reasoning_details"):
             for detail in found if isinstance(found, list) else ():
-                if isinstance(detail, dict):  # several parts of a step may hold the same one
+                if detail and isinstance(detail, dict):  # parts of a step may hold the same ones
                     self._details[_dump(detail, "reasoning_details")] = detail
 
     def _add_tool(self, part: dict[str, Any]) -> None:
         state = part.get("state")
         if state == "input-streaming" or part.get("providerExecuted") is True:
             return  # broken off, or nothing that we were asked to run
-        if state == "approval-requested" and self.answered:
+        if state == "approval-requested" and self._answered:
             return  # the user went on without saying yes or no
         result = _result(part, state)
         name = "toolName" if part["type"] == "dynamic-tool" else "type"
@@ -211,14 +220,14 @@ class _AssistantReader(_Reader):
         call = {"id": text_of(part, "toolCallId"), "type": "function", "function": function}
         if not function["name"] or not call["id"]:
             raise ma.ValidationError("toolCallId and the tool's name must not be empty.")
-        for signature in _in_metadata(part, "thoughtSignature"):
-            if isinstance(signature, str) and signature and is_whole(signature):
-                call["extra_content"] = {"google": {"thought_signature": signature}}
+        signatures = _in_metadata(part, "thoughtSignature")
+        if signature := next((s for s in signatures if isinstance(s, str) and is_whole(s)), ""):
+            call["extra_content"] = {"google": {"thought_signature": signature}}
         self._calls.append(call)
         self._results.append({"role": "tool", "tool_call_id": call["id"], "content": result})
 
 
-_READERS: dict[str, type[_SystemReader] | type[_UserReader] | type[_AssistantReader]] = {
+_READERS: dict[str, type[_Reader]] = {
     "system": _SystemReader,
     "user": _UserReader,
     "assistant": _AssistantReader,
@@ -228,25 +237,17 @@ _READERS: dict[str, type[_SystemReader] | type[_UserReader] | type[_AssistantRea
 def _result(part: dict[str, Any], state: Any) -> str:
     """Return what the model is told of a call that the page was to carry out."""
     if state == "output-available":
-        if part.get("dynamic") is False:  # so their server marks what it has no tool for
-            return _GONE
-        return _text_or_json(part, "output")
+        # False is how their server marks what it has no tool for.
+        return _GONE if part.get("dynamic") is False else _text_or_json(part, "output")
     if state == "output-error":
-        return (
-            "unknown error" if part.get("errorText") is None else _text_or_json(part, "errorText")
-        )
-    if state not in (
-        "input-available",
-        "approval-requested",
-        "approval-responded",
-        "output-denied",
-    ):
+        known = part.get("errorText") is not None
+        return _text_or_json(part, "errorText") if known else "unknown error"
+    if state not in _WITHOUT_RESULT:
         raise ma.ValidationError("state is not one of a tool part's.")
     approval = part.get("approval")
     approval = approval if isinstance(approval, dict) else {}
-    if state == "output-denied" or (
-        state == "approval-responded" and approval.get("approved") is False
-    ):
+    said_no = state == "approval-responded" and approval.get("approved") is False
+    if said_no or state == "output-denied":
         return _DENIED if approval.get("reason") is None else text_of(approval, "reason")
     # Their server throws MissingToolResultsError here, and the chat is stuck: a provider
     # refuses a call that has no result. The user went on, or it was ours to run.
@@ -274,12 +275,25 @@ def _text_or_json(part: dict[str, Any], name: str) -> str:
 def _dump(value: Any, name: str) -> str:
     """Write JSON as JavaScript does."""
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        text = _encode(value)
+        if "e-0" in text:
+            text = _STRING_OR_SMALL.sub(_small_as_js, text)
     except RecursionError:
         raise ma.ValidationError(f"{name} is nested too deeply.") from None
     if not is_whole(text):
         raise ma.ValidationError(f"{name} holds half a character (a lone surrogate).")
     return text
+
+
+_STRING_OR_SMALL = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.]*e-0\d')
+
+
+def _small_as_js(found: re.Match[str]) -> str:
+    """Write a small number as JavaScript does: 0.00001, where Python says 1e-05."""
+    text = found[0]
+    if text.startswith('"'):
+        return text
+    return f"{Decimal(text):f}" if text[-1] < "7" else text.replace("e-0", "e-")
 
 
 def _in_metadata(part: dict[str, Any], name: str) -> Iterator[Any]:
