@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import make_app, served
 from flask import Flask
+from node import run_js
+from odd_streams import call, delta, wire
+
+from flask_llmchat.testing import FakeUpstream, sse_reply, text_reply
 
 ROOT = Path(__file__).parents[1]
 
 
-def blocks(name: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL)
+def blocks(name: str, language: str = "python") -> list[str]:
+    fenced = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return fenced.findall((ROOT / name).read_text())
 
 
 def test_the_readmes_file_is_a_whole_app(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,8 +50,6 @@ def test_the_providers_pages_code_runs(code: str) -> None:
     if llmchat := names.get("llmchat"):
         llmchat.init_app(Flask("host"))
     if models := names.get("LLMCHAT_MODELS"):
-        from conftest import make_app
-
         make_app(config={"LLMCHAT_MODELS": models})
 
 
@@ -63,6 +67,26 @@ def test_the_hooks_pages_code_runs() -> None:
     names: dict[str, Any] = {"__name__": "app"}
     exec(code, names)
     assert "llmchat.openai" in names["app"].view_functions
+
+
+def test_the_use_chat_pages_code_runs(upstream: FakeUpstream) -> None:
+    simple, settings, tools, text = blocks("docs/use-chat.md", "js")
+    called = [call(0, "c1", "city", "{}"), delta("tool_calls")]
+    upstream.add(text_reply("Hello"), sse_reply(wire(called)), text_reply("Rome!"))
+    with served(make_app(upstream)) as port, served(make_app(upstream, profile={})) as keyless:
+        ran = [
+            run_js("use_chat.mjs", {"code": code, "origin": f"http://127.0.0.1:{at}"})
+            for code, at in ((simple, port), (settings, keyless), (tools, port), (text, port))
+        ]
+    assert [told["shown"] for told in ran] == [[], ["settings"], [], []]
+    missing = "OpenAI API Key not found. Please set it in your profile settings."
+    assert [told["error"] for told in ran] == [None, missing, None, None]
+    last = [told["messages"][-1]["parts"][-1].get("text") for told in ran]
+    assert last == ["Hello", "Hi", "Rome!", "Hello from the fake upstream."]
+    assert ran[0]["messages"][1]["metadata"]["usage"]["outputTokens"] == 1
+    sent = upstream.requests[1].json
+    assert (sent["model"], sent["tools"][0]["function"]["name"]) == ("gpt-4.1", "city")
+    assert upstream.requests[2].json["messages"][-1]["content"] == "Rome"
 
 
 def test_the_readme_has_its_two_commands_and_fits_a_screen() -> None:

@@ -2,7 +2,6 @@
 // Reads {jobs: [{op, ...}], atOnce} on stdin, prints what came of each.
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import {
-  AbstractChat,
   DefaultChatTransport,
   TextStreamChatTransport,
   asSchema,
@@ -15,6 +14,7 @@ import {
   tool,
   uiMessageChunkSchema,
 } from 'ai';
+import { Chat } from './chat.mjs';
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
 const chunkSchema = asSchema(uiMessageChunkSchema);
@@ -122,30 +122,6 @@ async function theirs({ baseURL, provider, model, messages, toolNames }) {
     errors.push(told(error));
   }
   return { chunks, message, errors };
-}
-
-class State {
-  status = 'ready';
-  error = undefined;
-  constructor(messages) {
-    this.messages = messages;
-  }
-  pushMessage = message => {
-    this.messages = [...this.messages, message];
-  };
-  popMessage = () => {
-    this.messages = this.messages.slice(0, -1);
-  };
-  replaceMessage = (index, message) => {
-    this.messages = this.messages.map((old, i) => (i === index ? structuredClone(message) : old));
-  };
-  snapshot = thing => structuredClone(thing);
-}
-
-class Chat extends AbstractChat {
-  constructor({ messages = [], ...init }) {
-    super({ ...init, state: new State(messages) });
-  }
 }
 
 // A chat as a page has it: what the user does, one after the other.
