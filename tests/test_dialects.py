@@ -132,6 +132,18 @@ def test_what_answers_over_http(
             assert response.headers["X-Request-ID"]
 
 
+def test_who_asks_for_a_dialect_is_told_its_way_of_a_body_that_cannot_be_read(
+    upstream: FakeUpstream,
+) -> None:
+    client = make_app(upstream, config={"LLMCHAT_MAX_CONTENT_LENGTH": 99}).test_client()
+    for posted, status in ((b"{", 400), (json.dumps(ui_body()).encode(), 413)):
+        response = client.post(URL, data=posted)
+        assert (response.status_code, response.content_type) == (status, "application/json")
+        response = client.post(URL, data=posted, headers={"Accept": "text/event-stream"})
+        assert response.status_code == status
+        assert response.text.startswith("The request body is ")
+
+
 def test_hooks_are_told_the_dialect(upstream: FakeUpstream) -> None:
     chats: list[ChatRequest] = []
     llmchat = LLMChat()
