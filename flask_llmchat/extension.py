@@ -18,7 +18,7 @@ from .chat import ChatRequest, ChatResult, Endpoint
 from .cli import make_commands
 from .config import Config
 from .dialects import Dialect, Spoken, builtin_dialects
-from .http import http_error, keep_form_body, not_post, spoken, unknown_provider
+from .http import http_error, keep_form_body, no_stream, not_post, spoken, unknown_provider
 from .profiles import read_text
 from .providers import Provider, builtin_providers
 from .signals import chat_finished
@@ -202,6 +202,10 @@ class LLMChat:
                         methods=methods,
                         provide_automatic_options=False,
                     )
+            # The AI SDK asks here for a stream to go on with, when it is told to resume.
+            setup.add_url_rule(
+                f"/{provider.name}/<chat_id>/stream", "_no_stream", no_stream, methods=["GET"]
+            )
         for path in state.paths:
             setup.add_url_rule(
                 f"/<provider>{path}",

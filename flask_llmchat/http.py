@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Request, Response, g, request
 from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from .dialects import Dialect, Spoken, choose, parse_object
@@ -66,7 +67,19 @@ def spoken(dialects: Sequence[Dialect], limit: int) -> Spoken:
     rule = "" if request.url_rule is None else request.url_rule.rule
     paths = sorted({dialect.path for dialect in dialects}, key=len)
     path = next(path for path in reversed(paths) if rule.endswith(path))
-    return choose(dialects, path, body, request.accept_mimetypes.best_match)
+    return choose(dialects, path, body, liking(request.accept_mimetypes))
+
+
+def liking(accept: MIMEAccept) -> Callable[[str], tuple[float, bool]]:
+    """Return what tells how much a client wants a media type; of equals, the one it names."""
+    named = {name.partition(";")[0].strip().lower(): q for name, q in reversed(list(accept))}
+
+    def like(mimetype: str) -> tuple[float, bool]:
+        if mimetype in named:  # with a charset or without
+            return named[mimetype], True
+        return accept.quality(mimetype) if accept else 1.0, False
+
+    return like
 
 
 def keep_form_body(limit: int) -> None:
@@ -186,6 +199,11 @@ def not_post(dialect: Dialect) -> Response:
     response = error_response(dialect, error, uuid.uuid4().hex)
     response.headers["Allow"] = "POST, OPTIONS"
     return response
+
+
+def no_stream(chat_id: str) -> Response:
+    """Answer that there is no stream to go on with: one is closed when its reader leaves."""
+    return Response(status=204)
 
 
 def unknown_provider(served: Iterable[str], dialect: Dialect) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from werkzeug.http import parse_accept_header
 from flask_llmchat import ChatError, ChatRequest, ChatResult, LLMChat
 from flask_llmchat.chat import Event, TextDelta
 from flask_llmchat.dialects import builtin_dialects, choose
+from flask_llmchat.http import liking
 from flask_llmchat.testing import FakeUpstream, error_reply
 
 URL = "/api/chat/openai"
@@ -55,13 +56,13 @@ UI = ui_body()["messages"]
     ],
 )
 def test_what_reads_a_body(messages: Any, reads: str) -> None:
-    spoken = choose(builtin_dialects, "", {"messages": messages}, accepting("*/*").best_match)
+    spoken = choose(builtin_dialects, "", {"messages": messages}, accepting("*/*"))
     assert spoken.reads.name == reads
     assert spoken.answers.name == reads
 
 
-def accepting(header: str | None) -> MIMEAccept:
-    return parse_accept_header(header, MIMEAccept)
+def accepting(header: str | None) -> Callable[[str], tuple[float, bool]]:
+    return liking(parse_accept_header(header, MIMEAccept))
 
 
 # Accept: what answers a text body and what tells it errors, and what answers a ui body.
@@ -71,7 +72,7 @@ ACCEPT = [
     ("*/*", "text", "text", "ui"),
     ("text/*", "text", "text", "ui"),
     ("text/plain", "text", "text", "text"),
-    ("text/plain;charset=utf-8", "text", "text", "ui"),  # a type with a parameter is another one
+    ("text/plain;charset=utf-8", "text", "text", "text"),
     ("text/plain, */*;q=0.1", "text", "text", "text"),
     ("text/event-stream", "ui", "ui", "ui"),
     ("text/event-stream, */*", "ui", "ui", "ui"),
@@ -85,11 +86,11 @@ ACCEPT = [
 
 @pytest.mark.parametrize(("accept", "answers", "tells", "answers_ui"), ACCEPT)
 def test_what_answers(accept: str | None, answers: str, tells: str, answers_ui: str) -> None:
-    best_match = accepting(accept).best_match
-    spoken = choose(builtin_dialects, "", {"messages": OPENAI}, best_match)
+    like = accepting(accept)
+    spoken = choose(builtin_dialects, "", {"messages": OPENAI}, like)
     assert spoken.reads.name == "text"
     assert (spoken.answers.name, spoken.tells_errors.name) == (answers, tells)
-    spoken = choose(builtin_dialects, "", {"messages": UI}, best_match)
+    spoken = choose(builtin_dialects, "", {"messages": UI}, like)
     assert (spoken.reads.name, spoken.tells_errors.name) == ("ui", "ui")
     assert spoken.answers.name == answers_ui
 

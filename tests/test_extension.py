@@ -329,3 +329,9 @@ def test_decorators_wrap_the_last_outermost(upstream: FakeUpstream) -> None:
 
     chat(make_app(upstream, decorators=[noting("inner"), noting("outer")]))
     assert order == ["outer", "inner"]
+
+
+def test_there_is_no_stream_to_resume() -> None:
+    """The AI SDK asks when it is told to: 204 is its word for none."""
+    response = make_app().test_client().get("/api/chat/openai/some-chat/stream")
+    assert (response.status_code, response.data) == (204, b"")

@@ -452,3 +452,46 @@ def test_wrong_models_are_named(models: Any, hint: str) -> None:
     with pytest.raises(ValueError, match="LLMCHAT_MODELS") as caught:
         make_app(config={"LLMCHAT_MODELS": models})
     assert hint in str(caught.value)
+
+
+def told(name: str, model: str, messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the body that a row makes of some messages."""
+    (row,) = [row for row in builtin_providers if row.name == name]
+    chat = ChatRequest(provider=name, model=model, messages=messages)
+    return row.body(chat, Target(url="", model=model, headers={}), find(row.catalogue, model))
+
+
+def test_what_a_provider_takes_back_of_an_earlier_answer() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    signed = {**call, "extra_content": {"google": {"thought_signature": "s"}}}
+    details = [{"type": "reasoning.text", "text": "Hm"}]
+    earlier = {
+        "role": "assistant",
+        "content": None,
+        "reasoning_content": "Hm",
+        "reasoning_details": details,
+        "tool_calls": [signed],
+    }
+    bare = {"role": "assistant", "content": None, "tool_calls": [call]}
+    expected = {
+        "openai": bare,
+        "google": {**bare, "tool_calls": [signed]},
+        "openrouter": {**bare, "reasoning_details": details},
+        "deepseek": {**bare, "reasoning_content": "Hm"},
+        "moonshot": {**bare, "reasoning_content": "Hm"},
+    }
+    for name, message in expected.items():
+        assert told(name, "m", messages=[earlier])["messages"] == [message]
+    thoughtless = {"role": "assistant", "content": None, "tool_calls": [call]}
+    (message,) = told("deepseek", "m", messages=[thoughtless])["messages"]
+    assert message["reasoning_content"] == ""  # missing would be an error there
+
+
+def test_a_turn_of_nothing_but_thoughts_goes_to_those_who_take_them() -> None:
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "", "reasoning_content": "Hm"},
+        {"role": "user", "content": "Well?"},
+    ]
+    assert len(told("openai", "m", messages=turns)["messages"]) == 2
+    assert len(told("deepseek", "m", messages=turns)["messages"]) == 3

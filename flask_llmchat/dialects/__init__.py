@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,18 +32,17 @@ def choose(
     dialects: Sequence[Dialect],
     path: str,
     body: dict[str, Any],
-    best_match: Callable[[Iterable[str]], str | None],
+    liking: Callable[[str], tuple[float, bool]],
 ) -> Spoken:
     """Choose how to deal with a request.
 
     :param path: what follows the provider in its path.
     :param body: its body; {} when that cannot be read.
-    :param best_match: which of some media types its ``Accept`` likes best, the first of equals.
+    :param liking: how much its ``Accept`` wants a media type: the quality, and whether it names it.
     """
     there = [dialect for dialect in dialects if dialect.path == path]
     reads = next((dialect for dialect in there if dialect.recognises(body)), there[-1])
-    by_type = {dialect.mimetype: dialect for dialect in reversed([reads, *there])}
-    answers = by_type[best_match([reads.mimetype, *by_type]) or reads.mimetype]
+    answers = max([reads, *there], key=lambda dialect: liking(dialect.mimetype))
     # The default form is anybody's: who asks for another one's answer is told errors its way.
     return Spoken(reads, answers, answers if reads is there[-1] else reads)
 

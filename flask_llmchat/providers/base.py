@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,18 +84,25 @@ WANTED_BACK = frozenset({"reasoning_content", "reasoning_details", "extra_conten
 """What a message, or a tool call in one, may hold that only some providers want back."""
 
 
-def _sent_back(message: Message, wanted: frozenset[str]) -> Message:
-    """Return an earlier message with what a provider wants of it, and nothing it would refuse."""
-    if message["role"] != "assistant":
-        return message
+def _sent_back(messages: list[Message], wanted: frozenset[str]) -> Iterator[Message]:
+    """Give earlier messages with what a provider wants of them, and nothing it would refuse."""
     refused = WANTED_BACK - wanted
-    kept = {name: value for name, value in message.items() if name not in refused}
-    if calls := kept.get("tool_calls"):
-        kept["tool_calls"] = [{k: v for k, v in call.items() if k not in refused} for call in calls]
-        if "reasoning_content" in wanted:
-            # Missing is an error, empty is not: https://github.com/openclaw/openclaw/pull/74846
-            kept.setdefault("reasoning_content", "")
-    return kept
+    for message in messages:
+        if message["role"] != "assistant":
+            yield message
+            continue
+        kept = {name: value for name, value in message.items() if name not in refused}
+        if calls := kept.get("tool_calls"):
+            kept["tool_calls"] = [
+                {name: value for name, value in call.items() if name not in refused}
+                for call in calls
+            ]
+            if "reasoning_content" in wanted:
+                # Missing is an error, empty is not: https://github.com/openclaw/openclaw/pull/74846
+                kept.setdefault("reasoning_content", "")
+        # A turn stopped while the model still thought is nothing to who takes no thoughts back.
+        if len(kept) == len(message) or kept.get("content") or calls:
+            yield kept
 
 
 def as_they_are(messages: list[Message]) -> list[Message]:
@@ -200,7 +207,7 @@ class Provider:
             refused |= {"top_p"}
         if not model.takes_temperature_at(chat.reasoning_effort):
             refused |= {"temperature", "top_p"}
-        messages = self.messages([_sent_back(m, self.takes_back) for m in chat.messages])
+        messages = self.messages(list(_sent_back(chat.messages, self.takes_back)))
         if not model.takes_system:
             logger.debug("system messages become the user's: %s refuses them", chat.model)
             messages = [{**m, "role": "user"} if m["role"] in _SYSTEM else m for m in messages]
