@@ -1,0 +1,1 @@
+"""Serving the example app to real people: gunicorn behind nginx."""

@@ -1,0 +1,23 @@
+"""The example app for gunicorn: settings from the environment, and nginx in front.
+
+``EXAMPLE_`` and the name of any Flask setting, its value as JSON or plain text::
+
+    EXAMPLE_SESSION_COOKIE_SECURE=true
+    EXAMPLE_LLMCHAT_DEADLINE=300
+"""
+
+from flask import Config
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from example_app import create_app
+
+settings = Config("")
+settings.from_prefixed_env("EXAMPLE")
+# create_app() reads these two itself, as text: one of digits alone would be a number here.
+settings.pop("SECRET_KEY", None)
+settings.pop("FERNET_KEY", None)
+
+app = create_app(settings)
+# One proxy, which sets both headers whatever its client sent. With no proxy in front, anybody
+# could claim any address: then take this line out.
+app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
