@@ -46,7 +46,7 @@ keepalive = 0
 max_requests = 0
 max_requests_jitter = 0
 
-# So that SIGHUP brings new code: every new worker imports it. True would share some 30 MiB for
+# So that SIGHUP brings new code: every new worker imports it. True would share some 15 MiB for
 # each worker, and keep the old code until a restart.
 preload_app = False
 
