@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 
@@ -61,7 +61,8 @@ def find(
     :param catalogue: a provider's :attr:`Provider.catalogue <flask_llmchat.Provider>`.
     :param overrides: what the host knows better: model name to fields of :class:`Model`.
     """
-    return replace(_find(catalogue, name), **(overrides or {}).get(name, {}))
+    found = _find(catalogue, name)
+    return replace(found, **overrides[name]) if overrides and name in overrides else found
 
 
 @cache
@@ -72,6 +73,7 @@ def catalogue_of(catalogue: str) -> dict[str, Model]:
     return {model.name: model for model in CATALOGUE.get(catalogue, ())}
 
 
+@lru_cache(1024)  # names come from outside
 def _find(catalogue: str, name: str) -> Model:
     known = catalogue_of(catalogue)
     for candidate in (name, _DATE.sub("", name)):

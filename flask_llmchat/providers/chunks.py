@@ -57,6 +57,10 @@ _FAILURES = {
 
 _ERROR_FIELDS = {"detail", "message", "statusCode"}
 
+# Looked for first, for most chunks bring a piece of text and nothing else.
+_THINKING = {"reasoning_content", "reasoning", "reasoning_details"}
+_BESIDES = {"tool_calls", "images", "annotations"}
+
 
 class ChunkReader:
     """Reads the chunks of one answer, and keeps what they add up to.
@@ -101,7 +105,8 @@ class ChunkReader:
             raise ErrorChunk(chunk)
         if "choices" not in chunk and _ERROR_FIELDS & chunk.keys():
             raise ErrorChunk(chunk)
-        self._count(chunk)
+        if "usage" in chunk or "x_groq" in chunk:
+            self._count(chunk)
         events: list[Event] = [Chunk(data, chunk)] if self._passes_chunks else []
         if "citations" in chunk or "search_results" in chunk:
             self._read_sources(_pages(chunk), events)
@@ -129,11 +134,18 @@ class ChunkReader:
         delta = choice.get("delta")
         if isinstance(delta, dict):
             self._read_delta(delta, events)
-        self._count(choice)  # Moonshot's place for it
-        reason = str(choice.get("finish_reason") or "").lower().partition(":")[0]
-        if reason in _FAILURES or str(choice.get("native_finish_reason")).lower() == "error":
+        if "usage" in choice:  # Moonshot's place for it
+            self._count(choice)
+        if str(choice.get("native_finish_reason")).lower() == "error":
             raise ErrorChunk(choice)
-        if reason and reason != "null" and self.finish_reason is None:
+        if choice.get("finish_reason"):
+            self._read_ending(choice, events)
+
+    def _read_ending(self, choice: dict[str, Any], events: list[Event]) -> None:
+        reason = str(choice["finish_reason"]).lower().partition(":")[0]
+        if reason in _FAILURES:
+            raise ErrorChunk(choice)
+        if reason != "null" and self.finish_reason is None:
             events += self.finish()
             self.finish_reason = _FINISH_REASONS.get(reason, "stop")
             events.append(Finish(self.finish_reason))
@@ -142,20 +154,27 @@ class ChunkReader:
         content = delta.get("content")
         if isinstance(content, dict):
             content = [content]
-        for place, reasoning in _reasoning_in(delta, content):
-            # Some say the same in two places, and not always in the same chunk.
-            if reasoning and self._reasoning_in in ("", place):
-                self._reasoning_in = place
-                self._add(ReasoningDelta(reasoning), events)
-        if "reasoning_details" in delta:
-            for detail in _list_of_dicts(delta["reasoning_details"]):
-                _put_together(self.reasoning_details, detail)
+        if isinstance(content, list) or delta.keys() & _THINKING:
+            self._read_reasoning(delta, content, events)
         if isinstance(content, list):
             content = "".join(map(_answer_in, content))
         # What a model says when it refuses is what it says to its user.
         content = content or delta.get("refusal")
         if content and isinstance(content, str):
             self._add_text(content, events)
+        if delta.keys() & _BESIDES:
+            self._read_besides(delta, events)
+
+    def _read_reasoning(self, delta: dict[str, Any], content: Any, events: list[Event]) -> None:
+        for place, reasoning in _reasoning_in(delta, content):
+            # Some say the same in two places, and not always in the same chunk.
+            if reasoning and self._reasoning_in in ("", place):
+                self._reasoning_in = place
+                self._add(ReasoningDelta(reasoning), events)
+        for detail in _list_of_dicts(delta.get("reasoning_details")):
+            _put_together(self.reasoning_details, detail)
+
+    def _read_besides(self, delta: dict[str, Any], events: list[Event]) -> None:
         for call in _list_of_dicts(delta.get("tool_calls")):
             self._read_tool_call(call, events)
         for image in _list_of_dicts(delta.get("images")):
