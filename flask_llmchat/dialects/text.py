@@ -16,64 +16,9 @@ from marshmallow import fields, validate
 from ..answer import Encoder
 from ..chat import ChatRequest, ChatResult, Event, TextDelta
 from ..errors import ChatError
-from .base import Items, Object, StrictSchema, Text, load
-from .settings import MOST_PARTS, MOST_TOOLS, ChatBodySchema, chat_request, check_size
-
-_MOST_PARTS_IN_ALL = 4096
-_ROLES = ("system", "developer", "user", "assistant", "tool")
-
-
-class ImageUrlSchema(StrictSchema):
-    """Where an image is: in the URL itself, or where the provider can fetch it."""
-
-    url = Text(
-        required=True,
-        validate=validate.Regexp(
-            r"(?i)(data:image/|https?://)", error="Not a data: or http(s) URL of an image."
-        ),
-    )
-    detail = Text(validate=validate.OneOf(("auto", "low", "high", "original")))
-
-
-class PartSchema(StrictSchema):
-    """One part of a message: text, or an image."""
-
-    type = Text(required=True, validate=validate.OneOf(("text", "image_url")))
-    text = Text()
-    image_url = fields.Nested(ImageUrlSchema)
-
-    @ma.validates_schema
-    def _has_what_it_says(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if data["type"] not in data:
-            raise ma.ValidationError("Missing data for required field.", data["type"])
-
-
-class MessageSchema(StrictSchema):
-    """One message in the chat-completions form."""
-
-    role = Text(required=True, validate=validate.OneOf(_ROLES))
-    content = fields.Raw(allow_none=True)  # read below: it may be of two types
-    name = Text(validate=validate.Length(1, 256))
-    tool_calls = Items(Object(), MOST_TOOLS, least=1)
-    tool_call_id = Text(validate=validate.Length(1, 256))
-
-    @ma.validates_schema
-    def _has_content(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if data.get("content") is None and "tool_calls" not in data:
-            raise ma.ValidationError("Missing data for required field.", "content")
-
-    @ma.validates("content")
-    def _content_is_text_or_parts(self, value: Any, data_key: str) -> None:
-        if isinstance(value, list):
-            if not 1 <= len(value) <= MOST_PARTS:
-                raise ma.ValidationError(f"Must have 1 to {MOST_PARTS} parts.")
-            _PARTS.load(value)
-        elif value is not None:
-            _CONTENT.deserialize(value)
-
-
-_CONTENT = Text(error_messages={"invalid": "Not a string or a list of parts."})
-_PARTS = PartSchema(many=True)
+from .base import Items, StrictSchema, Text, load
+from .messages import MOST_PARTS_IN_ALL, MessageSchema
+from .settings import MOST_PARTS, ChatBodySchema, chat_request, check_size
 
 
 class InlineDataSchema(StrictSchema):
@@ -159,7 +104,7 @@ class TextDialect:
 
         :raises ChatError: with status 422, naming the fields that are wrong and why.
         """
-        check_size(body.get("messages"), max_messages, _MOST_PARTS_IN_ALL)
+        check_size(body.get("messages"), max_messages, MOST_PARTS_IN_ALL)
         return chat_request(load(_BODY, body), body)
 
     def encoder(self, chat: ChatRequest) -> Encoder:

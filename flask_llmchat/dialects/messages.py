@@ -1,0 +1,75 @@
+"""Messages in the chat-completions form, as more than one dialect reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from .base import Items, Object, StrictSchema, Text
+from .settings import MOST_PARTS, MOST_TOOLS
+
+MOST_PARTS_IN_ALL = 4096
+"""How many parts the messages of one request may have together."""
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+class ImageUrlSchema(StrictSchema):
+    """Where an image is: in the URL itself, or where the provider can fetch it."""
+
+    url = Text(
+        required=True,
+        validate=validate.Regexp(
+            r"(?i)(data:image/|https?://)", error="Not a data: or http(s) URL of an image."
+        ),
+    )
+    detail = Text(validate=validate.OneOf(("auto", "low", "high", "original")))
+
+
+class PartSchema(StrictSchema):
+    """One part of a message: text, or an image."""
+
+    type = Text(required=True, validate=validate.OneOf(("text", "image_url")))
+    text = Text()
+    image_url = fields.Nested(ImageUrlSchema)
+
+    @ma.validates_schema
+    def _has_what_it_says(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if data["type"] not in data:
+            raise ma.ValidationError("Missing data for required field.", data["type"])
+
+
+class Content(fields.Field[Any]):
+    """What a message says: text, or a list of parts.
+
+    :param part: what reads one part.
+    """
+
+    def __init__(self, part: ma.Schema, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._part = part
+        self._text = Text(error_messages={"invalid": "Not a string or a list of parts."})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, list):
+            return self._text.deserialize(value)
+        if not 1 <= len(value) <= MOST_PARTS:
+            raise ma.ValidationError(f"Must have 1 to {MOST_PARTS} parts.")
+        return self._part.load(value, many=True)
+
+
+class MessageSchema(StrictSchema):
+    """One message in the chat-completions form."""
+
+    role = Text(required=True, validate=validate.OneOf(ROLES))
+    content = Content(PartSchema(), allow_none=True)
+    name = Text(validate=validate.Length(1, 256))
+    tool_calls = Items(Object(), MOST_TOOLS, least=1)
+    tool_call_id = Text(validate=validate.Length(1, 256))
+
+    @ma.validates_schema
+    def _has_content(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if data.get("content") is None and "tool_calls" not in data:
+            raise ma.ValidationError("Missing data for required field.", "content")
