@@ -18,7 +18,16 @@ from .chat import ChatRequest, ChatResult, Endpoint
 from .cli import make_commands
 from .config import Config
 from .dialects import Dialect, Spoken, builtin_dialects
-from .http import http_error, keep_form_body, no_stream, not_post, spoken, unknown_provider
+from .http import (
+    COMPLETIONS,
+    http_error,
+    keep_form_body,
+    no_stream,
+    spoken,
+    unknown_provider,
+    wrong_method,
+)
+from .listing import add_models, models_view
 from .profiles import read_text
 from .providers import Provider, builtin_providers
 from .signals import chat_finished
@@ -185,9 +194,7 @@ class LLMChat:
             if parent != setup.url_prefix:
                 setup.url_prefix = parent + config.url_prefix
         for provider in state.providers.values():
-            view: Any = chat_view(state, provider)
-            for decorator in self.decorators:
-                view = decorator(view)
+            view = self._decorated(chat_view(state, provider))
             # One endpoint for all paths: who limits or exempts it does so for all of them.
             for path in state.paths:
                 for methods, endpoint, function in (
@@ -213,6 +220,13 @@ class LLMChat:
                 state.unknown_provider,
                 methods=["POST"],
             )
+        if COMPLETIONS in state.paths:
+            add_models(setup, state, self._decorated(models_view(state)))
+
+    def _decorated(self, view: Any) -> Any:
+        for decorator in self.decorators:
+            view = decorator(view)
+        return view
 
 
 class ChatState:
@@ -253,7 +267,7 @@ class ChatState:
 
     def not_post(self) -> ResponseReturnValue:
         """Answer any other method on a provider's route."""
-        return not_post(self.spoken().tells_errors)
+        return wrong_method(self.spoken().tells_errors, "POST")
 
     def unknown_provider(self, provider: str) -> ResponseReturnValue:
         """Answer for a provider that is not served here."""

@@ -17,6 +17,11 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from .dialects import Dialect, Spoken, choose, parse_object
 from .errors import UNEXPECTED, ChatError
 
+COMPLETIONS = "/chat/completions"
+"""What follows the provider in the path of the dialect whose clients list models, too."""
+
+MODELS_ENDPOINTS = ("_models", "_not_get")
+
 _DISCARDED = 64 * 2**20  # bytes over the limit that are read, to be able to say so
 
 
@@ -65,6 +70,8 @@ def spoken(dialects: Sequence[Dialect], limit: int) -> Spoken:
         with contextlib.suppress(ChatError):
             body = read_object(limit)
     rule = "" if request.url_rule is None else request.url_rule.rule
+    if (request.endpoint or "").rpartition(".")[2] in MODELS_ENDPOINTS:
+        rule = COMPLETIONS  # who lists models speaks as who chats there
     paths = sorted({dialect.path for dialect in dialects}, key=len)
     path = next(path for path in reversed(paths) if rule.endswith(path))
     return choose(dialects, path, body, liking(request.accept_mimetypes))
@@ -191,13 +198,18 @@ def http_error(error: HTTPException, dialect: Dialect) -> ResponseReturnValue:
     return answer
 
 
-def not_post(dialect: Dialect) -> Response:
-    """Answer any other method on a provider's route."""
+def wrong_method(dialect: Dialect, right: str) -> Response:
+    """Answer any other method than a route takes.
+
+    :param right: those it takes, the one to use first.
+    """
+    allowed = {"Allow": f"{right}, OPTIONS"}
     if request.method == "OPTIONS":
-        return Response(status=204, headers={"Allow": "POST, OPTIONS"})
-    error = ChatError(f"{request.method} is not allowed here; use POST.", status=405)
+        return Response(status=204, headers=allowed)
+    use = right.partition(",")[0]
+    error = ChatError(f"{request.method} is not allowed here; use {use}.", status=405)
     response = error_response(dialect, error, uuid.uuid4().hex)
-    response.headers["Allow"] = "POST, OPTIONS"
+    response.headers.update(allowed)
     return response
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .base import Dialect, parse_object
+from .openai import OpenAIDialect
 from .text import TextDialect
 from .ui import UIDialect
 
-builtin_dialects: tuple[Dialect, ...] = (UIDialect(), TextDialect())
+builtin_dialects: tuple[Dialect, ...] = (OpenAIDialect(), UIDialect(), TextDialect())
 """All that are built in. The first that recognises a body reads it; the last is the default."""
 
 

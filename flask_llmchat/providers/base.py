@@ -189,8 +189,10 @@ class Provider:
         if temperature is not None and temperature > self.max_temperature:
             temperature = self.max_temperature
             logger.debug("temperature is lowered to %s for %s", temperature, self.name)
+        extra = dict(chat.extra)
+        options = {"include_usage": True, **extra.pop("stream_options", {})}
         optional = {
-            "stream_options": {"include_usage": True} if target.stream_usage else None,
+            "stream_options": options if target.stream_usage else None,
             "temperature": temperature,
             model.token_param or self.token_param: chat.max_tokens or model.default_limit,
             "top_p": chat.top_p,
@@ -200,7 +202,7 @@ class Provider:
             "response_format": chat.response_format,
             "tools": chat.tools or None,
             "tool_choice": chat.tool_choice if chat.tools else None,
-            **chat.extra,
+            **extra,
         }
         refused = self.refuses | model.refuses
         if self.temperature_or_top_p and temperature is not None:

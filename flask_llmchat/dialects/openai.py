@@ -1,0 +1,179 @@
+"""The ``openai`` dialect: what OpenAI's SDKs speak, and with them most programs there are.
+
+https://platform.openai.com/docs/api-reference/chat is the form of both request and answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from ..answer import Encoder
+from ..chat import ChatRequest
+from ..errors import ChatError
+from .base import Flag, Items, Number, Object, OneOf, StrictSchema, Text, Whole, load
+from .messages import MOST_PARTS_IN_ALL
+from .openai_chunks import ChunkEncoder, error_body
+from .openai_completion import CompletionEncoder
+from .openai_mending import dump
+from .openai_messages import MessageField
+from .settings import MOST_TOOLS, check_size
+
+
+def _text() -> Text:
+    return Text(allow_none=True, validate=validate.Length(max=4096))
+
+
+def _object() -> Object:
+    return Object(allow_none=True)
+
+
+def _number() -> Number:
+    return Number(allow_none=True)
+
+
+# What goes to the provider as it is. Whether it takes it is the provider's to say.
+_PASSED_ON: dict[str, ma.fields.Field[Any]] = {
+    "frequency_penalty": _number(),
+    "presence_penalty": _number(),
+    "logit_bias": _object(),
+    "logprobs": Flag(allow_none=True),
+    "top_logprobs": Whole(0, allow_none=True),
+    "metadata": _object(),
+    "moderation": _object(),
+    "parallel_tool_calls": Flag(allow_none=True),
+    "prediction": _object(),
+    "prompt_cache_key": _text(),
+    "prompt_cache_options": _object(),
+    "prompt_cache_retention": _text(),
+    "safety_identifier": _text(),
+    "service_tier": _text(),
+    "store": Flag(allow_none=True),
+    "user": _text(),
+    "verbosity": _text(),
+    "web_search_options": _object(),
+    # Of servers that are compatible with OpenAI's.
+    "top_k": Whole(allow_none=True),
+    "top_a": _number(),
+    "min_p": _number(),
+    "repetition_penalty": _number(),
+    "reasoning": _object(),
+    "thinking": OneOf(Flag(), Object(), allow_none=True),
+    "enable_thinking": Flag(allow_none=True),
+    "chat_template_kwargs": _object(),
+}
+
+
+class StreamOptionsSchema(StrictSchema):
+    """``stream_options``."""
+
+    include_usage = Flag(allow_none=True)
+    include_obfuscation = Flag(allow_none=True)
+
+
+class ChatSchema(StrictSchema):
+    """What we read ourselves of a request for a chat completion."""
+
+    model = Text(required=True, validate=validate.Length(1, 256))
+    messages = fields.List(MessageField(), required=True, validate=validate.Length(min=1))
+    stream = Flag(allow_none=True)
+    stream_options = fields.Nested(StreamOptionsSchema, allow_none=True)
+    temperature = Number(allow_none=True, validate=validate.Range(0, 2))
+    top_p = Number(allow_none=True, validate=validate.Range(0, 1))
+    max_tokens = Whole(1, allow_none=True)
+    max_completion_tokens = Whole(1, allow_none=True)
+    stop = OneOf(
+        Items(Text(validate=validate.Length(1)), 16, least=1),
+        Text(validate=validate.Length(1)),
+        allow_none=True,
+    )
+    seed = Whole(allow_none=True)
+    reasoning_effort = Text(allow_none=True, validate=validate.Length(1, 32))
+    response_format = _object()
+    tools = Items(Object(), MOST_TOOLS, allow_none=True)
+    tool_choice = OneOf(Object(), Text(), allow_none=True)
+    endpointId = Text(allow_none=True, validate=validate.Length(max=256))
+
+    # What cannot be had here says what to do instead.
+    n = fields.Raw(
+        allow_none=True,
+        validate=validate.OneOf((1,), error="Only 1 answer is given to a request; leave it out."),
+    )
+    modalities = fields.Raw(
+        allow_none=True,
+        validate=validate.OneOf((["text"],), error='Only ["text"] is answered; leave it out.'),
+    )
+    audio = fields.Raw(
+        allow_none=True, validate=validate.OneOf((), error="Only text is answered; leave it out.")
+    )
+    functions = fields.Raw(
+        allow_none=True, validate=validate.OneOf((), error="Not taken any more; use tools.")
+    )
+    function_call = fields.Raw(
+        allow_none=True, validate=validate.OneOf((), error="Not taken any more; use tool_choice.")
+    )
+
+
+_BODY = ChatSchema.from_dict(dict(_PASSED_ON), name="BodySchema")()
+
+# SDKs ask again, twice, whenever the status allows it. Of other errors than these it is in vain.
+_MAY_PASS = {"rate_limited", "timeout", "overloaded", "upstream_error", "truncated", "internal"}
+
+
+class OpenAIDialect:
+    """Chat completions in and out: as chunks, or whole."""
+
+    name = "openai"
+    path = "/chat/completions"
+    mimetype = "text/event-stream"
+
+    def recognises(self, body: dict[str, Any]) -> bool:
+        """Tell that it is: nothing else is spoken on this path."""
+        return True
+
+    def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:
+        """Make a chat of a request body.
+
+        :raises ChatError: with status 422, naming the fields that are wrong and why.
+        """
+        check_size(body.get("messages"), max_messages, MOST_PARTS_IN_ALL)
+        loaded = load(_BODY, body)
+        extra = {name: loaded[name] for name in _PASSED_ON if loaded.get(name) is not None}
+        options = loaded.get("stream_options") or {}
+        if options.get("include_obfuscation") is not None:
+            extra["stream_options"] = {"include_obfuscation": options["include_obfuscation"]}
+        return ChatRequest(
+            provider="",
+            model=loaded["model"],
+            messages=loaded["messages"],
+            temperature=loaded.get("temperature"),
+            max_tokens=loaded.get("max_completion_tokens") or loaded.get("max_tokens"),
+            top_p=loaded.get("top_p"),
+            stop=loaded.get("stop"),
+            seed=loaded.get("seed"),
+            reasoning_effort=loaded.get("reasoning_effort"),
+            response_format=loaded.get("response_format"),
+            tools=loaded.get("tools"),
+            tool_choice=loaded.get("tool_choice"),
+            extra=extra,
+            endpoint_id=loaded.get("endpointId") or None,
+            raw=body,
+        )
+
+    def encoder(self, chat: ChatRequest) -> Encoder:
+        """Return what writes the answer to this chat down."""
+        if chat.raw.get("stream"):
+            options = chat.raw.get("stream_options") or {}
+            return ChunkEncoder(chat, tells_usage=bool(options.get("include_usage")))
+        # From a streamed answer too: one way to count, to time out and to end.
+        return CompletionEncoder(chat)
+
+    def error(self, error: ChatError, request_id: str) -> tuple[bytes, str, Mapping[str, str]]:
+        """Write down an error, in the form that SDKs raise one of."""
+        asked_again = error.status in (408, 409, 429) or error.status >= 500
+        hopeless = error.code not in _MAY_PASS or error.status == 501
+        headers = {"x-should-retry": "false"} if asked_again and hopeless else {}
+        return dump(error_body(error)), "application/json", headers

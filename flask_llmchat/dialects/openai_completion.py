@@ -1,0 +1,130 @@
+"""Whole answers for OpenAI's SDKs: one completion, put together from the provider's chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..chat import ChatRequest, ChatResult, Chunk, Event, Finish, ToolCall
+from ..errors import ChatError
+from .openai_chunks import usage_body
+from .openai_mending import Head, dump, new_call_id, own_choices
+
+# What stands beside the answer, as far as anybody reads it.
+_BESIDE = (
+    "system_fingerprint",
+    "service_tier",
+    "moderation",
+    "provider",
+    "citations",
+    "search_results",
+)
+
+
+class CompletionEncoder:
+    """Writes an answer as one completion, when all of it is there.
+
+    The provider is asked for a stream all the same. So how an answer ends, what it used, how
+    long it may take and when its reader has left are seen in one way; and as nothing is
+    written before the end, whatever goes wrong has a status.
+    """
+
+    mimetype = "application/json"
+    headers: Mapping[str, str] = {}
+    heartbeat = b""
+    passes_chunks = True
+
+    def __init__(self, chat: ChatRequest) -> None:
+        self._head = Head(chat)
+        self._finish_reason: str | None = None
+        self._beside: dict[str, Any] = {}
+        self._refusal: list[str] = []
+        self._annotations: list[Any] = []
+        self._logprobs: dict[str, list[Any]] = {}
+        self._custom: dict[Any, dict[str, Any]] = {}  # calls of tools that take free text
+
+    def encode(self, events: list[Event]) -> bytes:
+        """Note what the result does not tell; b"" always."""
+        for event in events:
+            if isinstance(event, Chunk):
+                self._note(event.body)
+            elif isinstance(event, Finish):
+                self._finish_reason = event.reason
+        return b""
+
+    def _note(self, body: dict[str, Any]) -> None:
+        self._head.last = self._head.of(body)
+        for name in _BESIDE:
+            if body.get(name) is not None:
+                self._beside[name] = body[name]
+        for choice in own_choices(body):
+            logprobs, delta = choice.get("logprobs"), choice.get("delta")
+            if isinstance(logprobs, dict):
+                for name in ("content", "refusal"):
+                    if isinstance(logprobs.get(name), list):
+                        self._logprobs.setdefault(name, []).extend(logprobs[name])
+            if not isinstance(delta, dict):
+                continue
+            if isinstance(delta.get("refusal"), str) and not delta.get("content"):
+                self._refusal.append(delta["refusal"])
+            if isinstance(delta.get("annotations"), list):
+                self._annotations += delta["annotations"]
+            for piece in delta.get("tool_calls") or ():
+                if isinstance(piece, dict) and isinstance(piece.get("custom"), dict):
+                    self._note_custom(piece, piece["custom"])
+
+    def _note_custom(self, piece: dict[str, Any], custom: dict[str, Any]) -> None:
+        call = self._custom.setdefault(piece.get("index"), {"id": "", "name": "", "input": ""})
+        call["id"] = call["id"] or piece.get("id")
+        call["name"] = call["name"] or custom.get("name")
+        call["input"] += str(custom.get("input") or "")
+
+    def finish(self, result: ChatResult) -> bytes:
+        """Write the completion down."""
+        reason = self._finish_reason or ("tool_calls" if result.tool_calls else "stop")
+        logprobs = {"content": None, "refusal": None, **self._logprobs} if self._logprobs else None
+        choice = {
+            "index": 0,
+            "message": self._message(result),
+            "finish_reason": reason,
+            "logprobs": logprobs,
+        }
+        completion = {**self._head.of({}), "object": "chat.completion", "choices": [choice]}
+        if result.usage:
+            completion["usage"] = usage_body(result.usage)
+        return dump({**completion, **self._beside})
+
+    def _message(self, result: ChatResult) -> dict[str, Any]:
+        refusal = "".join(self._refusal)
+        content = result.text.removesuffix(refusal)
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": content or (None if result.tool_calls or refusal else ""),
+            "refusal": refusal or None,
+        }
+        for name, value in (
+            ("reasoning_content", result.reasoning),
+            ("reasoning_details", result.reasoning_details),
+            ("annotations", self._annotations),
+            ("tool_calls", [self._call(call) for call in result.tool_calls]),
+            (
+                "images",
+                [{"type": "image_url", "image_url": {"url": url}} for url in result.images],
+            ),
+        ):
+            if value:
+                message[name] = value
+        return message
+
+    def _call(self, call: ToolCall) -> dict[str, Any]:
+        custom = next((c for c in self._custom.values() if c["id"] == call.id), None)
+        if custom:
+            told = {"name": custom["name"], "input": custom["input"]}
+            return {"id": call.id, "type": "custom", "custom": told}
+        function = {"name": call.name, "arguments": call.arguments}
+        extra = {"extra_content": call.extra_content} if call.extra_content else {}
+        return {"id": call.id or new_call_id(), "type": "function", "function": function, **extra}
+
+    def fail(self, error: ChatError) -> None:
+        """Say nothing: when anything can fail, the status is still open."""
+        return None

@@ -1,0 +1,318 @@
+"""What OpenAI's SDKs make of a chunk, and how one is mended that they would fail on.
+
+Both add chunks up and check little of what they get. Python's joins whatever stands twice
+under one name, wants an index in every list of objects, and passes over chunks that call
+themselves anything else; Node's wants a role, and a type in every tool call. ``payload`` is
+where to begin.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..chat import ChatRequest, Chunk, Event, Finish, ReasoningDelta, TextDelta, ToolCallDelta
+
+_OBJECT = "chat.completion.chunk"
+
+_FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+
+# An event, the place of its call in the client's list, and whether it is the call's first.
+_Call = tuple[ToolCallDelta, int, bool]
+
+
+def dump(value: Any) -> bytes:
+    """Write JSON that every client reads: no NaN, no half characters."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        return dump(_finite(value))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def new_call_id() -> str:
+    """Return an id for a tool call whose provider gives it none: its result has to name one."""
+    return f"call_{uuid.uuid4().hex}"
+
+
+def own_choices(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the choices of a chunk that are of the answer; nobody asked for others."""
+    choices = body.get("choices")
+    if not isinstance(choices, list):
+        return []
+    return [c for c in choices if isinstance(c, dict) and c.get("index") in (0, None, "0")]
+
+
+class Head:
+    """What every chunk of one answer says of it: its id, its time, its model.
+
+    :param chat: what was asked, for what the provider does not say.
+    """
+
+    def __init__(self, chat: ChatRequest) -> None:
+        self._chat = chat
+        self._started = int(time.time())
+        self.last: Mapping[str, Any] = {}  # the chunk before
+
+    def of(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the head for a chunk: what itself says, or else the one before it."""
+
+        def find(name: str, kind: type, other: Any) -> Any:
+            values = (holder.get(name) for holder in (body, self.last))
+            return next((v for v in values if isinstance(v, kind) and v), other)
+
+        return {
+            "id": find("id", str, f"chatcmpl-{self._chat.request_id}"),
+            "object": _OBJECT,
+            "created": find("created", int, self._started),
+            "model": find("model", str, self._chat.model),
+        }
+
+
+class Mender:
+    """Sees to it that the chunks of one answer can be added up.
+
+    :param chat: what was asked.
+    """
+
+    def __init__(self, chat: ChatRequest) -> None:
+        self._head = Head(chat)
+        self._has_role = False
+        self._calls: dict[int, int] = {}  # the reader's number of a call: its place
+        self._lengths: dict[str, int] = {}  # of the lists that are at the client's
+
+    def payload(self, chunk: Chunk, own: list[dict[str, Any]], events: Sequence[Event]) -> bytes:
+        """Return what goes out for a chunk: itself, if it can.
+
+        :param own: its choices that are of the answer.
+        :param events: what it brings. Where the two say different things, the provider has
+            a way of its own to say it.
+        """
+        calls = self._placed(events)
+        choice, payload = own[0], chunk.data
+        if not self._is_plain(chunk, choice, events, calls):
+            choice = self._mended(choice, events, calls)
+            payload = dump({**chunk.body, **self._head.of(chunk.body), "choices": [choice]})
+        self._note(choice["delta"])
+        self._head.last = chunk.body
+        return payload
+
+    def without_choice(self, chunk: Chunk) -> bytes:
+        """Return what goes out for a chunk of which no choice is of the answer."""
+        body = chunk.body
+        tells = body.get("usage")  # to the SDKs only if it says what it is, and of what
+        headed = not tells or (body.get("id") and body.get("object") == _OBJECT)
+        if headed and body.get("choices") == [] and _is_sound(chunk):
+            return chunk.data
+        return dump({**body, **self._head.of(body), "choices": []})
+
+    def made(self, events: Sequence[Event] = (), **fields: Any) -> bytes:
+        """Return a chunk of our own, with what came in none.
+
+        :param fields: of the chunk; without any it has a choice.
+        """
+        if fields:
+            return dump({**self._head.of({}), "choices": [], **fields})
+        choice = self._mended({}, events, self._placed(events))
+        self._note(choice["delta"])
+        return dump({**self._head.of({}), "choices": [choice]})
+
+    def _is_plain(
+        self, chunk: Chunk, choice: dict[str, Any], events: Sequence[Event], calls: list[_Call]
+    ) -> bool:
+        body, delta = chunk.body, choice.get("delta")
+        if delta.__class__ is not dict:
+            return False
+        content, reason = delta.get("content"), choice.get("finish_reason")
+        if len(events) == 1 and events[0].__class__ is TextDelta:  # nearly every chunk there is
+            text = events[0].text
+        else:
+            text = _text_in(events)
+        return bool(
+            len(body["choices"]) == 1
+            and choice.get("index") == 0
+            and choice["index"].__class__ is int
+            and (content is None or content.__class__ is str)
+            and (content or delta.get("refusal") or "") == text
+            and (reason is None or (reason.__class__ is str and reason in _FINISH_REASONS))
+            and (self._has_role or isinstance(delta.get("role"), str) and delta["role"])
+            and (len(delta) < 2 or self._has_plain_lists(delta))
+            and (not (calls or delta.get("tool_calls")) or _are_plain(calls, delta))
+            and "message" not in choice  # Perplexity's, which Node takes for its own
+            and (choice.get("logprobs") is None or _are_logprobs(choice["logprobs"]))
+            and body.get("object") == _OBJECT
+            and body.get("id").__class__ is str
+            and body["id"]
+            and "created" in body
+            and "model" in body
+            and _is_sound(chunk)
+        )
+
+    def _has_plain_lists(self, delta: dict[str, Any]) -> bool:
+        return all(
+            value.__class__ is not list
+            or name == "tool_calls"
+            or name not in self._lengths
+            or all(isinstance(i, dict) and i.get("index").__class__ is int for i in value)
+            for name, value in delta.items()
+        )
+
+    def _note(self, delta: dict[str, Any]) -> None:
+        self._has_role = True
+        for name, value in delta.items():
+            if value.__class__ is list and name != "tool_calls":
+                items = [item for item in value if isinstance(item, dict)]
+                if items:  # of lists of text nothing is asked
+                    self._lengths[name] = self._lengths.get(name, 0) + len(items)
+
+    def _placed(self, events: Sequence[Event]) -> list[_Call]:
+        """Give each piece of a tool call its place: some providers begin at 1, or at none."""
+        placed = []
+        for event in events:
+            if event.__class__ is ToolCallDelta:
+                assert isinstance(event, ToolCallDelta)
+                new = event.index not in self._calls
+                place = self._calls.setdefault(event.index, len(self._calls))
+                placed.append((event, place, new))
+        return placed
+
+    def _mended(
+        self, choice: dict[str, Any], events: Sequence[Event], calls: list[_Call]
+    ) -> dict[str, Any]:
+        told = next((e.reason for e in events if isinstance(e, Finish)), None)
+        reason = choice.get("finish_reason")
+        if not (isinstance(reason, str) and reason in _FINISH_REASONS):
+            reason = told
+        mended = {name: value for name, value in choice.items() if name != "message"}
+        mended |= {"index": 0, "delta": self._delta(choice, events, calls), "finish_reason": reason}
+        if not _are_logprobs(mended.get("logprobs", {})):
+            mended["logprobs"] = None
+        return mended
+
+    def _delta(
+        self, choice: dict[str, Any], events: Sequence[Event], calls: list[_Call]
+    ) -> dict[str, Any]:
+        given = choice.get("delta")
+        given = given if isinstance(given, dict) else {}
+        delta = dict(given) if self._has_role else {"role": "assistant", **_named(given)}
+        text, content = _text_in(events), given.get("content")
+        if isinstance(given.get("refusal"), str) and given["refusal"] and not content:
+            delta["refusal"] = text
+        elif text or content is not None:
+            delta["content"] = text
+        thought = "".join([e.text for e in events if isinstance(e, ReasoningDelta)])
+        if thought and not any(
+            given.get(name) for name in ("reasoning_content", "reasoning", "reasoning_details")
+        ):
+            delta["reasoning_content"] = thought
+        if calls:
+            delta["tool_calls"] = _mended_calls(calls, given.get("tool_calls"))
+        elif "tool_calls" in delta:
+            delta["tool_calls"] = None
+        for name, value in given.items():
+            if value.__class__ is list and name in self._lengths:
+                start = self._lengths[name]
+                items = [item for item in value if isinstance(item, dict)]
+                delta[name] = [
+                    item if item.get("index").__class__ is int else {**item, "index": start + i}
+                    for i, item in enumerate(items)
+                ]
+        return delta
+
+
+def _named(delta: dict[str, Any]) -> dict[str, Any]:
+    role = delta.get("role")
+    named = isinstance(role, str) and role
+    return delta if named else {name: delta[name] for name in delta if name != "role"}
+
+
+def _text_in(events: Sequence[Event]) -> str:
+    return "".join([event.text for event in events if isinstance(event, TextDelta)])
+
+
+def _are_plain(calls: list[_Call], delta: dict[str, Any]) -> bool:
+    """Tell whether the pieces of tool calls are as they should be, one for each event."""
+    pieces = delta.get("tool_calls")
+    return (
+        isinstance(pieces, list)
+        and len(pieces) == len(calls) == len({place for _, place, _ in calls})
+        and all(_is_plain(piece, *call) for piece, call in zip(pieces, calls, strict=True))
+    )
+
+
+def _is_plain(piece: Any, event: ToolCallDelta, place: int, new: bool) -> bool:
+    if not isinstance(piece, dict) or piece.get("index").__class__ is not int:
+        return False
+    if piece["index"] != place:
+        return False
+    if isinstance(piece.get("custom"), dict):
+        return True
+    function = piece.get("function")
+    if not isinstance(function, dict):
+        return False
+    arguments = function.get("arguments")
+    if arguments is not None and not isinstance(arguments, str):
+        return False
+    if new:
+        named = event.id == piece.get("id") and event.name == function.get("name")
+        return bool(named and event.id and event.name and piece.get("type") == "function")
+    # Said again they are joined, "ff", or refused as another call's.
+    again = piece.get("id") or "name" in function
+    return not again and piece.get("type", "function") == "function"
+
+
+def _mended_calls(calls: list[_Call], given: Any) -> list[dict[str, Any]]:
+    given = [piece for piece in given if isinstance(piece, dict)] if isinstance(given, list) else []
+    pieces: dict[int, dict[str, Any]] = {}
+    for i, (event, place, new) in enumerate(calls):
+        piece = dict(given[i]) if len(given) == len(calls) else {}
+        if place in pieces:  # two pieces of one call in one chunk
+            pieces[place]["function"]["arguments"] += event.arguments
+            continue
+        kept = ("index", "id", "type", "function")
+        rest = {name: value for name, value in piece.items() if name not in kept}
+        piece = {"index": place}
+        if new:
+            piece |= {"id": event.id or new_call_id(), "type": "function"}
+        function = {"name": event.name} if event.name else {}
+        piece["function"] = {**function, "arguments": event.arguments}
+        pieces[place] = {**piece, **rest}
+    return list(pieces.values())
+
+
+def _are_logprobs(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict)
+        and all(isinstance(value.get(name), list | None) for name in ("content", "refusal"))
+    )
+
+
+def _is_sound(chunk: Chunk) -> bool:
+    """Tell whether a chunk's JSON may stand in one line, and be read by any client."""
+    data = chunk.data
+    if b"\\ud" in data or b"\\uD" in data:  # half a character, or both halves
+        try:
+            json.dumps(chunk.body, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return False
+    return (
+        data[:1] == b"{"  # no byte order mark
+        and b"\n" not in data
+        and b"NaN" not in data  # JSON to Python, but not to JavaScript
+        and b"Infinity" not in data
+    )

@@ -1,0 +1,203 @@
+"""Messages as OpenAI SDKs send them: what a program writes, and answers handed back.
+
+A program appends the answer it got, as its SDK put it together, to the next request. Such a
+message holds whatever the provider put into its deltas, and is read for what can go on.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from .base import Items, Object, StrictSchema, Text
+from .messages import ROLES, Content, ImageUrlSchema
+from .settings import MOST_TOOLS
+
+_PLACES = ("text", "image_url", "input_audio", "file", "video_url", "refusal")
+
+# Python's SDK adds up what comes in every chunk, and many providers say the role in each.
+_REPEATED = re.compile(r"(?:assistant)+")
+
+# In an answer of its own making no program puts these: somebody put them in the wrong place.
+_MISPLACED = re.compile(r"api.?key|base.?url|authorization|header|password|secret", re.IGNORECASE)
+
+
+class InputAudioSchema(StrictSchema):
+    """Sound, in base64."""
+
+    data = Text(required=True, validate=validate.Length(1))
+    format = Text(required=True, validate=validate.Length(1, 32))
+
+
+class FileSchema(StrictSchema):
+    """A file: its content as a data: URL, or its id with the provider."""
+
+    file_data = Text(allow_none=True)
+    file_id = Text(allow_none=True, validate=validate.Length(max=256))
+    filename = Text(allow_none=True, validate=validate.Length(max=1024))
+
+    @ma.validates_schema
+    def _has_one(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if not (data.get("file_data") or data.get("file_id")):
+            raise ma.ValidationError("Must have file_data or file_id.")
+
+    @ma.post_load
+    def _given(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {name: value for name, value in data.items() if value is not None}
+
+
+class VideoUrlSchema(StrictSchema):
+    """Where a video is, for the providers that watch them."""
+
+    url = Text(
+        required=True,
+        validate=validate.Regexp(
+            r"(?i)(data:video/|https?://)", error="Not a data: or http(s) URL of a video."
+        ),
+    )
+
+
+class AnyPartSchema(StrictSchema):
+    """One part of a message, of any type that chat completions know."""
+
+    type = Text(required=True, validate=validate.OneOf(_PLACES))
+    text = Text()
+    image_url = fields.Nested(ImageUrlSchema)
+    input_audio = fields.Nested(InputAudioSchema)
+    file = fields.Nested(FileSchema)
+    video_url = fields.Nested(VideoUrlSchema)
+    refusal = Text()
+    # How long a provider may remember the conversation up to here: OpenAI's and Anthropic's.
+    prompt_cache_breakpoint = Object(allow_none=True)
+    cache_control = Object(allow_none=True)
+
+    @ma.validates_schema
+    def _has_what_it_says(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if data["type"] not in data:
+            raise ma.ValidationError("Missing data for required field.", data["type"])
+        for place in _PLACES:
+            if place in data and place != data["type"]:
+                raise ma.ValidationError(f"Does not belong to type {data['type']!r}.", place)
+
+    @ma.post_load
+    def _taken_everywhere(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        if data["type"] == "refusal":  # to every provider but OpenAI it is text
+            data = {**data, "type": "text", "text": data.pop("refusal")}
+        return {name: value for name, value in data.items() if value is not None}
+
+
+class SentMessageSchema(StrictSchema):
+    """A message of anybody but the assistant."""
+
+    role = Text(
+        required=True,
+        validate=validate.OneOf(
+            ROLES, error="Must be one of: {choices}; for 'function', send 'tool' with tool_call_id."
+        ),
+    )
+    content = Content(AnyPartSchema(), required=True)
+    name = Text(allow_none=True, validate=validate.Length(1, 256))
+    tool_call_id = Text(allow_none=True, validate=validate.Length(1, 256))
+
+    @ma.post_load
+    def _given(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {name: value for name, value in data.items() if value is not None}
+
+
+class FunctionSchema(ma.Schema):
+    """Which function an earlier answer called; what SDKs add to it is passed over."""
+
+    name = Text(required=True, validate=validate.Length(1, 256))
+    arguments = Text(load_default="", allow_none=True)
+
+    @ma.post_load
+    def _text(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {**data, "arguments": data["arguments"] or ""}
+
+
+class ToolCallSchema(ma.Schema):
+    """One call in an earlier answer; the index that chunks have is passed over."""
+
+    id = Text(required=True, validate=validate.Length(1, 256))
+    type = Text(load_default="function", validate=validate.OneOf(("function", "custom")))
+    function = fields.Nested(FunctionSchema, unknown=ma.EXCLUDE)
+    custom = Object()
+    extra_content = Object(allow_none=True)
+
+    @ma.validates_schema
+    def _has_what_it_says(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if data["type"] not in data:
+            raise ma.ValidationError("Missing data for required field.", data["type"])
+
+    @ma.post_load
+    def _given(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {name: value for name, value in data.items() if value is not None}
+
+
+class AnswerSchema(ma.Schema):
+    """An earlier answer; what providers and SDKs add to one is passed over."""
+
+    content = Content(AnyPartSchema(), allow_none=True)
+    name = Text(allow_none=True)
+    refusal = Text(allow_none=True)
+    tool_calls = Items(
+        fields.Nested(ToolCallSchema, unknown=ma.EXCLUDE), MOST_TOOLS, allow_none=True
+    )
+    reasoning_content = Text(allow_none=True)
+    reasoning = fields.Raw(allow_none=True)
+    reasoning_details = Items(Object(), 4096, allow_none=True)
+
+    @ma.pre_load
+    def _of_today(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        if len(data) > StrictSchema.MOST_FIELDS:
+            raise ma.ValidationError(f"Has more than {StrictSchema.MOST_FIELDS} fields.")
+        if data.get("function_call") is not None:
+            raise ma.ValidationError("Not taken; use tool_calls.", "function_call")
+        if data.get("audio") is not None:
+            raise ma.ValidationError("Not taken; send what was said as content.", "audio")
+        for name in data:
+            if _MISPLACED.search(name):
+                raise ma.ValidationError("Unknown field.", name)
+        if not any(data.get(name) for name in ("content", "tool_calls", "refusal")) and (
+            "content" not in data
+        ):
+            raise ma.ValidationError("Missing data for required field.", "content")
+        return data
+
+    @ma.post_load
+    def _to_go_on(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        calls, thought = data.get("tool_calls"), data.get("reasoning_content")
+        content, name = data.get("content"), data.get("name")
+        if content is None and not calls:
+            content = data.get("refusal") or ""  # an answer may have been reasoning alone
+        if thought is None and isinstance(data.get("reasoning"), str):
+            thought = data["reasoning"]
+        message = {"role": "assistant", "content": content}
+        for key, value in (
+            ("name", name if name and len(name) <= 256 and not _REPEATED.fullmatch(name) else None),
+            ("tool_calls", calls),
+            ("reasoning_content", thought),
+            ("reasoning_details", data.get("reasoning_details")),
+        ):
+            if value:
+                message[key] = value
+        return message
+
+
+class MessageField(fields.Field[dict[str, Any]]):
+    """A message of whatever role."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        role = value.get("role") if isinstance(value, dict) else None
+        answer = isinstance(role, str) and _REPEATED.fullmatch(role) is not None
+        loaded: dict[str, Any] = (_ANSWER if answer else _SENT).load(value)
+        return loaded
+
+
+_ANSWER = AnswerSchema(unknown=ma.EXCLUDE)
+_SENT = SentMessageSchema()

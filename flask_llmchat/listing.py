@@ -1,0 +1,81 @@
+"""The models of a provider, where OpenAI's SDKs look for them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flask.blueprints import BlueprintSetupState
+from flask.typing import ResponseReturnValue
+
+from .errors import ChatError
+from .http import error_response, unknown_provider, wrong_method
+from .models import catalogue_of
+from .views import load_profile
+
+if TYPE_CHECKING:
+    from .extension import ChatState
+
+
+def add_models(
+    setup: BlueprintSetupState, state: ChatState, view: Callable[..., ResponseReturnValue]
+) -> None:
+    """Add the routes of all providers that are served, and one to say that another is not.
+
+    :param view: what :func:`models_view` returned, and the host has decorated.
+    """
+
+    def not_get(provider: str, model: str = "") -> ResponseReturnValue:
+        return wrong_method(state.spoken().tells_errors, "GET, HEAD")
+
+    served: list[tuple[str, dict[str, str]]] = [(n, {"provider": n}) for n in state.providers]
+    for start, defaults in [*served, ("<provider>", {})]:
+        for path in (f"/{start}/models", f"/{start}/models/<path:model>"):
+            for methods, endpoint, function in (
+                (["GET"], "_models", view),
+                (["POST", "PUT", "PATCH", "DELETE", "OPTIONS"], "_not_get", not_get),
+            ):
+                setup.add_url_rule(
+                    path,
+                    endpoint,
+                    function,
+                    methods=methods,
+                    defaults=defaults,
+                    provide_automatic_options=False,
+                )
+
+
+def models_view(state: ChatState) -> Callable[..., ResponseReturnValue]:
+    """Return the view that lists the models of a provider, or tells of one of them."""
+
+    def view(provider: str, model: str | None = None) -> ResponseReturnValue:
+        dialect = state.spoken().tells_errors
+        if provider not in state.providers:
+            return unknown_provider(state.providers, dialect)
+        try:
+            load_profile(state)
+            models = _models(state, provider)
+            if model is None:
+                return {"object": "list", "data": list(models.values())}
+            if model not in models:
+                label = state.providers[provider].label
+                raise ChatError(
+                    f"{label} is not known here to have this model. Ask for it: it may.",
+                    "model_not_found",
+                )
+            return models[model]
+        except ChatError as error:
+            return error_response(dialect, error, uuid.uuid4().hex)
+
+    view.__name__ = view.__qualname__ = "list_models"
+    return view
+
+
+def _models(state: ChatState, provider: str) -> dict[str, dict[str, Any]]:
+    own = state.config.models.get(provider, {})
+    # Nobody says when a model was made, and the SDKs want a number.
+    return {
+        name: {"id": name, "object": "model", "created": 0, "owned_by": provider}
+        for name in {**catalogue_of(state.providers[provider].catalogue), **own}
+    }
