@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Request, Response, g, request
+from flask import Request, Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -21,6 +21,8 @@ COMPLETIONS = "/chat/completions"
 """What follows the provider in the path of the dialect whose clients list models, too."""
 
 MODELS_ENDPOINTS = ("_models", "_not_get")
+
+_BODY = "flask_llmchat.body"
 
 _DISCARDED = 64 * 2**20  # bytes over the limit that are read, to be able to say so
 
@@ -53,10 +55,12 @@ def read_object(limit: int) -> dict[str, Any]:
     :param limit: the most bytes the body may have.
     :raises ChatError: when it is too large, or holds something else.
     """
-    if "_llmchat_body" not in g:
-        g._llmchat_body = {}
-        g._llmchat_body = parse_object(read_body(limit))
-    body: dict[str, Any] = g._llmchat_body
+    # Not in g: a test that has pushed an app context shares that one among its requests.
+    kept = request.environ
+    if _BODY not in kept:
+        kept[_BODY] = {}
+        kept[_BODY] = parse_object(read_body(limit))
+    body: dict[str, Any] = kept[_BODY]
     return body
 
 

@@ -89,6 +89,17 @@ def test_a_host_that_looks_into_forms_takes_nothing_away(
             assert (response.get_json(silent=True) or {}).get("code") != "internal"
 
 
+def test_requests_that_share_an_app_context_have_each_their_body(
+    upstream: FakeUpstream,
+) -> None:
+    app = make_app(upstream)
+    with app.app_context():
+        for text in ("one", "two"):
+            with app.test_client().post(URL, json=body(text=text)) as response:
+                assert response.status_code == 200
+    assert [r.json["messages"][-1]["content"] for r in upstream.requests] == ["one", "two"]
+
+
 def test_text_and_image_parts_are_taken(client: FlaskClient, upstream: FakeUpstream) -> None:
     parts = [
         {"type": "text", "text": "What is this?"},

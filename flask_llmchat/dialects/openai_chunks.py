@@ -40,7 +40,7 @@ def usage_body(usage: Usage) -> dict[str, Any]:
 
 
 def _event(payload: bytes) -> bytes:
-    return b"data: %b\n\n" % payload
+    return b"data: " + payload + b"\n\n"
 
 
 class ChunkEncoder:
@@ -105,12 +105,12 @@ class ChunkEncoder:
         chunk = events[0]
         if not isinstance(chunk, Chunk):
             return _event(self._mender.made(events))
-        events = events[1:]
         usage = chunk.body.get("usage")
         if own := own_choices(chunk.body):
-            self._usage_told = isinstance(usage, dict)
-            self._finished = self._finished or any(isinstance(e, Finish) for e in events)
-            return _event(self._mender.payload(chunk, own, events))
+            self._usage_told = usage.__class__ is dict
+            if events[-1].__class__ is Finish:
+                self._finished = True
+            return _event(self._mender.payload(chunk, own, events[1:]))
         if usage:
             # Kept for the end: SDKs take it for what the last chunk told.
             if self._tells_usage:

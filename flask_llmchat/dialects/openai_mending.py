@@ -53,9 +53,9 @@ def new_call_id() -> str:
 def own_choices(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the choices of a chunk that are of the answer; nobody asked for others."""
     choices = body.get("choices")
-    if not isinstance(choices, list):
+    if choices.__class__ is not list:
         return []
-    return [c for c in choices if isinstance(c, dict) and c.get("index") in (0, None, "0")]
+    return [c for c in choices if c.__class__ is dict and c.get("index") in (0, None, "0")]
 
 
 class Head:
@@ -103,7 +103,8 @@ class Mender:
         :param events: what it brings. Where the two say different things, the provider has
             a way of its own to say it.
         """
-        calls = self._placed(events)
+        only_text = len(events) == 1 and events[0].__class__ is TextDelta
+        calls = [] if only_text else self._placed(events)  # nearly every chunk is text alone
         choice, payload = own[0], chunk.data
         if not self._is_plain(chunk, choice, events, calls):
             choice = self._mended(choice, events, calls)
@@ -139,20 +140,15 @@ class Mender:
         if delta.__class__ is not dict:
             return False
         content, reason = delta.get("content"), choice.get("finish_reason")
-        if len(events) == 1 and events[0].__class__ is TextDelta:  # nearly every chunk there is
-            text = events[0].text
-        else:
-            text = _text_in(events)
         return bool(
             len(body["choices"]) == 1
-            and choice.get("index") == 0
-            and choice["index"].__class__ is int
+            and choice.get("index").__class__ is int
             and (content is None or content.__class__ is str)
-            and (content or delta.get("refusal") or "") == text
+            and (content or delta.get("refusal") or "") == _text_in(events)
             and (reason is None or (reason.__class__ is str and reason in _FINISH_REASONS))
             and (self._has_role or isinstance(delta.get("role"), str) and delta["role"])
-            and (len(delta) < 2 or self._has_plain_lists(delta))
-            and (not (calls or delta.get("tool_calls")) or _are_plain(calls, delta))
+            and (not self._lengths or self._has_plain_lists(delta))
+            and (delta.get("tool_calls") is None or _are_plain(calls, delta["tool_calls"]))
             and "message" not in choice  # Perplexity's, which Node takes for its own
             and (choice.get("logprobs") is None or _are_logprobs(choice["logprobs"]))
             and body.get("object") == _OBJECT
@@ -174,6 +170,8 @@ class Mender:
 
     def _note(self, delta: dict[str, Any]) -> None:
         self._has_role = True
+        if len(delta) == 1 and "content" in delta:
+            return
         for name, value in delta.items():
             if value.__class__ is list and name != "tool_calls":
                 items = [item for item in value if isinstance(item, dict)]
@@ -242,12 +240,13 @@ def _named(delta: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text_in(events: Sequence[Event]) -> str:
+    if len(events) == 1:
+        return events[0].text if isinstance(events[0], TextDelta) else ""
     return "".join([event.text for event in events if isinstance(event, TextDelta)])
 
 
-def _are_plain(calls: list[_Call], delta: dict[str, Any]) -> bool:
+def _are_plain(calls: list[_Call], pieces: Any) -> bool:
     """Tell whether the pieces of tool calls are as they should be, one for each event."""
-    pieces = delta.get("tool_calls")
     return (
         isinstance(pieces, list)
         and len(pieces) == len(calls) == len({place for _, place, _ in calls})
@@ -270,7 +269,8 @@ def _is_plain(piece: Any, event: ToolCallDelta, place: int, new: bool) -> bool:
         return False
     if new:
         named = event.id == piece.get("id") and event.name == function.get("name")
-        return bool(named and event.id and event.name and piece.get("type") == "function")
+        whole = event.id and event.name and arguments is not None
+        return bool(named and whole and piece.get("type") == "function")
     # Said again they are joined, "ff", or refused as another call's.
     again = piece.get("id") or "name" in function
     return not again and piece.get("type", "function") == "function"
@@ -305,7 +305,7 @@ def _are_logprobs(value: Any) -> bool:
 def _is_sound(chunk: Chunk) -> bool:
     """Tell whether a chunk's JSON may stand in one line, and be read by any client."""
     data = chunk.data
-    if b"\\ud" in data or b"\\uD" in data:  # half a character, or both halves
+    if b"\\" in data and (b"\\ud" in data or b"\\uD" in data):  # half a character, or both halves
         try:
             json.dumps(chunk.body, ensure_ascii=False).encode()
         except UnicodeEncodeError:

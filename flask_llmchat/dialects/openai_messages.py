@@ -85,7 +85,8 @@ class AnyPartSchema(StrictSchema):
     @ma.post_load
     def _taken_everywhere(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         if data["type"] == "refusal":  # to every provider but OpenAI it is text
-            data = {**data, "type": "text", "text": data.pop("refusal")}
+            refusal = data.pop("refusal")
+            data |= {"type": "text", "text": refusal}
         return {name: value for name, value in data.items() if value is not None}
 
 

@@ -1,0 +1,298 @@
+"""Answers as odd providers send them, and what OpenAI's SDKs read of them through us."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import make_app, served
+from node import run_js
+from openai import LengthFinishReasonError
+from test_openai_clients import client_of
+
+from flask_llmchat.testing import FakeUpstream, ReceivedRequest, Reply, sse_reply
+
+
+def chunk(delta: Any = None, finish: Any = None, **more: Any) -> dict[str, Any]:
+    """Return a chunk; a value of ... takes a field away."""
+    choice = {"index": 0, "delta": delta, "finish_reason": finish} | more.pop("choice", {})
+    head = {"id": "i", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    whole = {**head, "choices": [without_dots(choice)], **more}
+    return without_dots(whole)
+
+
+def without_dots(value: dict[str, Any]) -> dict[str, Any]:
+    return {name: inner for name, inner in value.items() if inner is not ...}
+
+
+def piece(arguments: Any = ..., name: Any = ..., **more: Any) -> dict[str, Any]:
+    function = without_dots({"name": name, "arguments": arguments})
+    return without_dots({"index": 0, "function": function, **more})
+
+
+def pieces(*groups: list[dict[str, Any]]) -> list[Any]:
+    return [START, *[chunk({"tool_calls": group}) for group in groups], chunk({}, "tool_calls")]
+
+
+START, END = chunk({"role": "assistant", "content": ""}), chunk({}, "stop")
+NEW = {"id": "c1", "type": "function"}
+F = ("c1", "f", '{"a":1}')
+CITED = {"type": "url_citation", "url_citation": {"url": "https://a.example", "title": "A"}}
+
+
+# Streams that would end a client with an exception, or hide something from it: the chunks,
+# and what both SDKs are to make of them.
+def said(**delta: Any) -> dict[str, Any]:
+    return chunk(delta)
+
+
+def escaped(**delta: Any) -> bytes:
+    return json.dumps(chunk(delta)).encode()
+
+
+def counted(*, x: int = 1, **more: Any) -> dict[str, Any]:
+    usage = {"prompt_tokens": 1, "completion_tokens": x, "total_tokens": 1 + x}
+    return chunk({}, choices=[], usage=usage, **more)
+
+
+A = said(content="a")
+IN_A = {"text": "a"}
+EMOJI = "\U0001f600"
+
+ODD: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "no role": ([A, END], IN_A),
+    "null role": ([chunk({"role": None, "content": "a"}), END], IN_A),
+    "no index": ([START, chunk({"content": "a"}, choice={"index": ...}), END], IN_A),
+    "index in quotes": ([START, chunk({"content": "a"}, choice={"index": "0"}), END], IN_A),
+    "no choices": ([START, chunk({}, choices=None), chunk({}, choices=...), A, END], IN_A),
+    "no delta": ([START, chunk(None), chunk(...), A, END], IN_A),
+    "content in a list": ([START, chunk({"content": [{"type": "text", "text": "a"}]}), END], IN_A),
+    "content in an object": ([START, chunk({"content": {"type": "text", "text": "a"}}), END], IN_A),
+    "thinking in a list": (
+        [
+            START,
+            chunk(
+                {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]}
+            ),
+            A,
+            END,
+        ],
+        {"text": "a", "reasoning": "hm"},
+    ),
+    "shouted ending": (
+        [START, chunk({"content": "a"}, "MAX_TOKENS")],
+        {"text": "a", "finish_reason": "length"},
+    ),
+    "ending of their own": ([START, chunk({"content": "a"}, "eos")], IN_A),
+    "two endings": ([START, chunk({"content": "a"}, "stop"), chunk({}, "eos"), chunk({})], IN_A),
+    "no ending": ([START, A, b"[DONE]"], IN_A),
+    "no head": ([START, chunk({"content": "a"}, id=..., created=..., model=...), END], IN_A),
+    "an empty head": ([START, chunk({"content": "a"}, id="", object=""), END], IN_A),
+    "a wrong head": (
+        [chunk({"content": "a"}, id=7, object="x", created="?", model=None), END],
+        IN_A,
+    ),
+    "a message beside": (
+        [
+            chunk({"role": "assistant", "content": "a"}, choice={"message": {"content": "a"}}),
+            chunk({"content": "b"}, choice={"message": {"content": "ab"}}),
+            END,
+        ],
+        {"text": "ab"},
+    ),
+    "two answers": (
+        [
+            START,
+            chunk(
+                {},
+                choices=[
+                    {"index": 1, "delta": {"content": "x"}},
+                    {"index": 0, "delta": {"content": "a"}},
+                ],
+            ),
+            chunk({}, choices=[{"index": 1, "delta": {"content": "x"}}]),
+            END,
+        ],
+        IN_A,
+    ),
+    "odd logprobs": ([START, chunk({"content": "a"}, choice={"logprobs": 0.5}), END], IN_A),
+    "NaN": (
+        [
+            START,
+            chunk(
+                {"content": "a"},
+                choice={"logprobs": {"content": [{"token": "a", "logprob": float("-inf")}]}},
+                x=float("nan"),
+            ),
+            END,
+        ],
+        IN_A,
+    ),
+    "half characters": (
+        [START, escaped(content="a\ud83d"), escaped(content="\ude00b"), END],
+        {"text": "a\U0001f600b"},
+    ),
+    "a whole character in two escapes": ([START, escaped(content=EMOJI), END], {"text": EMOJI}),
+    "lines of other standards": (
+        [START, chunk({"content": "a\u2028b\u0085c\x0bd"}), END],
+        {"text": "a\u2028b\u0085c\x0bd"},
+    ),
+    "two lines of data": (
+        [START, json.dumps(A, indent=1).encode().replace(b"\n", b"\ndata: "), END],
+        IN_A,
+    ),
+    "a byte order mark": ([START, b"\xef\xbb\xbf" + escaped(content="a"), END], IN_A),
+    "a refusal": (
+        [START, chunk({"refusal": "N"}), chunk({"refusal": "o."}), END],
+        {"text": "", "refusal": "No."},
+    ),
+    "lists without an index": (
+        [START, chunk({"annotations": [CITED]}), chunk({"annotations": [CITED, CITED]}), A, END],
+        IN_A,
+    ),
+    "lists of text": ([START, chunk({"x": ["a"]}), chunk({"x": ["b"]}), A, END], IN_A),
+    "usage before the end": (
+        [START, counted(), A, END],
+        {"text": "a", "total_tokens": 2},
+    ),
+    "usage without a head": (
+        [
+            START,
+            chunk({"content": "a"}, "stop"),
+            counted(id=..., object=..., created=..., model=...),
+        ],
+        {"text": "a", "total_tokens": 2},
+    ),
+    "a call": (pieces([piece('{"a"', "f", **NEW)], [piece(":1}")]), {"calls": [F]}),
+    "no index of a call": (
+        pieces([piece('{"a"', "f", **NEW, index=...)], [piece(":1}", index=...)]),
+        {"calls": [F]},
+    ),
+    "a call that begins at one": (
+        pieces([piece('{"a"', "f", **NEW, index=1)], [piece(":1}", index=1)]),
+        {"calls": [F]},
+    ),
+    "no type": (pieces([piece('{"a":1}', "f", id="c1")]), {"calls": [F]}),
+    "no type in the rest": (
+        pieces([piece('{"a"', "f", **NEW)], [piece(":1}", type=None, id=None, name=None)]),
+        {"calls": [F]},
+    ),
+    "arguments as an object": (
+        pieces([piece({"a": 1}, "f", **NEW)]),
+        {"calls": [("c1", "f", '{"a": 1}')]},
+    ),
+    "no arguments": (pieces([piece(None, "f", **NEW)]), {"calls": [("c1", "f", "")]}),
+    "said again": (
+        pieces(
+            [piece('{"a"', "f", **NEW)],
+            [piece(":1", "f", **NEW)],
+            [piece("}", "", id="", type="function")],
+        ),
+        {"calls": [F]},
+    ),
+    "two pieces at once": (pieces([piece('{"a"', "f", **NEW), piece(":1}")]), {"calls": [F]}),
+    "two calls under one index": (
+        pieces([piece('{"a":1}', "f", **NEW)], [piece('{"a":1}', "f", id="c2", type="function")]),
+        {"calls": [F, ("c2", "f", '{"a":1}')]},
+    ),
+    "two calls at once": (
+        pieces(
+            [piece('{"a":1}', "f", **NEW), piece('{"a":1}', "f", id="c2", type="function", index=1)]
+        ),
+        {"calls": [F, ("c2", "f", '{"a":1}')]},
+    ),
+    "no id": (pieces([piece('{"a":1}', "f", type="function")]), {"calls": [(None, *F[1:])]}),
+    "calls that are none": (
+        [
+            START,
+            chunk({"content": "a", "tool_calls": None}),
+            chunk({"tool_calls": {}}),
+            chunk({"tool_calls": [None]}),
+            END,
+        ],
+        IN_A,
+    ),
+}
+
+
+def odd_reply(request: ReceivedRequest) -> Reply:
+    steps = ODD[request.json["messages"][-1]["content"]][0]
+    lines = [s if isinstance(s, bytes) else json.dumps(s).encode() for s in steps]
+    return sse_reply(b"".join(b"data: %b\n\n" % line for line in lines))
+
+
+def as_told(completion: dict[str, Any]) -> dict[str, Any]:
+    """Return what the table of odd streams says of an SDK's completion."""
+    (choice,) = completion["choices"]
+    message = choice["message"]
+    calls = message.get("tool_calls") or []
+    return {
+        "text": message["content"] or "",
+        "reasoning": message.get("reasoning_content") or "",
+        "refusal": message.get("refusal"),
+        "finish_reason": choice["finish_reason"],
+        "calls": [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in calls],
+        "total_tokens": (completion.get("usage") or {}).get("total_tokens"),
+    }
+
+
+def assert_told(completion: dict[str, Any], expected: dict[str, Any]) -> None:
+    told = as_told(completion)
+    defaults = {"text": "", "reasoning": "", "refusal": None, "calls": [], "total_tokens": None}
+    ending = "tool_calls" if expected.get("calls") else "stop"
+    wanted = {**defaults, "finish_reason": ending, **expected}
+    assert len(told["calls"]) == len(wanted["calls"])
+    for i, (id_, *_) in enumerate(wanted["calls"]):
+        if id_ is None:  # one is made
+            made, *rest = told["calls"][i]
+            assert made.startswith("call_") and len(made) > 20
+            told["calls"][i] = (None, *rest)
+    assert told == wanted
+    assert completion["choices"][0]["message"]["role"] == "assistant"
+
+
+@pytest.fixture(scope="module")
+def oddities() -> Iterator[Any]:
+    with FakeUpstream(odd_reply) as upstream, served(make_app(upstream)) as port:
+        jobs = []
+        for name in ODD:
+            asked_ = {"model": "gpt-4.1", "messages": [{"role": "user", "content": name}]}
+            options = {"stream_options": {"include_usage": True}}
+            # A strict tool makes Node's accumulator look closely.
+            tool = {"type": "function", "function": {"name": "f", "strict": True, "parameters": {}}}
+            tools = {"tools": [tool]} if "call" in name else {}
+            jobs += [
+                {"accumulate": True, "body": {**asked_, **options, **tools}},
+                {"body": asked_},
+            ]
+        told = run_js("openai_jobs.mjs", {"port": port, "jobs": jobs})
+        yield port, {name: told[2 * i : 2 * i + 2] for i, name in enumerate(ODD)}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_both_sdks_read_what_odd_providers_send(name: str, oddities: Any) -> None:
+    port, nodes = oddities
+    expected = ODD[name][1]
+    messages: Any = [{"role": "user", "content": name}]
+    with client_of(port) as client:
+        chats = client.chat.completions
+        options: Any = {"stream_options": {"include_usage": True}}
+        with chats.stream(model="gpt-4.1", messages=messages, **options) as stream:
+            for _ in stream:
+                pass
+            try:
+                added_up = stream.get_final_completion()
+            except LengthFinishReasonError as error:
+                added_up = error.completion  # type: ignore[assignment]
+        whole = chats.create(model="gpt-4.1", messages=messages)
+    assert_told(added_up.to_dict(), expected)
+    assert_told(whole.to_dict(), expected)
+    for told in nodes[name]:
+        assert "error" not in told, told["error"]
+        assert_told(told["completion"], expected)
+    if name == "lists without an index":
+        for completion in (added_up, whole):
+            told = completion.choices[0].message.to_dict()["annotations"]
+            assert [a["url_citation"] for a in told] == [CITED["url_citation"]] * 3
