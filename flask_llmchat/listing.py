@@ -29,8 +29,8 @@ def add_models(
     def not_get(provider: str, model: str = "") -> ResponseReturnValue:
         return wrong_method(state.spoken().tells_errors, "GET, HEAD")
 
-    served: list[tuple[str, dict[str, str]]] = [(n, {"provider": n}) for n in state.providers]
-    for start, defaults in [*served, ("<provider>", {})]:
+    served = ", ".join(f'"{name}"' for name in state.providers)
+    for start in ([f"<any({served}):provider>"] if served else []) + ["<provider>"]:
         for path in (f"/{start}/models", f"/{start}/models/<path:model>"):
             for methods, endpoint, function in (
                 (["GET"], "_models", view),
@@ -41,7 +41,6 @@ def add_models(
                     endpoint,
                     function,
                     methods=methods,
-                    defaults=defaults,
                     provide_automatic_options=False,
                 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,6 +28,19 @@ from flask_llmchat.upstream.sse import EventReader
 URL = "/api/chat/openai/chat/completions"
 HI = {"role": "user", "content": "Hi"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.fixture(scope="module")
+def one_upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as fake:
+        yield fake
+
+
+@pytest.fixture
+def upstream(one_upstream: FakeUpstream) -> FakeUpstream:
+    one_upstream.requests.clear()
+    one_upstream._queue.clear()
+    return one_upstream
 
 
 @pytest.fixture
@@ -365,6 +379,11 @@ def stream_of(
     return payloads(response.data)
 
 
+@pytest.fixture(scope="module")
+def one_app(one_upstream: FakeUpstream) -> Flask:
+    return make_app(one_upstream, profile=everybodys_keys(one_upstream))
+
+
 # These are not passed on as they came, each for a reason.
 MENDED = {
     "openai-two-choices": "nobody asked for a second answer",
@@ -382,10 +401,11 @@ MENDED = {
 
 @pytest.mark.parametrize("recorded", recordings())
 def test_a_recordings_payloads_are_passed_byte_for_byte(
-    recorded: dict[str, Any], client: FlaskClient, upstream: FakeUpstream
+    recorded: dict[str, Any], one_app: Flask, upstream: FakeUpstream
 ) -> None:
     raw = wire_form(recorded)
     upstream.add(sse_reply(raw, split=4096))
+    client = one_app.test_client()
     url = URL.replace("/openai/", f"/{route_of(recorded)}/")
     options = {"include_usage": True}
     response = ask(client, asked(stream=True, stream_options=options), url)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from conftest import make_app, served
 from node import run_js
-from openai import LengthFinishReasonError
+from openai import DefaultHttpxClient, LengthFinishReasonError
 from test_openai_clients import client_of
 
 from flask_llmchat.testing import FakeUpstream, ReceivedRequest, Reply, sse_reply
@@ -39,7 +39,10 @@ def pieces(*groups: list[dict[str, Any]]) -> list[Any]:
 START, END = chunk({"role": "assistant", "content": ""}), chunk({}, "stop")
 NEW = {"id": "c1", "type": "function"}
 F = ("c1", "f", '{"a":1}')
-CITED = {"type": "url_citation", "url_citation": {"url": "https://a.example", "title": "A"}}
+CITED = {
+    "type": "url_citation",
+    "url_citation": {"url": "https://a.example", "title": "A", "start_index": 0, "end_index": 1},
+}
 
 
 # Streams that would end a client with an exception, or hide something from it: the chunks,
@@ -254,6 +257,12 @@ def assert_told(completion: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
+def http_client() -> Iterator[Any]:
+    with DefaultHttpxClient() as shared:
+        yield shared
+
+
+@pytest.fixture(scope="module")
 def oddities() -> Iterator[Any]:
     with FakeUpstream(odd_reply) as upstream, served(make_app(upstream)) as port:
         jobs = []
@@ -272,21 +281,25 @@ def oddities() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_both_sdks_read_what_odd_providers_send(name: str, oddities: Any) -> None:
+def test_both_sdks_read_what_odd_providers_send(
+    name: str,
+    oddities: Any,
+    http_client: Any,
+) -> None:
     port, nodes = oddities
     expected = ODD[name][1]
     messages: Any = [{"role": "user", "content": name}]
-    with client_of(port) as client:
-        chats = client.chat.completions
-        options: Any = {"stream_options": {"include_usage": True}}
-        with chats.stream(model="gpt-4.1", messages=messages, **options) as stream:
-            for _ in stream:
-                pass
-            try:
-                added_up = stream.get_final_completion()
-            except LengthFinishReasonError as error:
-                added_up = error.completion  # type: ignore[assignment]
-        whole = chats.create(model="gpt-4.1", messages=messages)
+    client = client_of(port, http_client=http_client)
+    chats = client.chat.completions
+    options: Any = {"stream_options": {"include_usage": True}}
+    with chats.stream(model="gpt-4.1", messages=messages, **options) as stream:
+        for _ in stream:
+            pass
+        try:
+            added_up = stream.get_final_completion()
+        except LengthFinishReasonError as error:
+            added_up = error.completion  # type: ignore[assignment]
+    whole = chats.create(model="gpt-4.1", messages=messages)
     assert_told(added_up.to_dict(), expected)
     assert_told(whole.to_dict(), expected)
     for told in nodes[name]:

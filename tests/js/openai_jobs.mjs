@@ -5,9 +5,9 @@ import { json } from "node:stream/consumers";
 const { port, jobs } = await json(process.stdin);
 const told = [];
 
-for (const { route, body, accumulate, list, retrieve, retries } of jobs) {
+for (const { url, route, body, accumulate, list, retrieve, retries } of jobs) {
   const client = new OpenAI({
-    baseURL: `http://127.0.0.1:${port}/api/chat/${route ?? "openai"}`,
+    baseURL: url ?? `http://127.0.0.1:${port}/api/chat/${route ?? "openai"}`,
     apiKey: "sk-of-the-client",
     maxRetries: retries ?? 0,
   });
