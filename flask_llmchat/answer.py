@@ -70,7 +70,7 @@ class Record:
         """Note of whom a chat is asked, or is going to be, and what reads the answer."""
         self._provider = chat.provider
         self._model = chat.model
-        self._reader = reader or ChunkReader()
+        self.reader = reader or ChunkReader()
         self._asked[chat.provider] = None
         self.upstream_request_id: str | None = None
 
@@ -93,13 +93,13 @@ class Record:
             model=self._model,
             outcome=outcome,
             tried=tuple(name for name in self._asked if name != self._provider),
-            text="".join(self._reader.text),
-            reasoning="".join(self._reader.reasoning),
-            reasoning_details=tuple(self._reader.reasoning_details),
-            tool_calls=tuple(call for _, call in sorted(self._reader.tool_calls.items())),
-            sources=tuple(self._reader.sources.values()),
-            images=tuple(self._reader.images),
-            usage=self._reader.usage,
+            text="".join(self.reader.text),
+            reasoning="".join(self.reader.reasoning),
+            reasoning_details=tuple(self.reader.reasoning_details),
+            tool_calls=tuple(call for _, call in sorted(self.reader.tool_calls.items())),
+            sources=tuple(self.reader.sources.values()),
+            images=tuple(self.reader.images),
+            usage=self.reader.usage,
             error=error,
             time_to_first_token=self._first,
             duration=time.monotonic() - self._started,
@@ -111,8 +111,8 @@ class Record:
 
     def end_complete(self) -> ChatResult:
         """Tell that the provider ended the chat itself; return how it went."""
-        outcome = _OUTCOME_OF_FINISH.get(self._reader.finish_reason, "ok")
-        if outcome == "ok" and self._reader.tool_calls:
+        outcome = _OUTCOME_OF_FINISH.get(self.reader.finish_reason, "ok")
+        if outcome == "ok" and self.reader.tool_calls:
             outcome = "tool_calls"  # some providers say "stop" then, some say nothing
         self.end(outcome)
         assert self.result is not None

@@ -18,16 +18,8 @@ from .chat import ChatRequest, ChatResult, Endpoint
 from .cli import make_commands
 from .config import Config
 from .dialects import Dialect, Spoken, builtin_dialects
-from .http import (
-    COMPLETIONS,
-    http_error,
-    keep_form_body,
-    no_stream,
-    spoken,
-    unknown_provider,
-    wrong_method,
-)
-from .listing import add_models, models_view
+from .http import http_error, keep_form_body, no_stream, spoken, unknown_provider, wrong_method
+from .listing import add_models
 from .profiles import read_text
 from .providers import Provider, builtin_providers
 from .signals import chat_finished
@@ -220,8 +212,7 @@ class LLMChat:
                 state.unknown_provider,
                 methods=["POST"],
             )
-        if COMPLETIONS in state.paths:
-            add_models(setup, state, self._decorated(models_view(state)))
+        add_models(setup, state, self._decorated)
 
     def _decorated(self, view: Any) -> Any:
         for decorator in self.decorators:

@@ -10,7 +10,7 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
 from .errors import ChatError
-from .http import error_response, unknown_provider, wrong_method
+from .http import COMPLETIONS, error_response, unknown_provider, wrong_method
 from .models import catalogue_of
 from .views import load_profile
 
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 
 def add_models(
-    setup: BlueprintSetupState, state: ChatState, view: Callable[..., ResponseReturnValue]
+    setup: BlueprintSetupState, state: ChatState, decorated: Callable[[Any], Any]
 ) -> None:
     """Add the routes of all providers that are served, and one to say that another is not.
 
-    :param view: what :func:`models_view` returned, and the host has decorated.
+    :param decorated: puts the host's decorators around a view.
     """
+    if COMPLETIONS not in state.paths:
+        return
+    view = decorated(models_view(state))
 
     def not_get(provider: str, model: str = "") -> ResponseReturnValue:
         return wrong_method(state.spoken().tells_errors, "GET, HEAD")

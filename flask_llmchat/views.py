@@ -151,9 +151,10 @@ def start_answer(
         except ChatError as error:
             if error.code not in _LEFT_TO_OTHERS:
                 raise
+            reader = record.reader
             answer = ask_others(state, provider, dialect, chat, deadline, record)
             if answer is None:
-                record.begin(chat)  # it is the first one's error that is told
+                record.begin(chat, reader)  # it is the first one's error that is told
                 raise
             return answer
     except ChatError as error:

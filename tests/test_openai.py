@@ -225,7 +225,7 @@ ANSWERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"content": [{"type": "refusal", "refusal": "No."}]},
         {"content": [{"type": "text", "text": "No."}]},
     ),
-    "thinking alone": ({"content": None, "reasoning": "hm"}, {"content": ""}),
+    "nothing": ({"content": None}, {"content": ""}),
     "calls": (
         {
             "tool_calls": [
@@ -261,6 +261,14 @@ def test_an_answer_that_is_handed_back(
 ) -> None:
     got = sent(client, upstream, asked(HI, {"role": "assistant", **given}, HI))
     assert got["messages"] == [HI, {"role": "assistant", **goes_on}, HI]
+
+
+def test_an_answer_of_thoughts_alone_is_taken(
+    client: FlaskClient, upstream: FakeUpstream, chats: list[ChatRequest]
+) -> None:
+    thought = {"role": "assistant", "content": None, "reasoning": "hm"}
+    assert sent(client, upstream, asked(HI, thought, HI))["messages"] == [HI, HI]
+    assert chats[0].messages[1]["reasoning_content"] == "hm"
 
 
 def test_thinking_goes_back_to_those_who_want_it(
