@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from flask import Flask
 from node import run_js
 from odd_streams import call, delta, wire
 
-from flask_llmchat.testing import FakeUpstream, sse_reply, text_reply
+from flask_llmchat.testing import CUT, FakeUpstream, sse_reply, text_reply
 
 ROOT = Path(__file__).parents[1]
 
@@ -87,6 +89,50 @@ def test_the_use_chat_pages_code_runs(upstream: FakeUpstream) -> None:
     sent = upstream.requests[1].json
     assert (sent["model"], sent["tools"][0]["function"]["name"]) == ("gpt-4.1", "city")
     assert upstream.requests[2].json["messages"][-1]["content"] == "Rome"
+
+
+def test_the_openai_sdk_pages_code_runs(
+    upstream: FakeUpstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, host, errors = blocks("docs/openai-sdk.md")
+    (js,) = blocks("docs/openai-sdk.md", "js")
+    (curl,) = blocks("docs/openai-sdk.md", "sh")
+    hello = "Hello from the fake upstream."
+    with served(make_app(upstream)) as port:
+        origin = f"http://127.0.0.1:{port}"
+        here = ("http://localhost:5000", origin)
+        for code in (first, errors):
+            names: dict[str, Any] = {}
+            exec(code.replace(*here), names)
+            names["client"].close()
+        ran = run_js("openai_page.mjs", {"code": js, "origin": origin})
+        command = shlex.split(curl.replace("\\\n", "").replace(*here))
+        told = subprocess.run(command, capture_output=True, text=True, timeout=20).stdout
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f"{hello} 4"
+    assert printed[1].startswith(f"{hello}['") and "'gpt-4.1'" in printed[1]
+    assert printed[2].startswith("422 bad_request") and "messages: Shorter than" in printed[2]
+    assert ran == {"printed": ["Hello", " from", " the fake upstream."], "content": hello}
+    assert told.startswith('data: {"id":"chatcmpl-fake"') and told.endswith("data: [DONE]\n\n")
+    names = {"__name__": "app"}
+    exec(host, names)
+    client = names["app"].test_client()
+    url = "/api/chat/openai/models"
+    assert client.get(url).status_code == 401
+    assert client.get(url, headers={"Authorization": "Bearer token-of-ann"}).status_code == 200
+
+
+def test_the_fetch_pages_code_runs(upstream: FakeUpstream) -> None:
+    whole = text_reply("Half a ", "character: \U0001f600")
+    cut = text_reply("Hello", finish_reason=None, usage=None, done=False, then=[CUT])
+    upstream.add(whole, cut)
+    with served(make_app(upstream)) as port, served(make_app(upstream, profile={})) as keyless:
+        origins = [f"http://127.0.0.1:{at}" for at in (port, port, keyless)]
+        code = blocks("docs/fetch.md", "js")
+        answer, broken, refused = run_js("page.mjs", {"code": code, "origins": origins})
+    assert answer == "Half a character: \U0001f600"
+    assert broken == "Hello\n\n[The answer broke off.]"
+    assert refused == ("\n\n[OpenAI API Key not found. Please set it in your profile settings.]")
 
 
 def test_the_readme_has_its_two_commands_and_fits_a_screen() -> None:
