@@ -155,6 +155,16 @@ ODD: dict[str, tuple[list[Any], dict[str, Any]]] = {
         [START, chunk({"annotations": [CITED]}), chunk({"annotations": [CITED, CITED]}), A, END],
         IN_A,
     ),
+    "lists inside": (
+        [START, *[said(x={"y": [{"z": 1}], "t": ["u"]}) for _ in range(3)], A, END],
+        IN_A,
+    ),
+    "lists of lists": ([START, said(x=[[1]]), said(x=[[2]]), A, END], IN_A),
+    "lists with an index here and there": (
+        [START, said(x=[{"index": 0}, {"a": 1}]), said(x=[{"index": "1"}, None]), A, END],
+        IN_A,
+    ),
+    "an error that is none": ([chunk({"role": "assistant"}, error={}), A, END], IN_A),
     "lists of text": ([START, chunk({"x": ["a"]}), chunk({"x": ["b"]}), A, END], IN_A),
     "usage before the end": (
         [START, counted(), A, END],

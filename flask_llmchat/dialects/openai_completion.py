@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..chat import ChatRequest, ChatResult, Chunk, Event, Finish, ToolCall
+from ..chat import ChatRequest, ChatResult, Chunk, Event, Finish, TextDelta, ToolCall
 from ..errors import ChatError
 from .openai_chunks import usage_body
 from .openai_mending import Head, dump, new_call_id, own_choices
@@ -38,7 +38,9 @@ class CompletionEncoder:
         self._head = Head(chat)
         self._finish_reason: str | None = None
         self._beside: dict[str, Any] = {}
+        self._content: list[str] = []
         self._refusal: list[str] = []
+        self._refusing = False  # what the last chunk says, it says as a refusal
         self._annotations: list[Any] = []
         self._logprobs: dict[str, list[Any]] = {}
         self._custom: dict[Any, dict[str, Any]] = {}  # calls of tools that take free text
@@ -48,6 +50,8 @@ class CompletionEncoder:
         for event in events:
             if isinstance(event, Chunk):
                 self._note(event.body)
+            elif isinstance(event, TextDelta):
+                (self._refusal if self._refusing else self._content).append(event.text)
             elif isinstance(event, Finish):
                 self._finish_reason = event.reason
         return b""
@@ -65,8 +69,8 @@ class CompletionEncoder:
                         self._logprobs.setdefault(name, []).extend(logprobs[name])
             if not isinstance(delta, dict):
                 continue
-            if isinstance(delta.get("refusal"), str) and not delta.get("content"):
-                self._refusal.append(delta["refusal"])
+            if delta.get("refusal") or delta.get("content"):
+                self._refusing = not delta.get("content")
             if isinstance(delta.get("annotations"), list):
                 self._annotations += delta["annotations"]
             for piece in delta.get("tool_calls") or ():
@@ -95,8 +99,7 @@ class CompletionEncoder:
         return dump({**completion, **self._beside})
 
     def _message(self, result: ChatResult) -> dict[str, Any]:
-        refusal = "".join(self._refusal)
-        content = result.text.removesuffix(refusal)
+        content, refusal = "".join(self._content), "".join(self._refusal)
         message: dict[str, Any] = {
             "role": "assistant",
             "content": content or (None if result.tool_calls or refusal else ""),

@@ -94,7 +94,7 @@ class Mender:
         self._head = Head(chat)
         self._has_role = False
         self._calls: dict[int, int] = {}  # the reader's number of a call: its place
-        self._lengths: dict[str, int] = {}  # of the lists that are at the client's
+        self._lists = _Lists()
 
     def payload(self, chunk: Chunk, own: list[dict[str, Any]], events: Sequence[Event]) -> bytes:
         """Return what goes out for a chunk: itself, if it can.
@@ -105,12 +105,14 @@ class Mender:
         """
         only_text = len(events) == 1 and events[0].__class__ is TextDelta
         calls = [] if only_text else self._placed(events)  # nearly every chunk is text alone
-        choice, payload = own[0], chunk.data
-        if not self._is_plain(chunk, choice, events, calls):
-            choice = self._mended(choice, events, calls)
-            payload = dump({**chunk.body, **self._head.of(chunk.body), "choices": [choice]})
-        self._note(choice["delta"])
-        self._head.last = chunk.body
+        body, choice, payload = chunk.body, own[0], chunk.data
+        delta = choice.get("delta")
+        fitted = self._lists.fit(delta) if delta.__class__ is dict else {}
+        if not (fitted is delta and self._is_plain(chunk, choice, events, calls)):
+            choice = {**self._mended(choice, events), "delta": self._delta(fitted, events, calls)}
+            payload = dump({**_without_error(body), **self._head.of(body), "choices": [choice]})
+        self._has_role = True
+        self._head.last = body
         return payload
 
     def without_choice(self, chunk: Chunk) -> bytes:
@@ -120,7 +122,7 @@ class Mender:
         headed = not tells or (body.get("id") and body.get("object") == _OBJECT)
         if headed and body.get("choices") == [] and _is_sound(chunk):
             return chunk.data
-        return dump({**body, **self._head.of(body), "choices": []})
+        return dump({**_without_error(body), **self._head.of(body), "choices": []})
 
     def made(self, events: Sequence[Event] = (), **fields: Any) -> bytes:
         """Return a chunk of our own, with what came in none.
@@ -129,16 +131,15 @@ class Mender:
         """
         if fields:
             return dump({**self._head.of({}), "choices": [], **fields})
-        choice = self._mended({}, events, self._placed(events))
-        self._note(choice["delta"])
+        delta = self._delta({}, events, self._placed(events))
+        self._has_role = True
+        choice = {**self._mended({}, events), "delta": delta}
         return dump({**self._head.of({}), "choices": [choice]})
 
     def _is_plain(
         self, chunk: Chunk, choice: dict[str, Any], events: Sequence[Event], calls: list[_Call]
     ) -> bool:
-        body, delta = chunk.body, choice.get("delta")
-        if delta.__class__ is not dict:
-            return False
+        body, delta = chunk.body, choice["delta"]
         content, reason = delta.get("content"), choice.get("finish_reason")
         return bool(
             len(body["choices"]) == 1
@@ -147,7 +148,6 @@ class Mender:
             and (content or delta.get("refusal") or "") == _text_in(events)
             and (reason is None or (reason.__class__ is str and reason in _FINISH_REASONS))
             and (self._has_role or isinstance(delta.get("role"), str) and delta["role"])
-            and (not self._lengths or self._has_plain_lists(delta))
             and (delta.get("tool_calls") is None or _are_plain(calls, delta["tool_calls"]))
             and "message" not in choice  # Perplexity's, which Node takes for its own
             and (choice.get("logprobs") is None or _are_logprobs(choice["logprobs"]))
@@ -158,25 +158,6 @@ class Mender:
             and "model" in body
             and _is_sound(chunk)
         )
-
-    def _has_plain_lists(self, delta: dict[str, Any]) -> bool:
-        return all(
-            value.__class__ is not list
-            or name == "tool_calls"
-            or name not in self._lengths
-            or all(isinstance(i, dict) and i.get("index").__class__ is int for i in value)
-            for name, value in delta.items()
-        )
-
-    def _note(self, delta: dict[str, Any]) -> None:
-        self._has_role = True
-        if len(delta) == 1 and "content" in delta:
-            return
-        for name, value in delta.items():
-            if value.__class__ is list and name != "tool_calls":
-                items = [item for item in value if isinstance(item, dict)]
-                if items:  # of lists of text nothing is asked
-                    self._lengths[name] = self._lengths.get(name, 0) + len(items)
 
     def _placed(self, events: Sequence[Event]) -> list[_Call]:
         """Give each piece of a tool call its place: some providers begin at 1, or at none."""
@@ -189,28 +170,23 @@ class Mender:
                 placed.append((event, place, new))
         return placed
 
-    def _mended(
-        self, choice: dict[str, Any], events: Sequence[Event], calls: list[_Call]
-    ) -> dict[str, Any]:
-        told = next((e.reason for e in events if isinstance(e, Finish)), None)
+    def _mended(self, choice: dict[str, Any], events: Sequence[Event]) -> dict[str, Any]:
         reason = choice.get("finish_reason")
         if not (isinstance(reason, str) and reason in _FINISH_REASONS):
-            reason = told
+            reason = next((e.reason for e in events if isinstance(e, Finish)), None)
         mended = {name: value for name, value in choice.items() if name != "message"}
-        mended |= {"index": 0, "delta": self._delta(choice, events, calls), "finish_reason": reason}
-        if not _are_logprobs(mended.get("logprobs", {})):
+        mended |= {"index": 0, "delta": {}, "finish_reason": reason}
+        if not _are_logprobs(mended.get("logprobs")):
             mended["logprobs"] = None
         return mended
 
     def _delta(
-        self, choice: dict[str, Any], events: Sequence[Event], calls: list[_Call]
+        self, given: dict[str, Any], events: Sequence[Event], calls: list[_Call]
     ) -> dict[str, Any]:
-        given = choice.get("delta")
-        given = given if isinstance(given, dict) else {}
         delta = dict(given) if self._has_role else {"role": "assistant", **_named(given)}
         text, content = _text_in(events), given.get("content")
         if isinstance(given.get("refusal"), str) and given["refusal"] and not content:
-            delta["refusal"] = text
+            delta |= {"content": None, "refusal": text}
         elif text or content is not None:
             delta["content"] = text
         thought = "".join([e.text for e in events if isinstance(e, ReasoningDelta)])
@@ -222,15 +198,55 @@ class Mender:
             delta["tool_calls"] = _mended_calls(calls, given.get("tool_calls"))
         elif "tool_calls" in delta:
             delta["tool_calls"] = None
-        for name, value in given.items():
-            if value.__class__ is list and name in self._lengths:
-                start = self._lengths[name]
-                items = [item for item in value if isinstance(item, dict)]
-                delta[name] = [
-                    item if item.get("index").__class__ is int else {**item, "index": start + i}
-                    for i, item in enumerate(items)
-                ]
         return delta
+
+
+_CLOSED = -1  # the length of a list to which nothing can be added
+
+
+class _Lists:
+    """Sees to it that lists in deltas can be added up, as Python's SDK does it.
+
+    A list of objects that comes a second time is joined to the first by each object's index,
+    and whatever has none is an exception.
+    """
+
+    def __init__(self) -> None:
+        self._lengths: dict[str, int] = {}  # at the client's, of those that are not text alone
+
+    def fit(self, delta: dict[str, Any], path: str = "") -> dict[str, Any]:
+        """Return a delta with an index wherever it is wanted; the same one where it is not."""
+        if len(delta) == 1 and not path and "content" in delta:
+            return delta  # nearly every delta of a real stream
+        fitted = {}
+        for name, value in delta.items():
+            kind = value.__class__
+            if kind is dict:
+                value = self.fit(value, f"{path}/{name}")
+            elif kind is list and value and (path or name not in ("tool_calls", "content")):
+                value = self._fit_list(value, f"{path}/{name}")
+            fitted[name] = value
+        return delta if all(fitted[name] is delta[name] for name in delta) else fitted
+
+    def _fit_list(self, items: list[Any], path: str) -> list[Any] | None:
+        length = self._lengths.get(path)
+        if length is None and all(isinstance(item, str | int | float) for item in items):
+            return items
+        dicts = [item for item in items if isinstance(item, dict)]
+        indexes = [item["index"] for item in dicts if "index" in item]
+        if length == _CLOSED or len(dicts) < len(items):
+            self._lengths[path] = _CLOSED
+            return None if length is not None or indexes else items
+        self._lengths[path] = (length or 0) + len(items)
+        if length is None and not indexes:
+            return items
+        if len(indexes) == len(items) and all(index.__class__ is int for index in indexes):
+            return items
+        return [item | {"index": (length or 0) + i} for i, item in enumerate(dicts)]
+
+
+def _without_error(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name != "error"}
 
 
 def _named(delta: dict[str, Any]) -> dict[str, Any]:
@@ -279,19 +295,19 @@ def _is_plain(piece: Any, event: ToolCallDelta, place: int, new: bool) -> bool:
 def _mended_calls(calls: list[_Call], given: Any) -> list[dict[str, Any]]:
     given = [piece for piece in given if isinstance(piece, dict)] if isinstance(given, list) else []
     pieces: dict[int, dict[str, Any]] = {}
-    for i, (event, place, new) in enumerate(calls):
-        piece = dict(given[i]) if len(given) == len(calls) else {}
-        if place in pieces:  # two pieces of one call in one chunk
-            pieces[place]["function"]["arguments"] += event.arguments
-            continue
-        kept = ("index", "id", "type", "function")
-        rest = {name: value for name, value in piece.items() if name not in kept}
-        piece = {"index": place}
-        if new:
-            piece |= {"id": event.id or new_call_id(), "type": "function"}
-        function = {"name": event.name} if event.name else {}
-        piece["function"] = {**function, "arguments": event.arguments}
-        pieces[place] = {**piece, **rest}
+    begun = {place for _, place, new in calls if new}
+    for i, (event, place, _) in enumerate(calls):
+        beside = given[i] if len(given) == len(calls) else {}
+        piece = pieces.setdefault(place, {"index": place, "function": {"arguments": ""}})
+        if event.id and place in begun:  # later, the client has an id already
+            piece["id"] = event.id
+        if event.name:
+            piece["function"]["name"] = event.name
+        piece["function"]["arguments"] += event.arguments
+        for name in beside.keys() - {"index", "id", "type", "function"}:
+            piece[name] = beside[name]
+    for place in begun:
+        pieces[place] = {"id": new_call_id(), "type": "function", **pieces[place]}
     return list(pieces.values())
 
 
@@ -311,7 +327,8 @@ def _is_sound(chunk: Chunk) -> bool:
         except UnicodeEncodeError:
             return False
     return (
-        data[:1] == b"{"  # no byte order mark
+        chunk.body.get("error") is None  # an empty one is none, but not in JavaScript
+        and data[:1] == b"{"  # no byte order mark
         and b"\n" not in data
         and b"NaN" not in data  # JSON to Python, but not to JavaScript
         and b"Infinity" not in data
