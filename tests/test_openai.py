@@ -150,7 +150,16 @@ def test_null_means_not_given(client: FlaskClient, upstream: FakeUpstream) -> No
     from flask_llmchat.dialects.openai import _BODY
 
     nothing = dict.fromkeys([n for n in _BODY.fields if n not in ("model", "messages")])
-    got = sent(client, upstream, asked(**nothing))
+    none = {"url": "https://example.com/a.png", "detail": None}
+    part = {"type": "image_url", "image_url": none, "text": None, "cache_control": None}
+    user = {"role": "user", "content": [part], "name": None, "tool_calls": None}
+    got = sent(client, upstream, asked(user, **nothing | {"stop": []}))
+    assert got["messages"] == [
+        {
+            "role": "user",
+            "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}],
+        }
+    ]
     assert set(got) == {"model", "messages", "stream", "stream_options"}
 
 
@@ -586,6 +595,24 @@ def test_a_whole_answer_that_breaks_off_has_a_status(
     assert response.get_json()["error"]["code"] == "truncated"
     assert "x-should-retry" not in response.headers
     assert (done.only.outcome, done.only.text) == ("truncated", "a")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_fallback_answers_as_if_nothing_had_been(upstream: FakeUpstream, stream: bool) -> None:
+    fallbacks = {"openai": {"groq": {}}}
+    client = make_app(upstream, config={"LLMCHAT_FALLBACKS": fallbacks}).test_client()
+    # Whole answers may break off anywhere; of a stream nothing may have been seen.
+    broken = text_reply(*([] if stream else ["Good"]), finish_reason=None, done=False)
+    upstream.add(broken, text_reply("Hello", model="other"))
+    response = ask(client, asked(stream=stream))
+    assert response.status_code == 200
+    if stream:
+        told = [json.loads(p) for p in payloads(response.data)[:-1]]
+        assert {chunk["model"] for chunk in told} == {"other"}
+        assert "".join(c["choices"][0]["delta"].get("content", "") for c in told) == "Hello"
+    else:
+        assert response.get_json()["choices"][0]["message"]["content"] == "Hello"
+        assert response.get_json()["model"] == "other"
 
 
 # Errors, and who may ask

@@ -245,6 +245,11 @@ def test_a_failure_in_the_middle_is_raised_by_pythons(name: str, failing: Any) -
                 told.append(chunk.choices[0].delta.content)
         assert (raised.value.message, raised.value.code) == TOLD[name]
         assert told == ["", "a"]
+        with (
+            pytest.raises(APIError, match=TOLD[name][0]),
+            client.chat.completions.stream(**hi(name)) as events,
+        ):
+            events.until_done()
         with pytest.raises(InternalServerError) as whole:  # nothing was written: it has a status
             client.chat.completions.create(**hi(name))
         assert whole.value.code == TOLD[name][1]
@@ -253,7 +258,10 @@ def test_a_failure_in_the_middle_is_raised_by_pythons(name: str, failing: Any) -
 def test_every_error_is_raised_as_nodes_own(failing: Any) -> None:
     names = [*ERRORS, *MIDDLE]
     jobs = [{"body": {**hi(name), "stream": stream}} for name in names for stream in (True, False)]
+    jobs += [{"body": hi(name), "accumulate": True} for name in MIDDLE]
     told = run_js("openai_jobs.mjs", {"port": failing[0], "jobs": jobs})
+    for name, answer in zip(MIDDLE, told[2 * len(names) :], strict=True):
+        assert (answer["error"]["message"], answer["error"]["code"]) == TOLD[name]
     for i, name in enumerate(names):
         for stream, answer in zip((True, False), told[2 * i : 2 * i + 2], strict=True):
             error = answer["error"]

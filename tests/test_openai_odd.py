@@ -67,6 +67,7 @@ EMOJI = "\U0001f600"
 ODD: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "no role": ([A, END], IN_A),
     "null role": ([chunk({"role": None, "content": "a"}), END], IN_A),
+    "a role of their own": ([said(role="model", content="a"), said(role="bot"), END], IN_A),
     "no index": ([START, chunk({"content": "a"}, choice={"index": ...}), END], IN_A),
     "index in quotes": ([START, chunk({"content": "a"}, choice={"index": "0"}), END], IN_A),
     "no choices": ([START, chunk({}, choices=None), chunk({}, choices=...), A, END], IN_A),

@@ -86,7 +86,7 @@ class ChatSchema(StrictSchema):
     max_tokens = Whole(1, allow_none=True)
     max_completion_tokens = Whole(1, allow_none=True)
     stop = OneOf(
-        Items(Text(validate=validate.Length(1)), 16, least=1),
+        Items(Text(validate=validate.Length(1)), 16),
         Text(validate=validate.Length(1)),
         allow_none=True,
     )
@@ -152,7 +152,7 @@ class OpenAIDialect:
             temperature=loaded.get("temperature"),
             max_tokens=loaded.get("max_completion_tokens") or loaded.get("max_tokens"),
             top_p=loaded.get("top_p"),
-            stop=loaded.get("stop"),
+            stop=loaded.get("stop") or None,
             seed=loaded.get("seed"),
             reasoning_effort=loaded.get("reasoning_effort"),
             response_format=loaded.get("response_format"),

@@ -147,7 +147,7 @@ class Mender:
             and (content is None or content.__class__ is str)
             and (content or delta.get("refusal") or "") == _text_in(events)
             and (reason is None or (reason.__class__ is str and reason in _FINISH_REASONS))
-            and (self._has_role or isinstance(delta.get("role"), str) and delta["role"])
+            and (delta.get("role") == "assistant" or (self._has_role and not delta.get("role")))
             and (delta.get("tool_calls") is None or _are_plain(calls, delta["tool_calls"]))
             and "message" not in choice  # Perplexity's, which Node takes for its own
             and (choice.get("logprobs") is None or _are_logprobs(choice["logprobs"]))
@@ -183,7 +183,9 @@ class Mender:
     def _delta(
         self, given: dict[str, Any], events: Sequence[Event], calls: list[_Call]
     ) -> dict[str, Any]:
-        delta = dict(given) if self._has_role else {"role": "assistant", **_named(given)}
+        delta = {name: value for name, value in given.items() if name != "role"}
+        if not self._has_role:
+            delta = {"role": "assistant", **delta}
         text, content = _text_in(events), given.get("content")
         if isinstance(given.get("refusal"), str) and given["refusal"] and not content:
             delta |= {"content": None, "refusal": text}
@@ -247,12 +249,6 @@ class _Lists:
 
 def _without_error(body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name != "error"}
-
-
-def _named(delta: dict[str, Any]) -> dict[str, Any]:
-    role = delta.get("role")
-    named = isinstance(role, str) and role
-    return delta if named else {name: delta[name] for name in delta if name != "role"}
 
 
 def _text_in(events: Sequence[Event]) -> str:

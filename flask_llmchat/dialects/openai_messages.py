@@ -25,6 +25,17 @@ _REPEATED = re.compile(r"(?:assistant)+")
 _MISPLACED = re.compile(r"api.?key|base.?url|authorization|header|password|secret", re.IGNORECASE)
 
 
+class GivenSchema(StrictSchema):
+    """Takes null for not given: programs send what their SDK's classes hold, with all of it."""
+
+    @ma.pre_load
+    def _given(self, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        needed = {name for name, field in self.fields.items() if field.required}
+        return {n: value for n, value in data.items() if value is not None or n in needed}
+
+
 class InputAudioSchema(StrictSchema):
     """Sound, in base64."""
 
@@ -32,21 +43,17 @@ class InputAudioSchema(StrictSchema):
     format = Text(required=True, validate=validate.Length(1, 32))
 
 
-class FileSchema(StrictSchema):
+class FileSchema(GivenSchema):
     """A file: its content as a data: URL, or its id with the provider."""
 
-    file_data = Text(allow_none=True)
-    file_id = Text(allow_none=True, validate=validate.Length(max=256))
-    filename = Text(allow_none=True, validate=validate.Length(max=1024))
+    file_data = Text()
+    file_id = Text(validate=validate.Length(max=256))
+    filename = Text(validate=validate.Length(max=1024))
 
     @ma.validates_schema
     def _has_one(self, data: dict[str, Any], **kwargs: Any) -> None:
         if not (data.get("file_data") or data.get("file_id")):
             raise ma.ValidationError("Must have file_data or file_id.")
-
-    @ma.post_load
-    def _given(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {name: value for name, value in data.items() if value is not None}
 
 
 class VideoUrlSchema(StrictSchema):
@@ -60,19 +67,23 @@ class VideoUrlSchema(StrictSchema):
     )
 
 
-class AnyPartSchema(StrictSchema):
+class GivenImageUrlSchema(GivenSchema, ImageUrlSchema):
+    """Where an image is."""
+
+
+class AnyPartSchema(GivenSchema):
     """One part of a message, of any type that chat completions know."""
 
     type = Text(required=True, validate=validate.OneOf(_PLACES))
     text = Text()
-    image_url = fields.Nested(ImageUrlSchema)
+    image_url = fields.Nested(GivenImageUrlSchema)
     input_audio = fields.Nested(InputAudioSchema)
     file = fields.Nested(FileSchema)
     video_url = fields.Nested(VideoUrlSchema)
     refusal = Text()
     # How long a provider may remember the conversation up to here: OpenAI's and Anthropic's.
-    prompt_cache_breakpoint = Object(allow_none=True)
-    cache_control = Object(allow_none=True)
+    prompt_cache_breakpoint = Object()
+    cache_control = Object()
 
     @ma.validates_schema
     def _has_what_it_says(self, data: dict[str, Any], **kwargs: Any) -> None:
@@ -87,10 +98,10 @@ class AnyPartSchema(StrictSchema):
         if data["type"] == "refusal":  # to every provider but OpenAI it is text
             refusal = data.pop("refusal")
             data |= {"type": "text", "text": refusal}
-        return {name: value for name, value in data.items() if value is not None}
+        return data
 
 
-class SentMessageSchema(StrictSchema):
+class SentMessageSchema(GivenSchema):
     """A message of anybody but the assistant."""
 
     role = Text(
@@ -100,12 +111,8 @@ class SentMessageSchema(StrictSchema):
         ),
     )
     content = Content(AnyPartSchema(), required=True)
-    name = Text(allow_none=True, validate=validate.Length(1, 256))
-    tool_call_id = Text(allow_none=True, validate=validate.Length(1, 256))
-
-    @ma.post_load
-    def _given(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {name: value for name, value in data.items() if value is not None}
+    name = Text(validate=validate.Length(1, 256))
+    tool_call_id = Text(validate=validate.Length(1, 256))
 
 
 class FunctionSchema(ma.Schema):
@@ -119,23 +126,19 @@ class FunctionSchema(ma.Schema):
         return {**data, "arguments": data["arguments"] or ""}
 
 
-class ToolCallSchema(ma.Schema):
+class ToolCallSchema(GivenSchema):
     """One call in an earlier answer; the index that chunks have is passed over."""
 
     id = Text(required=True, validate=validate.Length(1, 256))
     type = Text(load_default="function", validate=validate.OneOf(("function", "custom")))
     function = fields.Nested(FunctionSchema, unknown=ma.EXCLUDE)
     custom = Object()
-    extra_content = Object(allow_none=True)
+    extra_content = Object()
 
     @ma.validates_schema
     def _has_what_it_says(self, data: dict[str, Any], **kwargs: Any) -> None:
         if data["type"] not in data:
             raise ma.ValidationError("Missing data for required field.", data["type"])
-
-    @ma.post_load
-    def _given(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {name: value for name, value in data.items() if value is not None}
 
 
 class AnswerSchema(ma.Schema):
