@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -358,6 +359,36 @@ def test_a_wrong_field_is_named(
 ) -> None:
     assert message in refused(client, posted)
     assert upstream.requests == []
+
+
+def answered(**fields: Any) -> bytes:
+    return json.dumps(asked({"role": "assistant", "content": "x", **fields})).encode()
+
+
+HOSTILE = {
+    "calls": answered(tool_calls=[1] * 10**6),
+    "thoughts": answered(reasoning_details=[{}] * 10**6),
+    "fields": answered(**{str(i): i for i in range(200_000)}),
+    "nulls": answered(**dict.fromkeys(map(str, range(200_000)))),
+    "role": answered(role="assistant" * 10**6 + "x"),
+    "name of a function": answered(
+        tool_calls=[{**CALL, "function": {str(i): 1 for i in range(10**5)}}]
+    ),
+    "stop": json.dumps(asked(stop=[1] * 10**6)).encode(),
+    "parts": json.dumps(asked(*[{"role": "user", "content": [1] * 250}] * 50)).encode(),
+    "parameters": json.dumps(asked(**{f"p{i}": None for i in range(200_000)})).encode(),
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_body_costs_little_more_than_its_parsing(
+    client: FlaskClient, content: bytes
+) -> None:
+    started = time.process_time()
+    response = client.post(URL, data=content)
+    assert response.status_code == 422
+    assert len(response.data) < 4000
+    assert time.process_time() - started < 5
 
 
 def test_the_clients_key_and_query_go_nowhere(client: FlaskClient, upstream: FakeUpstream) -> None:

@@ -11,7 +11,7 @@ from .openai import OpenAIDialect
 from .text import TextDialect
 from .ui import UIDialect
 
-builtin_dialects: tuple[Dialect, ...] = (OpenAIDialect(), UIDialect(), TextDialect())
+builtin_dialects: tuple[Dialect, ...] = (UIDialect(), OpenAIDialect(), TextDialect())
 """All that are built in. The first that recognises a body reads it; the last is the default."""
 
 
