@@ -15,6 +15,9 @@ from flask.testing import FlaskClient
 from test_recordings import everybodys_keys, route_of
 
 from flask_llmchat import ChatRequest, Endpoint, LLMChat
+from flask_llmchat.answer import Answer, Record
+from flask_llmchat.dialects.openai import OpenAIDialect
+from flask_llmchat.providers.chunks import ChunkReader
 from flask_llmchat.testing import (
     CUT,
     FakeUpstream,
@@ -521,6 +524,39 @@ def test_an_answer_without_anything_in_it(
     else:
         assert response.get_json()["choices"][0]["message"]["content"] == ""
         assert "usage" not in response.get_json()
+
+
+class QuietStream:
+    """A provider that pauses after every chunk for longer than we are patient."""
+
+    def __init__(self, *pieces: str) -> None:
+        reader = ChunkReader(passes_chunks=True)
+        self._reads: list[Any] = []
+        for piece in pieces:
+            delta = {"role": "assistant", "content": piece}
+            choice = {"index": 0, "delta": delta, "finish_reason": None}
+            self._reads += [reader.read({"choices": [choice]}, b"{}"), None]
+
+    def read(self, patience: float | None = None) -> Any:
+        while self._reads:
+            events = self._reads.pop(0)
+            if events is not None or patience is not None:
+                return events
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def test_heartbeats_stand_between_events_and_never_before_the_first() -> None:
+    chat = ChatRequest(provider="x", model="m", messages=[], raw={"stream": True})
+    stream: Any = QuietStream("", "a", "b")
+    encoder = OpenAIDialect().encoder(chat)
+    answer = Answer(stream, encoder, Record(chat, lambda result: None), heartbeat=15.0)
+    answer.start()
+    pieces = list(answer)
+    assert [p == encoder.heartbeat for p in pieces] == [False, True, False, True, False]
+    assert len(payloads(b"".join(pieces))) == 5  # the role, a, b, the ending, [DONE]
 
 
 def test_an_ending_is_made_where_the_provider_says_none(

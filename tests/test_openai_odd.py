@@ -8,11 +8,21 @@ from typing import Any
 
 import pytest
 from conftest import make_app, served
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from node import run_js
 from openai import DefaultHttpxClient, LengthFinishReasonError
+from openai._models import construct_type
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
 from test_openai_clients import client_of
 
+from flask_llmchat.chat import ChatRequest, ChatResult
+from flask_llmchat.dialects.openai_chunks import ChunkEncoder
+from flask_llmchat.errors import ErrorChunk
+from flask_llmchat.providers.chunks import ChunkReader
 from flask_llmchat.testing import FakeUpstream, ReceivedRequest, Reply, sse_reply
+from flask_llmchat.upstream.sse import EventReader
 
 
 def chunk(delta: Any = None, finish: Any = None, **more: Any) -> dict[str, Any]:
@@ -320,3 +330,90 @@ def test_both_sdks_read_what_odd_providers_send(
         for completion in (added_up, whole):
             told = completion.choices[0].message.to_dict()["annotations"]
             assert [a["url_citation"] for a in told] == [CITED["url_citation"]] * 3
+
+
+# And whatever else there may be: nothing that a provider sends makes Python's SDK fail.
+
+
+def some(*values: Any, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    if fields:
+        return st.fixed_dictionaries({}, optional=fields)
+    return st.sampled_from(values)
+
+
+ANYTHING = st.recursive(
+    some(None, True, 1, "s", float("nan")),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(some("index", "a"), inner),
+    max_leaves=4,
+)
+TEXT = some("a", "\u00e9", EMOJI, "\ud83d", "\ude00", "", "<think>", "</think>", "NaN", "\u2028\n")
+PIECE = some(
+    index=some(0, 0, 1, 2, None, "0"),
+    id=some("c1", "c2", "", None),
+    type=some("function", None, ""),
+    function=some(name=some("f", "g", "", None), arguments=some("{", "}", "", None, {"a": 1})),
+    extra_content=ANYTHING,
+)
+DELTA = some(
+    role=some("assistant", "assistant", None, "", "model"),
+    content=TEXT | some(None, [], 5) | st.builds(lambda t: [{"type": "text", "text": t}], TEXT),
+    reasoning=TEXT | ANYTHING,
+    reasoning_details=ANYTHING,
+    annotations=ANYTHING,
+    images=ANYTHING,
+    tool_calls=st.lists(PIECE, max_size=3) | ANYTHING,
+    x=ANYTHING,
+)
+CHOICE = some(
+    index=some(0, 0, 0, None, "0", 1),
+    delta=DELTA | ANYTHING,
+    finish_reason=some(None, None, "stop", "STOP", "eos", "null", "tool_calls"),
+    logprobs=ANYTHING,
+    message=ANYTHING,
+)
+CHUNK = some(
+    id=some("i", "", None),
+    object=some("chat.completion.chunk", "", "x"),
+    created=some(1, None),
+    model=some("m", ""),
+    choices=st.lists(CHOICE, min_size=1, max_size=2) | some([], None, {}, [None]),
+    usage=some(None, {"prompt_tokens": 1}, {}),
+    error=some(None, {}, ""),
+    x=ANYTHING,
+)
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer")  # what it thinks of odd values
+@settings(max_examples=60, deadline=None)
+@given(st.lists(CHUNK, min_size=1, max_size=6), st.booleans())
+def test_pythons_sdk_adds_up_whatever_comes(chunks: list[Any], inline_think: bool) -> None:
+    chat = ChatRequest(provider="x", model="m", messages=[], request_id="r")
+    reader = ChunkReader(inline_think=inline_think, passes_chunks=True)
+    encoder, told = ChunkEncoder(chat, tells_usage=True), b""
+    try:
+        for body in chunks:
+            data = json.dumps(body).encode()
+            told += encoder.encode(reader.read(json.loads(data), data))
+    except ErrorChunk:
+        return
+    if left := reader.finish():
+        told += encoder.encode(left)
+    calls = tuple(call for _, call in sorted(reader.tool_calls.items()))
+    result = ChatResult(provider="x", model="m", outcome="ok", tool_calls=calls, usage=reader.usage)
+    told += encoder.finish(result)
+    events = EventReader()
+    *payloads, done = [data for _, data in events.feed(told)]
+    assert done == b"[DONE]"
+    state = ChatCompletionStreamState()
+    for payload in payloads:
+        body = json.loads(payload.decode(), parse_constant=pytest.fail)
+        made: Any = construct_type(type_=ChatCompletionChunk, value=body)
+        if made.object == "chat.completion.chunk":  # it passes over others
+            list(state.handle_chunk(made))
+        else:
+            assert not made.choices
+    (choice,) = state.get_final_completion().choices
+    assert choice.finish_reason
+    assert (choice.message.content or "") == "".join(reader.text)
+    added = [(c.function.name or "", c.function.arguments) for c in choice.message.tool_calls or ()]
+    assert sorted(added) == sorted((call.name, call.arguments) for call in calls)

@@ -51,7 +51,7 @@ class ChunkEncoder:
 
     mimetype = "text/event-stream"
     headers: Mapping[str, str] = {}
-    heartbeat = b": still there\n\n"
+    heartbeat = b": keep-alive\n\n"
     passes_chunks = True
 
     def __init__(self, chat: ChatRequest, *, tells_usage: bool) -> None:
