@@ -20,7 +20,6 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, cast
 
-import httpcore2
 import httpx2
 import pytest
 from cryptography import x509
@@ -29,19 +28,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3.connection import HTTPConnection
 
 from flask_llmchat.upstream import public
-from flask_llmchat.upstream.public import (
-    NotPublic,
-    PublicOnlyBackend,
-    PublicOnlyTransport,
-    is_public,
-)
+from flask_llmchat.upstream.public import NotPublic, dial, is_public
+from flask_llmchat.upstream.transport import Transport
 
 PRIVATE, PUBLIC, PUBLIC_TOO = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 REAL_GETADDRINFO = socket.getaddrinfo
 REAL_CONNECT = socket.socket.connect
-REAL_TCP = httpcore2.SyncBackend.connect_tcp
+REAL_TCP = socket.create_connection
 
 
 # Which addresses are public.
@@ -421,7 +417,7 @@ def port_of(listener: socket.socket) -> int:
 
 def new_client(**kwargs: Any) -> httpx2.Client:
     """Make a client as careless as can be."""
-    transport = PublicOnlyTransport(httpx2.Limits())
+    transport = Transport(dial, proxies=False)
     return httpx2.Client(transport=transport, follow_redirects=True, timeout=5, **kwargs)
 
 
@@ -511,7 +507,7 @@ def test_every_way_to_write_this_machine_is_refused(
         assert connected == []
     if isinstance(caught.value, httpx2.ConnectError):  # httpx2 itself has no use for some
         # What the system's resolver does not take for an address leads nowhere either.
-        assert isinstance(caught.value.__cause__, NotPublic | httpcore2.ConnectError)
+        assert isinstance(caught.value.__cause__, OSError)
         if host in ("127.0.0.1", "2130706433", "0x7f.1", "127.1", "[::1]", "[::ffff:127.0.0.1]"):
             assert isinstance(caught.value.__cause__, NotPublic)
 
@@ -534,7 +530,7 @@ def test_digits_of_all_kinds_at_the_backend(
     host: str, private: socket.socket, connected: list[str]
 ) -> None:
     with pytest.raises(NotPublic):
-        PublicOnlyBackend().connect_tcp(host, port_of(private), 5)
+        dial(host, port_of(private), 5)
     assert connected == []
 
 
@@ -553,9 +549,13 @@ def test_ipv6_loopback_with_somebody_listening(
     assert connected == []
 
 
-def test_a_unix_socket_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotPublic):
-        PublicOnlyBackend().connect_unix_socket(str(tmp_path / "socket"))
+@pytest.mark.parametrize("scheme", ["unix", "http+unix", "file", "ftp", "socks5"])
+def test_only_http_is_spoken(
+    scheme: str, private: socket.socket, client: httpx2.Client, connected: list[str]
+) -> None:
+    with pytest.raises(httpx2.UnsupportedProtocol):
+        client.get(f"{scheme}://{PRIVATE}:{port_of(private)}/")
+    assert connected == []
 
 
 @pytest.mark.usefixtures("some_public")
@@ -625,19 +625,19 @@ def test_a_connection_that_went_elsewhere_is_closed(
     """As by a patched socket module that goes through a proxy."""
     made = []
 
-    def astray(self: Any, host: str, *args: Any) -> httpcore2.NetworkStream:
-        made.append(REAL_TCP(self, PRIVATE, *args))
+    def astray(address: tuple[str, int], timeout: float) -> socket.socket:
+        made.append(REAL_TCP((PRIVATE, address[1]), timeout))
         return made[0]
 
-    monkeypatch.setattr(httpcore2.SyncBackend, "connect_tcp", astray)
+    monkeypatch.setattr(socket, "create_connection", astray)
     names.add("outer.test", (PUBLIC,))
     with (
         socket.create_server((PRIVATE, 0)) as listener,
         pytest.raises(NotPublic, match="outer.test") as caught,
     ):
-        PublicOnlyBackend().connect_tcp("outer.test", port_of(listener), 5)
+        dial("outer.test", port_of(listener), 5)
     assert PRIVATE not in str(caught.value)
-    assert made[0].get_extra_info("socket").fileno() == -1
+    assert made[0].fileno() == -1
 
 
 @pytest.mark.usefixtures("some_public")
@@ -646,24 +646,19 @@ def test_a_server_that_hung_up_at_once_is_an_ordinary_failure(
 ) -> None:
     made = []
 
-    class Stream(httpcore2.NetworkStream):
-        closed = False
-
-        def get_extra_info(self, info: str) -> Any:
+    class HungUp(socket.socket):
+        def getpeername(self) -> Any:
             raise OSError(107, "Transport endpoint is not connected")
 
-        def close(self) -> None:
-            self.closed = True
-
-    def hung_up(self: Any, *args: Any) -> httpcore2.NetworkStream:
-        made.append(Stream())
+    def hung_up(address: tuple[str, int], timeout: float) -> socket.socket:
+        made.append(HungUp())
         return made[0]
 
-    monkeypatch.setattr(httpcore2.SyncBackend, "connect_tcp", hung_up)
-    with pytest.raises(httpcore2.ConnectError) as caught:
-        PublicOnlyBackend().connect_tcp(PUBLIC, 80, 5)
+    monkeypatch.setattr(socket, "create_connection", hung_up)
+    with pytest.raises(OSError) as caught:
+        dial(PUBLIC, 80, 5)
     assert not isinstance(caught.value, NotPublic)
-    assert made[0].closed
+    assert made[0].fileno() == -1
 
 
 @pytest.mark.parametrize(
@@ -678,8 +673,8 @@ def test_a_server_that_hung_up_at_once_is_an_ordinary_failure(
     ],
 )
 def test_what_cannot_be_resolved_is_a_failed_connection(host: str, port: int) -> None:
-    with pytest.raises(httpcore2.ConnectError) as caught:
-        PublicOnlyBackend().connect_tcp(host, port, 5)
+    with pytest.raises(OSError) as caught:
+        dial(host, port, 5)
     assert not isinstance(caught.value, NotPublic)
 
 
@@ -692,7 +687,7 @@ def test_what_cannot_be_resolved_reaches_the_client_as_such(client: httpx2.Clien
 @pytest.mark.parametrize(
     ("entries", "error"),
     [
-        ([], httpcore2.ConnectError),
+        ([], OSError),
         # A Python without IPv6: numbers in place of text. 10 would be 0.0.0.10 to ipaddress.
         ([(socket.AF_INET6, 1, 6, "", (10, b"\0" * 26))], NotPublic),
     ],
@@ -702,7 +697,7 @@ def test_odd_answers_of_the_resolver(
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: entries)
     with pytest.raises(error):
-        PublicOnlyBackend().connect_tcp("odd.test", 80, 5)
+        dial("odd.test", 80, 5)
 
 
 # What gets through.
@@ -728,8 +723,8 @@ def test_a_request_gets_through_and_its_connection_is_kept(
 @pytest.mark.usefixtures("some_public")
 def test_limits_are_the_pools(names: Names) -> None:
     names.add("outer.test", (PUBLIC,))
-    limits = httpx2.Limits(max_keepalive_connections=0)
-    with serving() as server, httpx2.Client(transport=PublicOnlyTransport(limits)) as client:
+    transport = Transport(dial, most_idle=0, proxies=False)
+    with serving() as server, httpx2.Client(transport=transport) as client:
         client.get(f"http://outer.test:{server.port}/")
         client.get(f"http://outer.test:{server.port}/")
         assert len(server.clients) == 2
@@ -751,37 +746,31 @@ def test_an_address_is_tried_once_and_the_last_failure_told(
     with socket.create_server((PUBLIC, 0)) as listener:
         port = port_of(listener)
     names.add("outer.test", (PUBLIC, PUBLIC_TOO, PUBLIC))
-    with pytest.raises(httpcore2.ConnectError, match="refused"):
-        PublicOnlyBackend().connect_tcp("outer.test", port, 5)
+    with pytest.raises(OSError, match="refused"):
+        dial("outer.test", port, 5)
     assert connected == [PUBLIC, PUBLIC_TOO]
 
 
 @pytest.mark.usefixtures("some_public")
-def test_local_address_and_socket_options_are_passed_on(names: Names) -> None:
+def test_what_is_written_goes_out_at_once(names: Names) -> None:
     names.add("outer.test", (PUBLIC_TOO, PUBLIC))
-    options = iter([(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])
-    with socket.create_server((PUBLIC, 0)) as listener:
-        stream = PublicOnlyBackend().connect_tcp(
-            "outer.test", port_of(listener), 5, "127.0.0.9", options
-        )
-        with closing(stream):
-            connection, client = listener.accept()
-            connection.close()
-            own = stream.get_extra_info("socket")
-            assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-            assert client[0] == "127.0.0.9"
+    with (
+        socket.create_server((PUBLIC, 0)) as listener,
+        closing(dial("outer.test", port_of(listener), 5)) as sock,
+    ):
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def slow_tcp(monkeypatch: pytest.MonkeyPatch, *seconds: float) -> list[float | None]:
+def slow_tcp(monkeypatch: pytest.MonkeyPatch, *seconds: float) -> list[float]:
     """Let connecting fail after so many seconds; return the timeouts it is given."""
-    timeouts: list[float | None] = []
+    timeouts: list[float] = []
 
-    def connect_tcp(self: Any, host: str, port: int, timeout: float | None, *args: Any) -> Any:
+    def connect(address: tuple[str, int], timeout: float) -> Any:
         time.sleep(seconds[len(timeouts)])
         timeouts.append(timeout)
-        raise httpcore2.ConnectTimeout("timed out")
+        raise TimeoutError("timed out")
 
-    monkeypatch.setattr(httpcore2.SyncBackend, "connect_tcp", connect_tcp)
+    monkeypatch.setattr(socket, "create_connection", connect)
     return timeouts
 
 
@@ -789,8 +778,8 @@ def slow_tcp(monkeypatch: pytest.MonkeyPatch, *seconds: float) -> list[float | N
 def test_addresses_share_the_timeout(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     names.add("outer.test", (PUBLIC, PUBLIC_TOO))
     timeouts = slow_tcp(monkeypatch, 0.2, 0)
-    with pytest.raises(httpcore2.ConnectTimeout):
-        PublicOnlyBackend().connect_tcp("outer.test", 80, 10)
+    with pytest.raises(TimeoutError):
+        dial("outer.test", 80, 10)
     assert timeouts == [pytest.approx(5, abs=0.1), pytest.approx(9.8, abs=0.1)]
 
 
@@ -800,18 +789,9 @@ def test_no_address_gets_less_than_a_second_or_more_than_is_left(
 ) -> None:
     names.add("outer.test", (PUBLIC, PUBLIC_TOO))
     timeouts = slow_tcp(monkeypatch, 0.5, 0)
-    with pytest.raises(httpcore2.ConnectTimeout):
-        PublicOnlyBackend().connect_tcp("outer.test", 80, 1.2)
+    with pytest.raises(TimeoutError):
+        dial("outer.test", 80, 1.2)
     assert timeouts == [1.0, pytest.approx(0.7, abs=0.1)]
-
-
-@pytest.mark.usefixtures("some_public")
-def test_without_a_timeout_there_is_none(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
-    names.add("outer.test", (PUBLIC, PUBLIC_TOO))
-    timeouts = slow_tcp(monkeypatch, 0, 0)
-    with pytest.raises(httpcore2.ConnectTimeout):
-        PublicOnlyBackend().connect_tcp("outer.test", 80)
-    assert timeouts == [None, None]
 
 
 @pytest.mark.usefixtures("some_public")
@@ -826,8 +806,8 @@ def test_a_slow_resolver_uses_up_the_timeout(
         return resolve(*args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", slowly)
-    with pytest.raises(httpcore2.ConnectTimeout):
-        PublicOnlyBackend().connect_tcp("outer.test", 80, 0.05)
+    with pytest.raises(TimeoutError):
+        dial("outer.test", 80, 0.05)
     assert connected == []
 
 
@@ -946,19 +926,21 @@ def test_tls_with_an_authority_that_is_not_known_fails(
     assert https.asked == []
 
 
-# An httpx2 that is not the one we know.
+# A urllib3 that is not the one we know.
 
 
-@pytest.mark.parametrize("pool", [None, "proxy", "other"])
-def test_an_httpx2_built_otherwise_is_an_error(
-    pool: str | None, monkeypatch: pytest.MonkeyPatch
+def test_a_urllib3_that_connects_by_itself_is_an_error(
+    names: Names, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def init(self: Any, **kwargs: Any) -> None:
-        if pool == "proxy":
-            self._pool = httpcore2.HTTPProxy(f"http://{PRIVATE}:1")
-        elif pool:
-            self._pool = object()
+    made = []
 
-    monkeypatch.setattr(httpx2.HTTPTransport, "__init__", init)
-    with pytest.raises(RuntimeError, match=r"httpx2 .* has no connection pool"):
-        PublicOnlyTransport(httpx2.Limits())
+    def connect(self: HTTPConnection) -> None:
+        self.sock = REAL_TCP((PRIVATE, self.port))
+        made.append(self.sock)
+
+    monkeypatch.setattr(HTTPConnection, "connect", connect)
+    with serving(PRIVATE) as server:
+        with pytest.raises(RuntimeError, match="This urllib3 connects in a way"):
+            client.get(f"http://{PRIVATE}:{server.port}/")
+        assert server.asked == []
+    assert made[0].fileno() == -1

@@ -56,7 +56,8 @@ def imports(path: Path) -> set[str]:
 def test_who_imports_whom(path: Path) -> None:
     found, here = imports(path), room(path)
     assert "openai" not in found or here == "upstream"
-    assert "httpx2" not in found or here == "upstream"
+    assert not {"httpx2", "urllib3"} & found or here == "upstream"
+    assert not {"httpcore2", "h11"} & found
     assert "marshmallow" not in found or here == "dialects"
     assert not {"flask", "werkzeug"} & found or here in (
         "http",

@@ -446,7 +446,8 @@ def test_a_provider_that_does_not_answer() -> None:
 
 
 def test_importing_the_package_does_not_import_the_sdk() -> None:
-    code = "import sys, flask_llmchat; print([m for m in ('openai', 'httpx2') if m in sys.modules])"
+    late = ("openai", "httpx2", "urllib3")
+    code = f"import sys, flask_llmchat; print([m for m in {late} if m in sys.modules])"
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
     )

@@ -15,8 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, cast
-from urllib.request import getproxies
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ChatError, redact
 from .errors import from_body, parse_json
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
     import httpx2
     import openai
 
+    from .transport import Body
+
 logger = logging.getLogger("flask_llmchat")
 
-_IDLE_CONNECTIONS = 100
-_IDLE_SECONDS = 30.0  # a TLS handshake saved is worth it; providers close theirs after 60 or more
 _BACKOFF = 0.5  # seconds before the first repetition, doubled for each further one
 _LONGEST_WAIT = 5.0  # seconds a provider may ask us to wait before we pass its error on instead
 
@@ -107,39 +106,23 @@ def _sdk(*, public_only: bool) -> openai.OpenAI:
 
 
 def _new_sdk(*, public_only: bool) -> openai.OpenAI:
-    import httpcore2
-    import httpx2  # with openai, 0.3 s: paid by the first chat and by no other command
-    import openai
+    import openai  # with httpx2 and urllib3, 0.3 s: paid by the first chat and no other command
 
-    from .transport import WatchedTransport, watch_body
+    from . import public
+    from .transport import Transport
 
     omit: Any = openai.Omit()
     ambient = ["OpenAI-Organization", "OpenAI-Project", "Authorization"]
     # The SDK sends the headers it finds here to every provider.
     for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n"):
         ambient.append(line.partition(":")[0].strip())
-    limits = httpx2.Limits(
-        max_connections=None,
-        # A connection that a stranger's host has closed meanwhile would read as a wrong address.
-        max_keepalive_connections=0 if public_only else _IDLE_CONNECTIONS,
-        keepalive_expiry=_IDLE_SECONDS,
+    # A connection that a stranger's host has closed meanwhile would read as a wrong address.
+    guarded: dict[str, Any] = (
+        {"dial": public.dial, "most_idle": 0, "proxies": False} if public_only else {}
     )
-    if public_only:
-        from .public import PublicOnlyTransport
-
-        way: dict[str, Any] = {"transport": PublicOnlyTransport(limits)}
-    else:
-        context = httpx2.create_ssl_context()
-        watched = WatchedTransport(limits, httpcore2.SyncBackend(), context)
-        # No proxy stands between us and this machine: a model server here, or a test's.
-        ways = {f"all://{host}": watched for host in ("localhost", "127.0.0.1", "[::1]")}
-        if "all" not in getproxies():  # httpx2 puts it in this very place
-            ways["all://"] = watched
-        way = {"verify": context, "limits": limits, "mounts": ways}
     http_client = openai.DefaultHttpxClient(
-        **way,
+        transport=Transport(**guarded),
         follow_redirects=False,  # a redirect would take an api-key header and the chat with it
-        event_hooks={"response": [watch_body]},
         # A cookie set in one user's answer would go out with the next user's chat.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
     )
@@ -155,8 +138,8 @@ def _new_sdk(*, public_only: bool) -> openai.OpenAI:
     )
 
 
-def send(call: Call, watch: Watch) -> httpx2.Response:
-    """Post a call, and again if it fails in a way that may pass; return the open response.
+def send(call: Call, watch: Watch) -> Body:
+    """Post a call, and again if it fails in a way that may pass; return the answer's body.
 
     Repeated are failed connections, 408, 409, 5xx and a 429 that is about rate, never one
     about money: at most ``max_retries`` times, and only while the deadline allows it.
@@ -190,7 +173,7 @@ class _Failed(Exception):
         self.may_pass = may_pass
 
 
-def _post(call: Call, watch: Watch) -> httpx2.Response:
+def _post(call: Call, watch: Watch) -> Body:
     import httpx2
     import openai
 
@@ -220,7 +203,8 @@ def _post(call: Call, watch: Watch) -> httpx2.Response:
             stream=True,
             stream_cls=openai.Stream[Any],
         )
-        return cast("httpx2.Response", response)
+        body: Body = response.extensions["body"]
+        return body
     except openai.APITimeoutError as error:
         connecting = isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout)
         raise _Failed(call.timed_out(), may_pass=connecting) from None

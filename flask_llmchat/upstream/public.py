@@ -6,7 +6,9 @@ whoever asks. A check of the URL cannot prevent that, since a name may lead anyw
 elsewhere a moment later. So the check stands where the connection is made, on the very
 address that it is made to, and holds for everything a client does, redirects included.
 
-This module imports httpx2 (0.1 s): import it only when the first such call is made.
+It is the ``dial`` of a :class:`~flask_llmchat.upstream.transport.Transport` that uses no proxy:
+a proxy would do the connecting, on our behalf and to anything. Though connections are made to
+addresses, the name that TLS asks for and checks stays the host's.
 """
 
 from __future__ import annotations
@@ -14,12 +16,6 @@ from __future__ import annotations
 import ipaddress
 import socket
 import time
-from collections.abc import Iterable
-
-import httpcore2
-import httpx2
-
-from .transport import WatchedTransport
 
 # Tables of our own: the stdlib's is_global changed within 3.12 (3.12.4), and to none of its
 # versions are multicast, NAT64 to 127.0.0.1 or Azure's host address anything but global.
@@ -63,7 +59,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LEAST_SHARE = 1.0  # seconds for one of several addresses: less would fail servers far away
 
 
-class NotPublic(httpcore2.ConnectError):
+class NotPublic(OSError):
     """A host leads to an address that is not public.
 
     The message names the host, never the address: an inner network's are nobody's business.
@@ -109,58 +105,32 @@ def _is_isatap(ip: ipaddress.IPv6Address) -> bool:
     return (int(ip) >> 32) & 0xFCFFFFFF == 0x5EFE
 
 
-class PublicOnlyBackend(httpcore2.NetworkBackend):
-    """What connects for a pool, and only to public addresses."""
+def dial(host: str, port: int, timeout: float) -> socket.socket:
+    """Resolve a host, once, and connect to one of its addresses if all are public.
 
-    def __init__(self) -> None:
-        self._tcp = httpcore2.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.NetworkStream:
-        """Resolve a host, once, and connect to one of its addresses if all are public.
-
-        :param timeout: seconds for all of it. The system's resolver cannot be interrupted, but
-            what it takes is taken off; several addresses share what is left.
-        :raises NotPublic: when any of the addresses is not public.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        options = list(socket_options or ())
-        addresses = _resolve(host, port)
-        failure: Exception = httpcore2.ConnectError(f"{host!r} has no address")
-        for index, address in enumerate(addresses):
-            share = None
-            if deadline is not None:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise httpcore2.ConnectTimeout("timed out")
-                share = min(left, max(left / (len(addresses) - index), _LEAST_SHARE))
-            try:
-                # An address in place of the name: there is nothing left to be looked up.
-                stream = self._tcp.connect_tcp(address, port, share, local_address, options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-                failure = error
-                continue
-            _check_peer(stream, host)
-            return stream
-        raise failure
-
-    def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.NetworkStream:
-        """Refuse: a UNIX socket is this machine.
-
-        :raises NotPublic: always.
-        """
-        raise NotPublic("a UNIX socket is not a public internet address")
+    :param timeout: seconds for all of it. The system's resolver cannot be interrupted, but
+        what it takes is taken off; several addresses share what is left.
+    :raises NotPublic: when any of the addresses is not public.
+    :raises OSError: when none of them can be reached.
+    """
+    deadline = time.monotonic() + timeout
+    addresses = _resolve(host, port)
+    failure = OSError(f"{host!r} has no address")
+    for index, address in enumerate(addresses):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        share = min(left, max(left / (len(addresses) - index), _LEAST_SHARE))
+        try:
+            # An address in place of the name: there is nothing left to be looked up.
+            sock = socket.create_connection((address, port), share)
+        except OSError as error:
+            failure = error
+            continue
+        _check_peer(sock, host)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+    raise failure
 
 
 def _resolve(host: str, port: int) -> list[str]:
@@ -177,7 +147,7 @@ def _resolve(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, ValueError, OverflowError) as error:  # a label or a port out of range, too
-        raise httpcore2.ConnectError(str(error)) from error
+        raise OSError(str(error)) from error
     # str: a Python built without IPv6 gives numbers and bytes, which are then no address.
     addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
     if not all(is_public(address) for address in addresses):
@@ -185,34 +155,16 @@ def _resolve(host: str, port: int) -> list[str]:
     return addresses
 
 
-def _check_peer(stream: httpcore2.NetworkStream, host: str) -> None:
+def _check_peer(sock: socket.socket, host: str) -> None:
     """Close a connection that, in spite of all, has not gone to a public address."""
     try:
-        peer = str(stream.get_extra_info("server_addr")[0])
-    except OSError as error:  # hung up on us already
-        stream.close()
-        raise httpcore2.ConnectError(str(error)) from error
-    if not is_public(peer):
-        stream.close()
-        raise _not_public(host)
+        peer = str(sock.getpeername()[0])
+        if not is_public(peer):
+            raise _not_public(host)
+    except OSError:  # also when it has hung up on us already
+        sock.close()
+        raise
 
 
 def _not_public(host: str) -> NotPublic:
     return NotPublic(f"{host!r} does not lead to a public internet address")
-
-
-class PublicOnlyTransport(WatchedTransport):
-    """A transport for an :class:`httpx2.Client` that reaches public addresses only.
-
-    It takes no proxy, and a client that is given a transport looks for none in the
-    environment: a proxy would do the connecting, on our behalf and to anything. Nor may it
-    be one of several (``mounts=``), or what the others serve goes past the check.
-
-    TLS is httpx2's own, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` included. Though connections
-    are made to addresses, the name that is asked for and certified stays the host's.
-
-    :raises RuntimeError: when this httpx2 is built so that connections cannot be checked.
-    """
-
-    def __init__(self, limits: httpx2.Limits) -> None:
-        super().__init__(limits, PublicOnlyBackend())

@@ -7,7 +7,6 @@ import json
 import math
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -66,11 +65,12 @@ class Stream:
         self._closed = False
         self._received = 0
         self._waited = time.monotonic()
+        self._left: float | None = None  # of the wait for an event, seconds
         self._watch = Watch(client, call.deadline)
         self._watcher = current().watcher
         self._watcher.add(self._watch)
         try:
-            self._response = send(call, self._watch)
+            self._body = send(call, self._watch)
         except BaseException:
             self._watcher.remove(self._watch)
             raise
@@ -78,28 +78,20 @@ class Stream:
 
         self._http_failures = (httpx2.HTTPError, OSError)
         try:
-            self._attach()
-            self.request_id = upstream_request_id(self._response.headers, call.secrets)
-            self._pieces: Iterator[bytes] = self._response.iter_bytes()
+            self.request_id = upstream_request_id(self._body.headers, call.secrets)
             self._check_content_type()
         except BaseException:
             self.close()
             raise
 
-    def _attach(self) -> None:
-        """Watch connections that were made by another way than ours, by a proxy."""
-        network = self._response.extensions.get("network_stream")
-        if network is not None:
-            self._watch.attach(network.get_extra_info("socket"))
-
     def _check_content_type(self) -> None:
-        content_type = self._response.headers.get("content-type", "text/event-stream")
+        content_type = self._body.headers.get("content-type", "text/event-stream")
         if content_type.partition(";")[0].strip().lower() == "text/event-stream":
             return
-        self._watch.quiet_until = self._patience(time.monotonic())
+        self._watch.quiet_until = time.monotonic() + self._longest_wait()
         content = bytearray()
-        while len(content) < _LONGEST_ERROR and (piece := self._next_piece()):
-            content += piece
+        while len(content) < _LONGEST_ERROR and (piece := self._next_piece(None)) != b"":
+            content += piece or b""
         body = parse_json(bytes(content))
         if isinstance(body, str) or (isinstance(body, dict) and "choices" in body):
             # A page to log in, say, or a whole completion: nothing in it is about an error.
@@ -109,33 +101,35 @@ class Stream:
     def read(self, patience: float | None = None) -> list[Event] | None:
         """Return the next events; an empty list means that the answer is complete.
 
-        :param patience: seconds after which to return None when there is no event.
+        :param patience: seconds after which None is returned if no event has come. The next
+            call goes on waiting where this one was.
         :raises ChatError: when the answer broke off, and why.
         """
         if self._failure is not None:
             raise self._failure
         now = time.monotonic()
-        self._watch.quiet_until = self._patience(now)
+        until = math.inf if patience is None else now + patience
+        self._watch.quiet_until = now + (self._left or self._longest_wait())
         try:
             while not self._done:
-                piece = self._next_piece()
+                piece = self._next_piece(patience)
                 now = self._take_turns(since=now)
-                told = self._feed(piece)
-                if told:  # comments keep a connection alive, but only events are progress
-                    self._watch.quiet_until = self._patience(now)
-                if events := self._normalise(told):
+                if piece is not None and (events := self._events_in(piece, now)):
+                    self._left = None
                     return events
-                if not piece:
-                    self._require_ending()
                 now = time.monotonic()
+                if now >= until:
+                    self._left = max(self._watch.quiet_until - now, 0.001)
+                    return None
+                if patience is not None:
+                    patience = until - now
             return self._reader.finish()
         finally:
             self._watch.quiet_until = math.inf
 
-    def _patience(self, now: float) -> float:
-        finished = self._reader.finish_reason is not None
+    def _longest_wait(self) -> float:
         wait = self._call.read_timeout
-        return now + (min(_AFTER_FINISH, wait) if finished else wait)
+        return wait if self._reader.finish_reason is None else min(_AFTER_FINISH, wait)
 
     def _take_turns(self, since: float) -> float:
         """Let others run after a burst: under gevent, reading what is there lets nobody on.
@@ -150,20 +144,23 @@ class Stream:
             self._waited = now = time.monotonic()
         return now
 
-    def _next_piece(self) -> bytes:
-        """Return the next bytes; b"" is the end of the body."""
+    def _next_piece(self, wait: float | None) -> bytes | None:
+        """Return the next bytes; b"" is the end of the body, and None means: not yet."""
         failure: Exception | None = None
         try:
-            piece = next(self._pieces, b"")
+            if piece := self._body.read(wait):
+                self._received += len(piece)
+                if self._received > _LONGEST_ANSWER:
+                    raise self._unreadable()
+                return piece
         except self._http_failures as error:
-            failure, piece = error, b""
-        self._received += len(piece)
-        if self._received > _LONGEST_ANSWER:
-            raise self._unreadable()
-        if self._watch.reason is not None and not piece:
+            failure = error
+        if self._watch.reason is not None:
             failure = failure or EOFError()
+        elif isinstance(failure, TimeoutError) or not (failure or self._body.ended):
+            return None
         if failure is None or self._reader.finish_reason is not None:
-            return piece  # once the provider has said how it ended, the rest may be missing
+            return b""  # once the provider has said how it ended, the rest may be missing
         raise self._explain(failure) from None
 
     def _explain(self, failure: Exception) -> ChatError:
@@ -171,11 +168,18 @@ class Stream:
 
         if self._watch.reason is not None:
             return self._call.interrupted(self._watch)
-        if isinstance(failure, httpx2.TimeoutException):
-            return self._call.timed_out()
         if isinstance(failure, httpx2.DecodingError):
             return self._unreadable()
         return self._truncated()
+
+    def _events_in(self, piece: bytes, now: float) -> list[Event]:
+        told = self._feed(piece)
+        if told:  # comments keep a connection alive, but only events are progress
+            self._watch.quiet_until = now + self._longest_wait()
+        events = self._normalise(told)
+        if not piece and not events:
+            self._require_ending()
+        return events
 
     def _feed(self, piece: bytes) -> list[tuple[str, bytes]]:
         if not piece:  # what stands there without its blank line may have been cut
@@ -213,7 +217,7 @@ class Stream:
             raise self._unreadable() from None
 
     def _error_from(self, body: Any) -> ChatError:
-        return self._call.error_from(body, None, self._response.headers)
+        return self._call.error_from(body, None, self._body.headers)
 
     def _require_ending(self) -> None:
         """Take the end of the body for the end of the answer, if the provider said it was one."""
@@ -245,16 +249,16 @@ class Stream:
         try:
             if self._done and self._watch.reason is None:
                 self._drain()
-            self._response.close()
+            self._body.close()
         finally:
             self._watcher.remove(self._watch)
 
     def _drain(self) -> None:
         """Read what follows the answer, or the connection could not be used again."""
-        self._watch.quiet_until = time.monotonic() + _DRAIN
+        until = time.monotonic() + _DRAIN
         with contextlib.suppress(*self._http_failures):
-            for _ in self._pieces:
-                pass
+            while not self._body.ended and (left := until - time.monotonic()) > 0:
+                self._body.read(left)
 
 
 def _is_whole(event: tuple[str, bytes]) -> bool:

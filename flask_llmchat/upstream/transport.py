@@ -1,150 +1,267 @@
-"""HTTP under the SDK: its own transport, with a watch on every connection.
+"""HTTP under the SDK: its requests go out, and answers come in, over sockets of our own.
 
-The watch of a chat has to know the provider's socket from the first byte that is sent until
-the connection can serve another chat, and not a moment longer. So it is told where the
-connection is written to, and where the body that came over it is closed.
+A chat spends its life reading one body, a few bytes at a time. So the body is read straight
+from its socket: one read of the network is one call here, and brings whatever is there.
+
+The watch of a chat has to know that socket from the first byte that is sent until the
+connection can serve another chat, and not a moment longer.
 """
 
 from __future__ import annotations
 
 import contextlib
-import socket
-import ssl
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from http.client import HTTPException
 from typing import Any
 
-import httpcore2
 import httpx2
+from urllib3.exceptions import HTTPError
 
+from .connect import Connection, Dial, Opener, Origin, dial
+from .http1 import Framing, Head, Malformed, framing, read_head, write_head
+from .pool import Idle
 from .watch import Watch
 
 sending: ContextVar[Watch | None] = ContextVar("flask_llmchat_sending", default=None)
 """The watch of the chat that is being sent here and now."""
 
+_MOST_IDLE = 100
+
 _LONGEST_ERROR = 64 * 2**10
 """Bytes of an error's body that are read: the SDK reads all there is of it."""
 
+_MOST_READ = 64 * 2**10
+_MOST_DECODED = 2**20  # of one read: a few bytes can be a gigabyte once they are decoded
 
-class WatchedStream(httpcore2.NetworkStream):
-    """A connection that tells the chat that writes to it."""
-
-    def __init__(self, stream: httpcore2.NetworkStream) -> None:
-        self._stream = stream
-        self._socket: socket.socket | None = stream.get_extra_info("socket")
-        self.read = stream.read  # type: ignore[method-assign]  # read for every token
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Write, after telling the chat's watch which connection it is."""
-        if (watch := sending.get()) is not None:
-            watch.attach(self._socket)
-        self._stream.write(buffer, timeout)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._stream.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore2.NetworkStream:
-        """Go on over TLS."""
-        return WatchedStream(self._stream.start_tls(ssl_context, server_hostname, timeout))
-
-    def get_extra_info(self, info: str) -> Any:
-        """Return what the connection itself knows."""
-        return self._stream.get_extra_info(info)
+_PORTS = {"http": 80, "https": 443}
 
 
-class WatchedBackend(httpcore2.NetworkBackend):
-    """Makes connections, by another backend, and watches them."""
+class Transport(httpx2.BaseTransport):
+    """What an HTTP client's requests go through. It follows no redirect and keeps no cookie.
 
-    def __init__(self, backend: httpcore2.NetworkBackend) -> None:
-        self._backend = backend
+    TLS is httpx2's own, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` included.
 
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.NetworkStream:
-        """Connect, within ``timeout`` seconds."""
-        stream = self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
-        return WatchedStream(stream)
-
-
-class WatchedTransport(httpx2.HTTPTransport):
-    """httpx2's own transport, over a backend of ours. It uses no proxy.
-
-    :param backend: what connects.
-    :param ssl_context: by default httpx2's own, of the environment's certificates.
-    :raises RuntimeError: when this httpx2 is built so that the backend would not be asked.
+    :param dial: what connects.
+    :param most_idle: connections kept for further requests; of those in use there may be any
+        number, for each is a chat that somebody reads.
+    :param proxies: whether the environment's proxies are used.
     """
 
     def __init__(
-        self,
-        limits: httpx2.Limits,
-        backend: httpcore2.NetworkBackend,
-        ssl_context: ssl.SSLContext | None = None,
+        self, dial: Dial = dial, *, most_idle: int = _MOST_IDLE, proxies: bool = True
     ) -> None:
-        context = ssl_context or httpx2.create_ssl_context()
-        super().__init__(verify=context, limits=limits)
-        # There is no public way to give a transport its backend, and where the backend is a
-        # guard it must not get lost in an update. A subclass of the pool will not do either:
-        # those that exist are proxies.
-        if type(getattr(self, "_pool", None)) is not httpcore2.ConnectionPool:
-            raise RuntimeError(
-                f"httpx2 {httpx2.__version__} has no connection pool where flask-llmchat looks "
-                "for it, so connections cannot be checked or watched. Use an older httpx2, or a "
-                "newer flask-llmchat."
-            )
-        self._pool = httpcore2.ConnectionPool(
-            ssl_context=context,
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_keepalive_connections,
-            keepalive_expiry=limits.keepalive_expiry,
-            network_backend=WatchedBackend(backend),
-        )
-
-
-class _Body(httpx2.SyncByteStream):
-    """A response's body, which lets go of the watch before its connection goes to the pool."""
-
-    def __init__(self, body: httpx2.SyncByteStream, watch: Watch | None, most: int | None) -> None:
-        self._body = body
-        self._watch = watch
-        self._most = most
-
-    def __iter__(self) -> Iterator[bytes]:
-        if self._most is None:
-            yield from self._body
-            return
-        left = self._most
-        # What came of an error tells enough, and its status tells the most.
-        with contextlib.suppress(httpx2.HTTPError, OSError):
-            for piece in self._body:
-                yield piece[:left]
-                left -= len(piece)
-                if left <= 0:
-                    return
+        self._opener = Opener(httpx2.create_ssl_context(), dial, proxies=proxies)
+        self._idle = Idle(most_idle)
 
     def close(self) -> None:
+        """Close the connections that nobody uses."""
+        self._idle.close()
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request and wait for the head of its answer.
+
+        Its ``extensions["body"]`` is the :class:`Body`, without what httpx2 puts around it.
+
+        :raises httpx2.TransportError: when that fails.
+        """
+        timeouts, watch = request.extensions["timeout"], sending.get()
+        connection = self._send(request, timeouts, watch)
+        try:
+            connection.sock.settimeout(timeouts["read"])
+            head, first = _receive_head(connection.sock)
+            body = Body(connection, head, first, timeouts["read"], watch, self._idle.keep)
+        except BaseException as error:
+            _drop(connection, watch)
+            raise _translated(error, httpx2.ReadTimeout, httpx2.ReadError) from error
+        response = httpx2.Response(
+            head.status, headers=head.fields, stream=body, extensions={"body": body}
+        )
+        body.headers = response.headers
+        return response
+
+    def _send(
+        self, request: httpx2.Request, timeouts: dict[str, float], watch: Watch | None
+    ) -> Connection:
+        url = request.url
+        if url.scheme not in _PORTS:
+            raise httpx2.UnsupportedProtocol("only http: and https: are spoken")
+        origin = Origin(url.scheme, url.raw_host.decode(), url.port or _PORTS[url.scheme])
+        while True:
+            kept = self._idle.take(origin)
+            connection = kept or self._open(origin, timeouts["connect"], watch)
+            try:
+                if watch is not None:
+                    watch.attach(connection.sock)
+                connection.sock.settimeout(timeouts["write"])
+                connection.sock.sendall(_written(request, connection))
+                return connection
+            except TimeoutError as error:
+                _drop(connection, watch)
+                raise httpx2.WriteTimeout(str(error)) from error
+            except OSError:
+                if not kept:
+                    return connection  # it may have answered before it hung up
+                # Closed while it was idle. Of a request whose end it never got no server can
+                # have made a chat, so it may be sent again.
+                _drop(connection, watch)
+            except BaseException as error:
+                _drop(connection, watch)
+                raise _translated(error, httpx2.WriteTimeout, httpx2.WriteError) from error
+
+    def _open(self, origin: Origin, timeout: float, watch: Watch | None) -> Connection:
+        try:
+            return self._opener.open(origin, timeout, watch)
+        except Exception as error:
+            raise _translated(error, httpx2.ConnectTimeout, httpx2.ConnectError) from error
+
+
+def _translated(
+    error: BaseException,
+    timeout: type[httpx2.TransportError],
+    failure: type[httpx2.TransportError],
+) -> BaseException:
+    """Return an error as httpx2 would have told it, if it is one of the network's."""
+    if isinstance(error, TimeoutError):
+        return timeout(str(error))
+    if isinstance(error, Malformed):
+        return httpx2.RemoteProtocolError(str(error))
+    known = OSError, ValueError, OverflowError, HTTPException, HTTPError
+    return failure(str(error)) if isinstance(error, known) else error
+
+
+def _written(request: httpx2.Request, connection: Connection) -> bytes:
+    content, url = request.read(), request.url
+    target = url.raw_path
+    if connection.forwarded:
+        target = b"%b://%b%b" % (url.raw_scheme, url.netloc, target)
+    fields = [*request.headers.raw, *connection.fields]
+    return write_head(request.method, target, fields) + content
+
+
+def _receive_head(sock: Any) -> tuple[Head, bytes]:
+    data = b""
+    while more := sock.recv(_MOST_READ):
+        data += more
+        if found := read_head(data):
+            return found
+    raise Malformed("the server hung up without an answer")
+
+
+def _drop(connection: Connection, watch: Watch | None) -> None:
+    if watch is not None:
+        watch.detach()  # first: once it is closed, its number may be another connection's
+    connection.sock.close()
+
+
+class Body(httpx2.SyncByteStream):
+    """An answer's body.
+
+    :param first: what came together with the head.
+    :param wait: seconds that the SDK waits for each piece of an error.
+    :param keep: what takes the connection when it can serve another request.
+    """
+
+    headers: httpx2.Headers
+
+    def __init__(
+        self,
+        connection: Connection,
+        head: Head,
+        first: bytes,
+        wait: float | None,
+        watch: Watch | None,
+        keep: Callable[[Connection], None],
+    ) -> None:
+        self._connection: Connection | None = connection
+        self._recv = connection.sock.recv
+        self._frame: Framing = framing(head)
+        self._first = first
+        self._wait = wait
+        self._watch = watch
+        self._keep = keep if head.keeps_alive else None
+        self._decoder = _take_decoder(head)
+        if self._frame.ended:
+            self._frame.spare = first
+            self._let_go()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it was read."""
+        return self._frame.ended and not (self._decoder and self._decoder.unconsumed_tail)
+
+    def read(self, wait: float | None = None) -> bytes:
+        """Read once; return what of it is the body's, which may be nothing as yet.
+
+        :param wait: seconds.
+        :raises TimeoutError: when nothing came; reading may go on.
+        :raises OSError: when the connection broke.
+        :raises httpx2.RemoteProtocolError: when the body broke off, or makes no sense.
+        :raises httpx2.DecodingError: when it is not compressed in the way it says.
+        """
+        if self._decoder is not None:
+            return self._decode(self._decoder.unconsumed_tail or self._receive(wait))
+        return self._receive(wait)
+
+    def _receive(self, wait: float | None) -> bytes:
+        data, frame = self._first, self._frame
+        if data:
+            self._first = b""
+        elif self._connection is None:
+            return b""
+        else:
+            if wait != self._wait:
+                self._connection.sock.settimeout(wait)
+                self._wait = wait
+            data = self._recv(_MOST_READ)
+        try:
+            piece = frame.feed(data) if data else frame.finish()
+        except Malformed as error:
+            raise httpx2.RemoteProtocolError(str(error)) from error
+        if frame.ended:
+            self._let_go()
+        return piece
+
+    def _decode(self, piece: bytes) -> bytes:
+        try:
+            decoded: bytes = self._decoder.decompress(piece, _MOST_DECODED)
+        except zlib.error as error:
+            raise httpx2.DecodingError(str(error)) from error
+        return decoded
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Give the SDK as much of an error's body as tells enough.
+
+        What fails here leaves the status, which tells the most.
+        """
+        left = _LONGEST_ERROR
+        with contextlib.suppress(httpx2.HTTPError, OSError):
+            while left > 0 and not self.ended:
+                piece = self.read(self._wait)[:left]
+                left -= len(piece)
+                yield piece
+
+    def close(self) -> None:
+        """Let go of the connection: what is still to come is not waited for."""
+        self._let_go()
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._keep is None or not self._frame.ended or self._frame.spare:
+            _drop(connection, self._watch)
+            return
         if self._watch is not None:
             self._watch.detach()
-        self._body.close()
+        self._keep(connection)
 
 
-def watch_body(response: httpx2.Response) -> None:
-    """Take hold of a response's body; a response hook of the HTTP client."""
-    failed = not response.is_success
-    if isinstance(response.stream, httpx2.SyncByteStream):
-        most = _LONGEST_ERROR if failed else None
-        response.stream = _Body(response.stream, sending.get(), most)
-    encoding = response.headers.get("content-encoding", "")
-    if encoding and (failed or "," in encoding):
-        # We asked for none. A few bytes can be a gigabyte once they are decoded.
-        del response.headers["content-encoding"]
+def _take_decoder(head: Head) -> Any:
+    """Return what undoes a compression, which nobody else is to undo, though we ask for none."""
+    encoding = head.lowered.pop(b"content-encoding", b"").lower()
+    if not encoding:
+        return None
+    head.fields = [field for field in head.fields if field[0].lower() != b"content-encoding"]
+    return zlib.decompressobj(47) if encoding in (b"gzip", b"deflate") else None

@@ -91,7 +91,7 @@ def _shut_down(sock: socket.socket | None) -> None:
         return
     # On a duplicate: shutdown() of a TLS socket takes its TLS state away from under the
     # thread that reads from it. What is shut down is the connection, which both share.
-    real_socket = _real(socket, "socket")
+    real_socket = unpatched(socket, "socket")
     with contextlib.suppress(OSError), real_socket(fileno=os.dup(fileno)) as duplicate:
         duplicate.shutdown(socket.SHUT_RDWR)
 
@@ -167,13 +167,13 @@ def _hung_up(filenos: set[int]) -> set[int]:
         return set()
     if not _HUNG_UP:
         return {fileno for fileno in filenos if _is_at_end(fileno)}
-    poller = _real(select, "poll")()
+    poller = unpatched(select, "poll")()
     for fileno in filenos:
         poller.register(fileno, _HUNG_UP)
     return {fileno for fileno, _ in poller.poll(0)}
 
 
-def _real(module: ModuleType, name: str) -> Any:
+def unpatched(module: ModuleType, name: str) -> Any:
     """Return what a module has by a name, also when gevent has replaced it.
 
     Its poll() knows no POLLRDHUP, and nothing here blocks, or may switch under the lock.
@@ -184,7 +184,7 @@ def _real(module: ModuleType, name: str) -> Any:
 
 def _is_at_end(fileno: int) -> bool:
     try:
-        with _real(socket, "socket")(fileno=os.dup(fileno)) as duplicate:
+        with unpatched(socket, "socket")(fileno=os.dup(fileno)) as duplicate:
             return bool(duplicate.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"")
     except BlockingIOError:
         return False

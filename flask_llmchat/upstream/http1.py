@@ -1,0 +1,242 @@
+"""HTTP/1.1 as it stands on the wire: bytes in, bytes out, and no socket.
+
+What comes in one read comes out as one piece, however many chunks it was cut into.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+Fields = list[tuple[bytes, bytes]]
+
+_LONGEST_HEAD = 64 * 2**10
+_LONGEST_CHUNK_LINE = 4096
+
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.(\d) (\d\d\d)(?: |$)")
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# With the line end that closes the chunk before: the first one has it put in front.
+_CHUNK_LINE = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+
+
+class Malformed(Exception):
+    """The other side speaks no HTTP, or broke off in the middle."""
+
+
+def write_head(method: str, target: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Write a request's head down.
+
+    :raises ValueError: when something in it would begin a line of its own.
+    """
+    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target)]
+    lines += [b"%b: %b" % field for field in fields]
+    head = b"\r\n".join(lines)
+    breaks = len(lines) - 1
+    if head.count(b"\r") != breaks or head.count(b"\n") != breaks or b"\0" in head:
+        raise ValueError("a header holds a line break")
+    return head + b"\r\n\r\n"
+
+
+@dataclass(slots=True)
+class Head:
+    """The head of an answer.
+
+    :ivar lowered: its fields by lower-case name; several of one name are joined.
+    """
+
+    status: int
+    minor: int
+    fields: Fields
+    lowered: dict[bytes, bytes]
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Whether the other side lets the connection serve another request."""
+        said = self.lowered.get(b"connection", b"").lower()
+        return b"close" not in said if self.minor else b"keep-alive" in said
+
+
+def read_head(data: bytes) -> tuple[Head, bytes] | None:
+    """Read an answer's head; return it and what follows it, or None while it is incomplete.
+
+    Heads before the answer's own (``103 Early Hints``, say) are passed over.
+
+    :raises Malformed: when it is none.
+    """
+    size = len(data)
+    while end := _HEAD_END.search(data):
+        head = _parse_head(data[: end.start()])
+        data = data[end.end() :]
+        if head.status >= 200:
+            return head, data
+        if head.status == 101:
+            raise Malformed("the server changed the protocol")
+    if size > _LONGEST_HEAD:
+        raise Malformed("the head of the answer does not end")
+    return None
+
+
+def _parse_head(head: bytes) -> Head:
+    first, *lines = head.split(b"\n")
+    status_line = _STATUS_LINE.match(first.rstrip())
+    if not status_line:
+        raise Malformed("no HTTP/1 answer")
+    fields: Fields = []
+    for line in lines:
+        if line[:1] in (b" ", b"\t") and fields:  # a line folded, as was once allowed
+            name, value = fields[-1]
+            fields[-1] = (name, value + b" " + line.strip())
+            continue
+        name, colon, value = line.partition(b":")
+        if not colon or not _NAME.fullmatch(name):
+            raise Malformed("a header that is none")
+        fields.append((name, value.strip()))
+    lowered: dict[bytes, bytes] = {}
+    for name, value in fields:
+        name = name.lower()
+        lowered[name] = lowered[name] + b", " + value if name in lowered else value
+    return Head(int(status_line[2]), int(status_line[1]), fields, lowered)
+
+
+class Framing(Protocol):
+    """What tells where a body ends.
+
+    :ivar ended: whether it has.
+    :ivar spare: what came after its end, and should not have.
+    """
+
+    ended: bool
+    spare: bytes
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what was read; return what of it is the body's."""
+
+    def finish(self) -> bytes:
+        """Take note that there is nothing more to read; return nothing.
+
+        :raises Malformed: when the body has not ended.
+        """
+
+
+def framing(head: Head) -> Framing:
+    """Return what frames the body that follows a head.
+
+    :raises Malformed: when the head does not say it clearly.
+    """
+    if head.status in (204, 304):
+        return Sized(0)
+    coding = head.lowered.get(b"transfer-encoding", b"identity").lower()
+    if coding == b"chunked":
+        return Chunked()
+    if coding != b"identity":
+        raise Malformed("a transfer coding that was not asked for")
+    if b"content-length" not in head.lowered:
+        return UntilClosed()
+    lengths = {length.strip() for length in head.lowered[b"content-length"].split(b",")}
+    length = lengths.pop()
+    if lengths or not length.isdigit() or len(length) > 15:
+        raise Malformed("a length that is none")
+    return Sized(int(length))
+
+
+class Sized:
+    """A body of a length that was told."""
+
+    __slots__ = ("_left", "ended", "spare")
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.ended = not length
+        self.spare = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what was read; return what of it is the body's."""
+        piece, self.spare = data[: self._left], data[self._left :]
+        self._left -= len(piece)
+        self.ended = not self._left
+        return piece
+
+    def finish(self) -> bytes:
+        """Take note that there is nothing more to read."""
+        raise Malformed("the body broke off")
+
+
+class UntilClosed:
+    """A body that goes on until the connection is closed."""
+
+    __slots__ = ("ended", "spare")
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.spare = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what was read; return it."""
+        return data
+
+    def finish(self) -> bytes:
+        """Take note that there is nothing more to read."""
+        self.ended = True
+        return b""
+
+
+class Chunked:
+    """A body in chunks."""
+
+    __slots__ = ("_in_trailer", "_missing", "_rest", "ended", "spare")
+
+    def __init__(self) -> None:
+        self._missing = 0  # bytes that the present chunk lacks
+        self._rest = b"\r\n"  # what could not be read yet
+        self._in_trailer = False
+        self.ended = False
+        self.spare = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what was read; return what of it is the body's.
+
+        :raises Malformed: when it is not in chunks.
+        """
+        at = self._missing
+        if at > len(data):
+            self._missing -= len(data)
+            return data
+        pieces = [data[:at]] if at else []
+        data = self._rest + data
+        if not self._in_trailer:
+            while line := _CHUNK_LINE.match(data, at):
+                start = line.end()
+                size = int(line[1], 16)
+                if not size:
+                    self._in_trailer = True
+                    at = start - 2
+                    break
+                at = start + size
+                pieces.append(data[start:at])
+        self._missing = max(at - len(data), 0)
+        self._rest = data[at:]
+        if self._in_trailer:
+            self._end()
+        elif self._rest:
+            self._check()
+        return b"".join(pieces)
+
+    def _end(self) -> None:
+        trailer, end, spare = self._rest.partition(b"\r\n\r\n")
+        if end:
+            self.ended, self.spare = True, spare
+        elif len(trailer) > _LONGEST_HEAD:
+            raise Malformed("the trailer does not end")
+
+    def _check(self) -> None:
+        """Tell the beginning of a chunk's first line from what will never be one."""
+        rest = self._rest
+        if rest[:2] not in (b"\r", b"\r\n") or b"\n" in rest[2:] or len(rest) > _LONGEST_CHUNK_LINE:
+            raise Malformed("no chunk where one should begin")
+
+    def finish(self) -> bytes:
+        """Take note that there is nothing more to read."""
+        raise Malformed("the body broke off")

@@ -1,0 +1,66 @@
+"""Connections that wait for their next request."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections import deque
+
+from .connect import Connection, Origin
+from .watch import unpatched
+
+_SECONDS = 30.0  # a TLS handshake saved is worth it; providers close theirs after 60 or more
+
+
+class Idle:
+    """The connections of one process that nobody uses just now. It needs no lock.
+
+    urllib3's own pool is made for much use of a few hosts, and keeps connections for ever;
+    here there may be very many hosts, each used now and then.
+
+    :param most: how many are kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: deque[Connection] = deque()
+
+    def take(self, origin: Origin) -> Connection | None:
+        """Return the connection to an origin that was used last; None when there is none."""
+        for connection in reversed(self._kept.copy()):
+            if connection.origin == origin:
+                try:
+                    self._kept.remove(connection)
+                except ValueError:  # another thread was faster
+                    continue
+                if _is_usable(connection):
+                    return connection
+                connection.sock.close()
+        return None
+
+    def keep(self, connection: Connection) -> None:
+        """Keep a connection, and let go of those that have been kept for too long."""
+        connection.idle_since = now = time.monotonic()
+        self._kept.append(connection)
+        try:
+            while len(self._kept) > self._most or now - self._kept[0].idle_since > _SECONDS:
+                self._kept.popleft().sock.close()
+        except IndexError:  # another thread was faster
+            pass
+
+    def close(self) -> None:
+        """Close all of them."""
+        while self._kept:
+            self._kept.pop().sock.close()
+
+
+def _is_usable(connection: Connection) -> bool:
+    """Tell whether a connection is fresh, and its other side has neither closed nor spoken."""
+    if time.monotonic() - connection.idle_since > _SECONDS:
+        return False
+    fileno = connection.sock.fileno()
+    if not hasattr(select, "poll"):  # Windows
+        return not select.select([fileno], [], [], 0)[0]
+    poller = unpatched(select, "poll")()  # gevent's would let other greenlets on
+    poller.register(fileno, select.POLLIN)
+    return not poller.poll(0)
