@@ -7,7 +7,6 @@ this one is public; 127.0.0.1, next to it, stays private.
 
 from __future__ import annotations
 
-import datetime
 import ipaddress
 import socket
 import socketserver
@@ -22,13 +21,10 @@ from typing import Any, cast
 
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.connection import HTTPConnection
+from wire import write_certificates
 
 from flask_llmchat.upstream import public
 from flask_llmchat.upstream.public import NotPublic, dial, is_public
@@ -812,67 +808,6 @@ def test_a_slow_resolver_uses_up_the_timeout(
 
 
 # TLS.
-
-
-def write_certificates(folder: Path, name: str) -> tuple[Path, Path]:
-    """Make a CA and a certificate for one name; return the CA's file and the server's."""
-    now = datetime.datetime.now(datetime.UTC)
-    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
-    ca_key, key = keys
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "throw-away CA")])
-    ca_id = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())
-
-    def sign(
-        subject: x509.Name, public_key: ec.EllipticCurvePublicKey, *more: tuple[Any, bool]
-    ) -> bytes:
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(ca_name)
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-        )
-        for extension, critical in more:
-            builder = builder.add_extension(extension, critical)
-        signed = builder.sign(ca_key, hashes.SHA256())
-        return signed.public_bytes(serialization.Encoding.PEM)
-
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    ca_file, server_file = folder / "ca.pem", folder / "server.pem"
-    ca_file.write_bytes(
-        sign(
-            ca_name,
-            ca_key.public_key(),
-            (x509.BasicConstraints(ca=True, path_length=0), True),
-            (usage, True),
-            (ca_id, False),
-        )
-    )
-    certificate = sign(
-        x509.Name([]),
-        key.public_key(),
-        (x509.SubjectAlternativeName([x509.DNSName(name)]), True),
-        (x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ca_id), False),
-    )
-    private_key = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    server_file.write_bytes(private_key + certificate)
-    return ca_file, server_file
 
 
 @pytest.fixture

@@ -267,7 +267,7 @@ def test_a_provider_gone_mad_is_not_kept_for_ever(
 ) -> None:
     monkeypatch.setattr("flask_llmchat.upstream.stream._LONGEST_ANSWER", 10_000)
     app = make_app(upstream)
-    upstream.add(sse(*[delta(content="x" * 500)] * 100))
+    upstream.add(sse(delta(content="x"), 0.2, *[delta(content="x" * 500)] * 100))
     with finished(app) as done, posted(app) as answer, pytest.raises(AnswerBroken):
         answer.text()
     assert done.only.outcome == "upstream_error"

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("flask_llmchat")
 
+# The SDK tells every provider what machine it runs on. Besides, each header costs several us.
+_TELLTALES = [
+    f"X-Stainless-{what}"
+    for what in ("Async", "Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version")
+]
+
 _BACKOFF = 0.5  # seconds before the first repetition, doubled for each further one
 _LONGEST_WAIT = 5.0  # seconds a provider may ask us to wait before we pass its error on instead
 
@@ -133,7 +139,7 @@ def _new_sdk(*, public_only: bool) -> openai.OpenAI:
         organization="",
         project="",
         max_retries=0,
-        default_headers={name: omit for name in ambient if name},
+        default_headers={name: omit for name in [*ambient, *_TELLTALES] if name},
         http_client=http_client,
     )
 
@@ -193,6 +199,8 @@ def _post(call: Call, watch: Watch) -> Body:
                 "headers": {
                     "Authorization": omit,
                     **call.headers,
+                    "x-stainless-retry-count": omit,
+                    "x-stainless-read-timeout": omit,
                     "Accept": "text/event-stream",
                     "Accept-Encoding": "identity",  # nothing to gain for events of a few bytes
                 },

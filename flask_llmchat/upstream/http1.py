@@ -220,7 +220,7 @@ class Chunked:
         self._rest = data[at:]
         if self._in_trailer:
             self._end()
-        elif self._rest:
+        elif self._rest and not pieces:  # what came before it is told first
             self._check()
         return b"".join(pieces)
 

@@ -1,0 +1,200 @@
+"""HTTP/1.1 on the wire: whatever the reads are, what is read is the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_llmchat.upstream import http1
+from flask_llmchat.upstream.http1 import Chunked, Malformed, framing, read_head, write_head
+
+
+def head(*lines: bytes, end: bytes = b"\r\n") -> http1.Head:
+    found = read_head(end.join([*lines, b"", b""]))
+    assert found and found[1] == b""
+    return found[0]
+
+
+def read(frame: http1.Framing, raw: bytes, cuts: list[int] | None = None) -> bytes:
+    edges = [0, *sorted(cuts or []), len(raw)]
+    pieces = [raw[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return b"".join(frame.feed(piece) for piece in pieces if piece)
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_a_head(end: bytes) -> None:
+    found = head(b"HTTP/1.1 429 Too Many", b"X-One:  1 ", b"x-one: 2", b"Empty:", end=end)
+    assert (found.status, found.minor) == (429, 1)
+    assert found.fields == [(b"X-One", b"1"), (b"x-one", b"2"), (b"Empty", b"")]
+    assert found.lowered == {b"x-one": b"1, 2", b"empty": b""}
+
+
+def test_a_head_without_words_or_fields() -> None:
+    assert head(b"HTTP/1.1 200").status == head(b"HTTP/1.0 200 ").status == 200
+
+
+def test_a_folded_line_belongs_to_the_one_before() -> None:
+    assert head(b"HTTP/1.1 200 OK", b"X: a", b"\t b").fields == [(b"X", b"a b")]
+
+
+def test_a_head_comes_in_any_pieces_and_early_ones_are_passed_over() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+    raw = early + b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"
+    for end in range(len(raw)):
+        assert read_head(raw[:end]) is None
+    found = read_head(raw + b"body")
+    assert found and found[0].status == 200 and found[1] == b"body"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"HTTP/2 200 OK",
+        b"HTTP/1.1 20 OK",
+        b"HTTP/1.1 2000 OK",
+        b"HTTP/1.1 101 Switching Protocols",
+        b"<html>",
+        b"SSH-2.0-x",
+        b"HTTP/1.1 200 OK\r\nno colon",
+        b"HTTP/1.1 200 OK\r\n: no name",
+        b"HTTP/1.1 200 OK\r\n folded: nothing",
+        b"HTTP/1.1 200 OK\r\nContent-Length : 5",
+    ],
+)
+def test_what_is_no_head(raw: bytes) -> None:
+    with pytest.raises(Malformed):
+        read_head(raw + b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("raw", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 100 C\r\n\r\n" * 4000])
+def test_a_head_that_does_not_end(raw: bytes) -> None:
+    with pytest.raises(Malformed):
+        read_head(raw + b"x" * 70_000)
+
+
+@pytest.mark.parametrize(
+    ("lines", "keeps"),
+    [
+        ([b"HTTP/1.1 200 OK"], True),
+        ([b"HTTP/1.1 200 OK", b"Connection: Close"], False),
+        ([b"HTTP/1.1 200 OK", b"Connection: keep-alive", b"Connection: close"], False),
+        ([b"HTTP/1.0 200 OK"], False),
+        ([b"HTTP/1.0 200 OK", b"Connection: Keep-Alive"], True),
+    ],
+)
+def test_who_keeps_connections(lines: list[bytes], keeps: bool) -> None:
+    assert head(*lines).keeps_alive is keeps
+
+
+OK = b"HTTP/1.1 200 OK"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Content-Length: -1",
+        b"Content-Length: 1, 2",
+        b"Content-Length: 0x10",
+        b"Content-Length: ",
+        b"Content-Length: 9999999999999999",
+        b"Transfer-Encoding: gzip, chunked",
+        b"Transfer-Encoding: chunked, identity",
+    ],
+)
+def test_a_body_must_say_how_long_it_is_and_say_one_thing(line: bytes) -> None:
+    with pytest.raises(Malformed):
+        framing(head(OK, line))
+
+
+def test_the_kinds_of_bodies() -> None:
+    sized = framing(head(OK, b"Content-Length: 3", b"content-length: 3"))
+    assert read(sized, b"abc") == b"abc" and sized.ended
+    both = framing(head(OK, b"Content-Length: 3", b"Transfer-Encoding: Chunked"))
+    assert isinstance(both, Chunked)
+    rest = framing(head(OK))
+    assert read(rest, b"abc") == b"abc" and not rest.ended
+    assert rest.finish() == b"" and rest.ended
+    for status in (b"204 No Content", b"304 Not Modified"):
+        assert framing(head(b"HTTP/1.1 " + status)).ended
+    assert framing(head(OK, b"Content-Length: 0")).ended
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=40), max_size=6),
+    st.sampled_from([b"", b";ext=1", b" ; a=b", b"\t"]),
+    st.sampled_from([b"", b"X-Sum: 1\r\n", b"A: b\r\nC: d\r\n"]),
+    st.binary(max_size=5),
+    st.lists(st.integers(0, 300), max_size=20),
+)
+def test_chunks_come_in_any_pieces(
+    pieces: list[bytes], extension: bytes, trailer: bytes, spare: bytes, cuts: list[int]
+) -> None:
+    chunks = [b"%X%b\r\n%b\r\n" % (len(piece), extension, piece) for piece in pieces]
+    raw = b"".join(chunks) + b"0%b\r\n%b\r\n" % (extension, trailer)
+    frame = Chunked()
+    assert read(frame, raw, [cut for cut in cuts if cut <= len(raw)]) == b"".join(pieces)
+    assert frame.ended and frame.spare == b""
+    frame = Chunked()
+    assert read(frame, raw + spare) == b"".join(pieces)
+    assert frame.ended and frame.spare == spare
+
+
+def test_many_chunks_of_one_read_are_one_piece() -> None:
+    assert Chunked().feed(b"1\r\na\r\n2\r\nbc\r\n3\r\nde") == b"abcde"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"x\r\n",
+        b"-1\r\n",
+        b"+1\r\na",
+        b"1_0\r\n",
+        b"0x1\r\na",
+        b" 1\r\na",
+        b"1\na",
+        b"\r\n",
+        b"1\r\nab\r\n",
+        b"1\r\na0\r\n\r\n",
+        b"fffffffffffffffff\r\n",
+        b"1;" + b"x" * 5000,
+    ],
+)
+def test_what_is_no_chunk(raw: bytes) -> None:
+    frame = Chunked()
+    with pytest.raises(Malformed):
+        for _ in range(2):  # what stands before it comes first
+            frame.feed(raw)
+            raw = b"x"
+
+
+def test_a_trailer_that_does_not_end() -> None:
+    frame = Chunked()
+    with pytest.raises(Malformed):
+        for _ in range(20):
+            frame.feed(b"0\r\n" if not frame._in_trailer else b"X: y\r\n" * 1000)
+
+
+@pytest.mark.parametrize("raw", [b"", b"5", b"5\r\nab", b"2\r\nab", b"0\r\n", b"0\r\nX: y\r\n"])
+def test_a_body_in_chunks_that_breaks_off(raw: bytes) -> None:
+    frame = Chunked()
+    read(frame, raw)
+    assert not frame.ended
+    with pytest.raises(Malformed):
+        frame.finish()
+
+
+def test_a_head_is_written() -> None:
+    written = write_head("POST", b"/v1?a=b", [(b"Host", b"h"), (b"X", b"\xc3\xa9")])
+    assert written == b"POST /v1?a=b HTTP/1.1\r\nHost: h\r\nX: \xc3\xa9\r\n\r\n"
+
+
+@pytest.mark.parametrize("bad", [b"a\r\nX-Evil: 1", b"a\nb", b"a\rb", b"a\0b"])
+def test_no_header_begins_another(bad: bytes) -> None:
+    for fields in ([(b"X", bad)], [(bad, b"x")]):
+        with pytest.raises(ValueError, match="^a header holds a line break$"):
+            write_head("POST", b"/", fields)
+    with pytest.raises(ValueError):
+        write_head("POST", b"/" + bad, [])

@@ -1,0 +1,798 @@
+"""The transport under the SDK, at real sockets: TLS, proxies, connections kept, bodies, waits."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from conftest import KEYS
+from wire import Peer, Talk, Visit, chunk, pump, tls_context, write_certificates
+
+from flask_llmchat import ChatError
+from flask_llmchat.providers.chunks import ChunkReader
+from flask_llmchat.testing import HOLD, FakeUpstream, Reply, event, text_reply
+from flask_llmchat.upstream import pool, process, transport
+from flask_llmchat.upstream.client import Call
+from flask_llmchat.upstream.connect import Connection, Origin, Proxies
+from flask_llmchat.upstream.pool import Idle
+from flask_llmchat.upstream.stream import Stream
+from flask_llmchat.upstream.transport import Transport, sending
+from flask_llmchat.upstream.watch import Watch
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+SHORT = OK + b"Content-Length: 2\r\n\r\nok"
+TEXT = event({"choices": [{"index": 0, "delta": {"content": "Hello"}}]})
+STOP = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+DONE = b"data: [DONE]\n\n"
+WHOLE = CHUNKED + chunk(TEXT + STOP + DONE) + b"0\r\n\r\n"
+KEY = KEYS["openai_api_key"]
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give each test a process of its own, in an environment that says nothing."""
+    for name in (*PROXIES, "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    fresh = process.Process()
+    monkeypatch.setattr(process, "_current", fresh)
+    yield
+    for sdk in fresh.sdks.values():
+        sdk.close()
+
+
+@contextmanager
+def client(**how: Any) -> Iterator[httpx2.Client]:
+    with httpx2.Client(transport=Transport(**how), timeout=5) as made:
+        yield made
+
+
+def post(made: httpx2.Client, url: str, content: bytes = b"{}") -> str:
+    return made.post(url, content=content, headers={"Authorization": f"Bearer {KEY}"}).text
+
+
+def call_of(url: str, **more: Any) -> Call:
+    how: dict[str, Any] = {
+        "body": {"model": "m", "messages": []},
+        "connect_timeout": 5.0,
+        "read_timeout": 5.0,
+        "deadline": time.monotonic() + 30,
+        "max_retries": 0,
+        **more,
+    }
+    return Call(
+        provider="openai",
+        label="OpenAI",
+        request_id="1",
+        url=f"{url}/v1/chat/completions",
+        headers={"Authorization": f"Bearer {KEY}"},
+        query={},
+        secrets=(KEY,),
+        **how,
+    )
+
+
+def stream_of(url: str, **more: Any) -> Stream:
+    return Stream(call_of(url, **more), ChunkReader())
+
+
+def told(url: str, **more: Any) -> str:
+    """Return the text of one chat."""
+    reader = ChunkReader()
+    with closing(Stream(call_of(url, **more), reader)) as stream:
+        while stream.read():
+            pass
+    return "".join(reader.text)
+
+
+def always(*answer: bytes) -> Talk:
+    def talk(visit: Visit) -> None:
+        while True:
+            visit.request()
+            visit.say(*answer)
+
+    return talk
+
+
+# TLS
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> tuple[Path, Path]:
+    return write_certificates(tmp_path, "localhost")
+
+
+@pytest.mark.parametrize("how", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_tls_trusts_whom_the_environment_says(
+    how: str,
+    certificates: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ca_file, server_file = certificates
+    if how == "SSL_CERT_DIR":
+        hashed = tmp_path / "trusted"
+        hashed.mkdir()
+        name = ["openssl", "x509", "-hash", "-noout", "-in", str(ca_file)]
+        found = subprocess.run(name, capture_output=True, text=True, check=True).stdout.strip()
+        ca_file = ca_file.rename(hashed / f"{found}.0").parent
+    monkeypatch.setenv(how, str(ca_file))
+    with Peer(always(WHOLE), tls_context(server_file)) as peer:
+        assert told(f"https://localhost:{peer.port}") == "Hello"
+        assert told(f"https://localhost:{peer.port}") == "Hello"
+        assert peer.connections == 1
+
+
+def test_tls_trusts_nobody_else(certificates: tuple[Path, Path]) -> None:
+    with Peer(always(WHOLE), tls_context(certificates[1])) as peer:
+        with pytest.raises(ChatError, match="could not be reached") as caught:
+            told(f"https://localhost:{peer.port}")
+        assert "CERTIFICATE_VERIFY_FAILED" in caught.value.detail
+        assert peer.requests == []
+
+
+def test_tls_is_for_the_name_that_was_called(
+    certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates[0]))
+    with Peer(always(WHOLE), tls_context(certificates[1])) as peer:
+        with pytest.raises(ChatError) as caught:
+            told(f"https://127.0.0.1:{peer.port}")
+        assert "CERTIFICATE_VERIFY_FAILED" in caught.value.detail
+
+
+def test_records_of_tls_that_come_in_pieces(
+    certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A heartbeat in the middle of a record loses nothing of it."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates[0]))
+    text = event({"choices": [{"delta": {"content": "x" * 40_000}}]})
+
+    def slowly(visit: Visit) -> None:
+        source, drain = visit.sock, socket.create_connection(("127.0.0.1", inner.port))
+        threading.Thread(target=pump, args=(source, drain), daemon=True).start()
+        with closing(drain):
+            while data := drain.recv(9000):
+                visit.say(data[:5000])
+                time.sleep(0.03)
+                visit.say(data[5000:])
+
+    answer = always(CHUNKED, chunk(text * 4 + STOP), b"0\r\n\r\n")
+    with (
+        Peer(answer, tls_context(certificates[1])) as inner,
+        Peer(slowly) as peer,
+        closing(stream_of(f"https://localhost:{peer.port}")) as stream,
+    ):
+        beats = 0
+        while (events := stream.read(0.01)) != []:
+            beats += events is None
+    assert beats > 5
+    assert len("".join(stream._reader.text)) == 160_000  # type: ignore[attr-defined]
+
+
+# Proxies
+
+
+def connect_proxy(
+    inner: Peer, refuse: bytes = b"", seen: list[bytes] | None = None, tls: Any = None
+) -> Peer:
+    """Make a proxy that leads wherever it is asked to, to the same server."""
+
+    def talk(visit: Visit) -> None:
+        head = visit.head()
+        if seen is not None:
+            seen.append(head)
+        if refuse or not head.startswith(b"CONNECT "):
+            visit.say(refuse or b"HTTP/1.1 405 No\r\n\r\n")
+            return
+        with closing(socket.create_connection(("127.0.0.1", inner.port))) as onward:
+            visit.say(b"HTTP/1.1 200 Connection established\r\nX-Proxy: 1\r\n\r\n")
+            threading.Thread(target=pump, args=(onward, visit.sock), daemon=True).start()
+            pump(visit.sock, onward)
+
+    return Peer(talk, tls)
+
+
+@pytest.fixture
+def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
+    """A provider that only a proxy can reach, for its name is made up."""
+    ca_file, server_file = write_certificates(tmp_path, "provider.test")
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    with Peer(always(WHOLE), tls_context(server_file)) as peer:
+        yield peer
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_a_proxy_leads_to_the_provider(
+    name: str, secure: Peer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    seen: list[bytes] = []
+    with connect_proxy(secure, seen=seen) as proxy:
+        monkeypatch.setenv(name, f"http://us%40er:p%20w-planted@{proxy.netloc}")
+        assert told("https://provider.test") == told("https://provider.test") == "Hello"
+    assert len(seen) == secure.connections == 1
+    (head,) = seen
+    assert head.startswith(b"CONNECT provider.test:443 HTTP/1.")
+    assert b"Basic " + b64encode(b"us@er:p w-planted") in head
+    assert KEY.encode() not in head
+    assert b"proxy-auth" not in secure.requests[0][1].lower()
+    assert b"POST /v1/chat/completions HTTP/1.1\r\n" in secure.requests[0][1]
+    assert "planted" not in caplog.text
+
+
+def test_a_proxy_without_a_scheme_is_one_of_http(
+    secure: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect_proxy(secure) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.netloc)
+        assert told("https://provider.test") == "Hello"
+
+
+def test_tls_within_the_tls_of_a_proxy(
+    secure: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "proxy"
+    folder.mkdir()
+    ca_file, server_file = write_certificates(folder, "localhost")
+    both = tmp_path / "both.pem"
+    both.write_bytes((tmp_path / "ca.pem").read_bytes() + ca_file.read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(both))
+    with connect_proxy(secure, tls=tls_context(server_file)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://localhost:{proxy.port}")
+        assert told("https://provider.test") == "Hello"
+
+
+def test_a_proxy_reads_what_is_not_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Peer(always(WHOLE)) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://user:pw@{proxy.netloc}")
+        assert told("http://provider.test:8080") == told("http://provider.test:8080") == "Hello"
+        assert proxy.connections == 1
+    for _, head, _ in proxy.requests:
+        line, _, fields = head.partition(b"\r\n")
+        assert line == b"POST http://provider.test:8080/v1/chat/completions HTTP/1.1"
+        assert b"Host: provider.test:8080" in fields
+        assert b"Proxy-Authorization: Basic " + b64encode(b"user:pw") in fields
+
+
+def test_a_proxy_that_refuses_is_told_without_its_password(
+    secure: Peer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
+    with connect_proxy(secure, refuse=refusal) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:planted@{proxy.netloc}")
+        with pytest.raises(ChatError, match="could not be reached") as caught:
+            told("https://provider.test")
+    assert "407 Proxy Authentication Required" in caught.value.detail
+    assert secure.requests == []
+    assert "planted" not in caplog.text + caught.value.detail
+
+
+@pytest.mark.parametrize("url", ["socks5://user:planted@127.0.0.1:9", "http://user:planted@:x"])
+def test_a_proxy_of_another_kind_is_an_error_and_no_way_round_it(
+    url: str, secure: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", url)
+    with pytest.raises(ChatError) as caught:
+        told(f"https://provider.test:{secure.port}")
+    assert "the environment's proxy is not one of HTTP" in caught.value.detail
+    assert "planted" not in caught.value.detail
+
+
+def test_a_proxy_that_says_nothing_is_not_waited_for_when_the_reader_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reached = threading.Event()
+
+    def silent(visit: Visit) -> None:
+        visit.head()
+        reached.set()
+        visit.head()
+
+    ours, theirs = socket.socketpair()
+    with Peer(silent) as proxy, ours:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.netloc}")
+
+        def leave() -> None:
+            reached.wait(5)
+            theirs.close()
+
+        threading.Thread(target=leave).start()
+        started = time.monotonic()
+        with pytest.raises(ChatError) as caught:
+            Stream(call_of("https://provider.test"), ChunkReader(), ours)
+    assert caught.value.code == "cancelled"
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("exempt", "host", "direct"),
+    [
+        ("", "provider.test", False),
+        ("*", "provider.test", True),
+        ("a.test, *", "provider.test", True),
+        ("provider.test", "provider.test", True),
+        ("PROVIDER.test", "provider.test", True),
+        ("provider.test", "eu.provider.test", True),
+        (".provider.test", "eu.provider.test", True),
+        ("*.provider.test", "eu.provider.test", True),
+        ("provider.test", "myprovider.test", False),
+        ("provider.test:8000", "provider.test", True),
+        ("provider.test:443", "provider.test", False),
+        ("10.0.0.0/8", "10.1.2.3", True),
+        ("10.0.0.0/8", "11.1.2.3", False),
+        ("10.1.2.3", "10.1.2.3", True),
+        ("fd00::/8", "fd00::1", True),
+        ("[fd00::1]", "fd00::1", True),
+        ("fd00::1", "fd00::1", True),
+        ("a.test,,b.test", "provider.test", False),
+        ("", "localhost", True),
+        ("", "127.0.0.1", True),
+        ("", "::1", True),
+    ],
+)
+def test_who_is_called_without_a_proxy(exempt: str, host: str, direct: bool) -> None:
+    proxies = Proxies({"all": "http://proxy.test:3128", "no": exempt})
+    for scheme in ("http", "https"):
+        assert (proxies.find(Origin(scheme, host, 8000)) is None) is direct
+
+
+# Connections
+
+
+def test_a_connection_closed_while_idle_is_replaced_and_costs_no_attempt() -> None:
+    def once(visit: Visit) -> None:
+        visit.request()
+        visit.say(WHOLE)
+
+    with Peer(once) as peer:
+        for number in range(1, 4):
+            assert told(f"http://{peer.netloc}") == "Hello"
+            assert peer.connections == len(peer.requests) == number
+            time.sleep(0.05)
+
+
+def test_a_connection_closed_under_our_hands_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was closed after the look at it: what cannot have been read may be sent again."""
+    monkeypatch.setattr(pool, "_is_usable", lambda connection: True)
+
+    def once(visit: Visit) -> None:
+        visit.request()
+        visit.say(WHOLE)
+        if visit.number == 1:  # reset: what comes now is thrown away unread
+            linger = b"\1\0\0\0\0\0\0\0"
+            visit.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+    with Peer(once) as peer:
+        assert told(f"http://{peer.netloc}") == "Hello"
+        time.sleep(0.05)
+        assert told(f"http://{peer.netloc}") == "Hello"
+        assert [number for number, _, _ in peer.requests] == [1, 2]
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 O"])
+def test_a_chat_that_may_have_been_read_is_not_sent_again(answer: bytes) -> None:
+    def hangs_up(visit: Visit) -> None:
+        visit.request()
+        visit.say(WHOLE)
+        visit.request()
+        visit.say(answer)
+
+    with Peer(hangs_up) as peer:
+        assert told(f"http://{peer.netloc}") == "Hello"
+        with pytest.raises(ChatError, match="could not be reached"):
+            told(f"http://{peer.netloc}")
+        assert [number for number, _, _ in peer.requests] == [1, 1]
+
+
+def test_an_answer_given_before_the_request_was_read_is_taken() -> None:
+    refusal = b'{"error": {"message": "Too much"}}'
+    length = b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(refusal)
+
+    def impatient(visit: Visit) -> None:
+        visit.head()
+        visit.say(b"HTTP/1.1 413 Too Large\r\n", length, refusal)
+        visit.sock.shutdown(socket.SHUT_WR)
+        while visit.sock.recv(65536):
+            pass
+
+    body = {"model": "m", "messages": [{"role": "user", "content": "x" * 3_000_000}]}
+    with Peer(impatient) as peer, pytest.raises(ChatError) as caught:
+        told(f"http://{peer.netloc}", body=body)
+    assert (caught.value.status, caught.value.message) == (413, "Too much")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK + b"Content-Length: 2\r\nConnection: close\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        SHORT + b"more than was said",
+        CHUNKED + chunk(b"ok") + b"0\r\n\r\nmore",
+    ],
+)
+def test_what_cannot_serve_another_request_is_closed(answer: bytes) -> None:
+    with Peer(always(answer)) as peer, client() as made:
+        assert [post(made, f"http://{peer.netloc}") for _ in range(3)] == ["ok"] * 3
+        assert peer.connections == 3
+
+
+def test_a_body_that_ends_with_its_connection() -> None:
+    def once(visit: Visit) -> None:
+        visit.request()
+        visit.say(OK + b"\r\n", TEXT, STOP)
+
+    with Peer(once) as peer:
+        assert told(f"http://{peer.netloc}") == "Hello"
+
+
+def test_very_many_chats_at_once_wait_for_nobody_and_few_connections_stay() -> None:
+    def talk(visit: Visit) -> None:
+        while True:
+            visit.request()
+            visit.say(CHUNKED, chunk(TEXT))
+            assert everybody.wait(20)
+            visit.say(chunk(STOP + DONE), b"0\r\n\r\n")
+
+    everybody = threading.Event()
+    with Peer(talk) as peer, ExitStack() as stack:
+        streams = [stream_of(f"http://{peer.netloc}") for _ in range(140)]
+        for stream in streams:
+            stack.callback(stream.close)
+            assert stream.read()
+        everybody.set()
+        for stream in streams:
+            while stream.read():
+                pass
+            stream.close()
+        (sdk,) = process.current().sdks.values()
+        kept = sdk._client._transport._idle._kept  # type: ignore[attr-defined]
+        assert len(kept) == 100
+        assert told(f"http://{peer.netloc}") == "Hello"
+        assert peer.connections == 140
+
+
+def test_idle_connections_are_let_go_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_SECONDS", 0.1)
+    idle, there = Idle(2), []
+
+    def connection(host: str) -> Connection:
+        ours, theirs = socket.socketpair()
+        there.append(theirs)
+        return Connection(Origin("https", host, 443), ours)
+
+    first, second, third = connection("a"), connection("a"), connection("b")
+    idle.keep(first)
+    idle.keep(second)
+    assert idle.take(Origin("https", "c", 443)) is None
+    assert idle.take(Origin("https", "a", 443)) is second
+    idle.keep(second)
+    idle.keep(third)
+    assert first.sock.fileno() == -1, "there is room for two"
+    time.sleep(0.12)
+    assert idle.take(Origin("https", "b", 443)) is None
+    assert third.sock.fileno() == -1
+    idle.keep(connection("b"))
+    assert second.sock.fileno() == -1
+    idle.close()
+    for sock in there:
+        with sock:
+            assert sock.recv(1) == b""
+
+
+def test_a_connection_that_speaks_unasked_is_not_used() -> None:
+    ours, theirs = socket.socketpair()
+    idle, connection = Idle(1), Connection(Origin("http", "a", 80), ours)
+    with theirs:
+        theirs.sendall(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        idle.keep(connection)
+        assert idle.take(connection.origin) is None
+    assert ours.fileno() == -1
+
+
+def test_a_port_that_nobody_listens_at_and_one_that_does_not_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, client() as made:
+        port = listener.getsockname()[1]
+        with closing(socket.create_connection(("127.0.0.1", port))), ExitStack() as stack:
+            for _ in range(3):  # so that no more get in
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(("127.0.0.1", port))
+            started = time.monotonic()
+            with pytest.raises(httpx2.ConnectTimeout):
+                made.post(f"http://127.0.0.1:{port}", timeout=httpx2.Timeout(5, connect=0.2))
+            assert time.monotonic() - started < 1
+        listener.close()
+        with pytest.raises(httpx2.ConnectError, match="refused"):
+            post(made, f"http://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 200 OK\r\nX\r\n\r\n", b""])
+def test_what_is_no_answer(answer: bytes) -> None:
+    def talk(visit: Visit) -> None:
+        visit.request()
+        visit.say(answer)
+
+    with Peer(talk) as peer, client() as made, pytest.raises(httpx2.RemoteProtocolError):
+        post(made, f"http://{peer.netloc}")
+
+
+def test_a_server_that_is_slow_with_its_head() -> None:
+    def silent(visit: Visit) -> None:
+        visit.request()
+        visit.request()
+
+    timeout = httpx2.Timeout(5, read=0.2)
+    with Peer(silent) as peer, client() as made, pytest.raises(httpx2.ReadTimeout):
+        made.post(f"http://{peer.netloc}", timeout=timeout)
+
+
+def test_keys_are_in_no_error_of_a_request_that_cannot_be_sent() -> None:
+    with Peer(always(SHORT)) as peer, client() as made:
+        with pytest.raises(httpx2.WriteError) as caught:
+            made.post(f"http://{peer.netloc}", headers={"Authorization": f"{KEY}\r\nX: 1"})
+        assert "planted" not in repr(caught.value) + repr(caught.value.__cause__)
+        assert peer.requests == []
+
+
+# Bodies
+
+
+ENDS = {
+    "in-a-chunk": CHUNKED + chunk(TEXT)[:-20],
+    "between-chunks": CHUNKED + chunk(TEXT),
+    "in-a-size": CHUNKED + chunk(TEXT) + b"5",
+    "before-the-trailer": CHUNKED + chunk(TEXT) + b"0\r\n",
+    "too-short": OK + b"Content-Length: %d\r\n\r\n" % (len(TEXT) + 1) + TEXT,
+    "no-chunk": CHUNKED + chunk(TEXT) + b"oops\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", ENDS.values(), ids=ENDS)
+def test_a_body_that_breaks_off_is_truncated(answer: bytes) -> None:
+    def once(visit: Visit) -> None:
+        visit.request()
+        visit.say(answer)
+
+    with Peer(once) as peer, pytest.raises(ChatError) as caught:
+        told(f"http://{peer.netloc}")
+    assert caught.value.code == "truncated"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        CHUNKED + chunk(TEXT + STOP),
+        CHUNKED + chunk(TEXT) + chunk(STOP)[:-2],
+        CHUNKED + chunk(TEXT + STOP) + b"oops\r\n",
+        OK + b"Content-Length: 5000\r\n\r\n" + TEXT + STOP,
+    ],
+)
+def test_a_body_may_break_off_after_the_finish_reason(answer: bytes) -> None:
+    def once(visit: Visit) -> None:
+        visit.request()
+        visit.say(answer)
+
+    with Peer(once) as peer:
+        assert told(f"http://{peer.netloc}") == told(f"http://{peer.netloc}") == "Hello"
+        assert peer.connections == 2
+
+
+def test_a_body_byte_by_byte_with_extensions_and_a_trailer() -> None:
+    pieces = [b"%x;a=b\r\n%b\r\n" % (len(piece), piece) for piece in (TEXT, STOP, DONE)]
+    raw = b"".join([CHUNKED, *pieces, b"0\r\nX-Sum: 1\r\nX-Other: 2\r\n\r\n"])
+
+    def slowly(visit: Visit) -> None:
+        while True:
+            visit.request()
+            for byte in raw:
+                visit.say(bytes([byte]))
+
+    with Peer(slowly) as peer:
+        assert told(f"http://{peer.netloc}") == told(f"http://{peer.netloc}") == "Hello"
+        assert peer.connections == 1
+
+
+def test_what_is_there_comes_in_one_piece() -> None:
+    def talk(visit: Visit) -> None:
+        visit.request()
+        visit.say(CHUNKED, *[chunk(TEXT)] * 50)
+        visit.request()
+
+    with Peer(talk) as peer, closing(stream_of(f"http://{peer.netloc}")) as stream:
+        time.sleep(0.1)
+        assert len(stream.read() or ()) == 50
+
+
+def compressed(data: bytes, encoding: str) -> bytes:
+    return gzip.compress(data) if encoding == "gzip" else zlib.compress(data)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_compressed_body_is_read(encoding: str) -> None:
+    data = compressed(TEXT + STOP + DONE, encoding)
+    head = OK + f"Content-Encoding: {encoding}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    pieces = [chunk(data[n : n + 7]) for n in range(0, len(data), 7)]
+    with Peer(always(head, *pieces, b"0\r\n\r\n")) as peer:
+        assert told(f"http://{peer.netloc}") == told(f"http://{peer.netloc}") == "Hello"
+        assert peer.connections == 1
+
+
+def test_a_compressed_error_is_read_and_tells_what_it_says() -> None:
+    data = gzip.compress(b'{"error": {"message": "No such thing"}}')
+    head = b"HTTP/1.1 400 No\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(data)
+    with Peer(always(head, data)) as peer, pytest.raises(ChatError, match="^No such thing$"):
+        told(f"http://{peer.netloc}")
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_few_bytes_do_not_become_a_gigabyte(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flask_llmchat.upstream.sse.MAX_EVENT", 3 * 2**20)
+    squeeze = zlib.compressobj(wbits=31)
+    bomb = b"".join(squeeze.compress(bytes(2**20)) for _ in range(1024)) + squeeze.flush()
+    head = b"HTTP/1.1 %d X\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    sizes: list[int] = []
+    decode = transport.Body._decode
+
+    def noting(self: transport.Body, piece: bytes) -> bytes:
+        sizes.append(len(decoded := decode(self, piece)))
+        return decoded
+
+    monkeypatch.setattr(transport.Body, "_decode", noting)
+    with Peer(always(head % (status, len(bomb)), bomb)) as peer, pytest.raises(ChatError):
+        told(f"http://{peer.netloc}")
+    assert max(sizes) <= 2**20 and sum(sizes) < 8 * 2**20
+
+
+def test_a_body_that_is_not_compressed_as_it_says() -> None:
+    head = OK + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with Peer(always(head, chunk(TEXT))) as peer, pytest.raises(ChatError) as caught:
+        told(f"http://{peer.netloc}")
+    assert "cannot be read" in caught.value.message
+
+
+def test_the_watch_knows_the_connection_only_while_it_is_used() -> None:
+    watch = Watch(None, time.monotonic() + 30)
+    with Peer(always(SHORT)) as peer, client() as made:
+        token = sending.set(watch)
+        try:
+            with made.stream("POST", f"http://{peer.netloc}") as response:
+                assert watch._upstream is not None
+                response.read()
+                assert watch._upstream is None
+            watch.interrupt("cancelled")
+        finally:
+            sending.reset(token)
+        assert post(made, f"http://{peer.netloc}") == "ok"
+        assert peer.connections == 1
+
+
+# Waiting for events, with patience
+
+
+def waits(stream: Stream, patience: float) -> tuple[int, str]:
+    """Read to the end; return how often patience ended, and the text."""
+    ended = 0
+    while (events := stream.read(patience)) != []:
+        ended += events is None
+    return ended, "".join(stream._reader.text)  # type: ignore[attr-defined]
+
+
+def test_patience_ends_and_nothing_is_lost(upstream: FakeUpstream) -> None:
+    cut = len(TEXT) // 2
+    upstream.add(Reply(body=[TEXT, 0.35, TEXT[:cut], 0.35, TEXT[cut:], 0.35, STOP, DONE]))
+    with closing(stream_of(upstream.url)) as stream:
+        ended, text = waits(stream, 0.1)
+    assert text == "HelloHello"
+    assert 6 <= ended <= 10
+    upstream.add(text_reply("Hi"))
+    assert told(upstream.url) == "Hi"
+    assert upstream.connections == 1
+
+
+def test_patience_costs_nothing_while_events_come(upstream: FakeUpstream) -> None:
+    upstream.add(text_reply(*"abcdef", delay=0.05))
+    with closing(stream_of(upstream.url)) as stream:
+        assert waits(stream, 0.5) == (0, "abcdef")
+
+
+def test_comments_are_no_events_to_the_patient(upstream: FakeUpstream) -> None:
+    upstream.add(Reply(body=[TEXT, *[b": alive\n\n", 0.03] * 12, STOP, DONE]))
+    with closing(stream_of(upstream.url)) as stream:
+        assert stream.read(0.1)
+        started = time.monotonic()
+        assert stream.read(0.1) is None
+        assert 0.09 < time.monotonic() - started < 0.2
+        assert waits(stream, 5) == (0, "Hello")
+
+
+@pytest.mark.parametrize("steps", [[HOLD], [b": alive\n\n", 0.04] * 100])
+def test_silence_is_a_timeout_however_often_patience_ends(
+    upstream: FakeUpstream, steps: list[Any]
+) -> None:
+    upstream.add(Reply(body=[TEXT, *steps]))
+    with closing(stream_of(upstream.url, read_timeout=0.6)) as stream:
+        assert stream.read(0.1)
+        started, ended = time.monotonic(), 0
+        with pytest.raises(ChatError) as caught:
+            while True:
+                assert stream.read(0.1) is None
+                ended += 1
+        assert caught.value.code == "timeout"
+        assert 0.5 < time.monotonic() - started < 1.3
+        assert ended >= 4
+
+
+def test_what_is_done_between_two_reads_is_no_waiting(upstream: FakeUpstream) -> None:
+    upstream.add(Reply(body=[TEXT, 1.2, STOP, DONE]))
+    with closing(stream_of(upstream.url, read_timeout=0.7)) as stream:
+        assert stream.read(0.1)
+        assert stream.read(0.1) is None
+        time.sleep(1)  # the client takes its heartbeat slowly
+        assert waits(stream, 5) == (0, "Hello")
+
+
+def test_the_deadline_holds_however_often_patience_ends(upstream: FakeUpstream) -> None:
+    upstream.add(Reply(body=[TEXT, HOLD]))
+    stream = stream_of(upstream.url, deadline=time.monotonic() + 0.5)
+    with closing(stream), pytest.raises(ChatError) as caught:
+        waits(stream, 0.1)
+    assert caught.value.code == "deadline"
+
+
+def test_silence_after_the_finish_reason_is_an_end_however_often_patience_ends(
+    upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_llmchat.upstream.stream._AFTER_FINISH", 0.5)
+    upstream.add(Reply(body=[TEXT, STOP, HOLD]))
+    with closing(stream_of(upstream.url)) as stream:
+        ended, text = waits(stream, 0.1)
+    assert text == "Hello" and 3 <= ended <= 9
+
+
+GREENLETS = """
+from gevent import monkey; monkey.patch_all()
+import gevent, sys
+sys.path[:0] = [{tests!r}]
+from test_transport import *
+from flask_llmchat.upstream import process
+
+def beats(url, patience):
+    with closing(stream_of(url)) as stream:
+        return waits(stream, patience)
+
+with FakeUpstream() as upstream:
+    upstream.add(*[text_reply("a", "b", delay=0.3)] * 20)
+    hub = gevent.get_hub()
+    greenlets = [gevent.spawn(beats, upstream.url, 0.1) for _ in range(20)]
+    gevent.sleep(0.2)
+    assert hub.threadpool.size == 0
+    for greenlet in greenlets:
+        ended, text = greenlet.get()
+        assert text == "ab" and 3 <= ended <= 8, (ended, text)
+    for sdk in process.current().sdks.values():
+        sdk.close()
+print("as it should")
+"""
+
+
+def test_patience_under_gevent() -> None:
+    code = GREENLETS.format(tests=str(Path(__file__).parent))
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.stdout.strip() == "as it should", run.stderr
