@@ -24,7 +24,6 @@ class EventReader:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        self._searched = 0
         self._after_cr = False
 
     def feed(self, data: bytes) -> list[tuple[str, bytes]]:
@@ -34,28 +33,39 @@ class EventReader:
         """
         if b"\r" in data or self._after_cr:
             data = self._with_newlines(data)
-        buffer = self._buffer
-        buffer += data
+        if self._buffer and not (data := self._joined(data)):
+            return []
+        *blocks, rest = data.split(b"\n\n")
+        if rest:
+            self._keep(rest)
         events = []
-        start = 0
-        while (end := buffer.find(b"\n\n", max(start, self._searched))) >= 0:
-            if event := _parse(bytes(buffer[start:end])):
+        for block in blocks:
+            if block.startswith(b"data: ") and b"\n" not in block:
+                events.append(("", block[6:]))  # nearly every event of a real stream
+            elif event := _parse(block):
                 events.append(event)
-            start = end + 2
-            self._searched = 0
-        if start:
-            del buffer[:start]
-        elif len(buffer) > MAX_EVENT:
-            raise EventTooLarge(f"an event of more than {MAX_EVENT} bytes")
-        # The first of the two line feeds may be here already.
-        self._searched = max(len(buffer) - 1, 0)
         return events
+
+    def _joined(self, data: bytes) -> bytes:
+        """Return what was kept and what follows it; b"" while no event is complete."""
+        # The first of the two line feeds may be here already.
+        searched = len(self._buffer) - 1
+        self._keep(data)
+        if self._buffer.find(b"\n\n", searched) < 0:
+            return b""
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
+
+    def _keep(self, data: bytes) -> None:
+        self._buffer += data
+        if len(self._buffer) > MAX_EVENT and b"\n\n" not in data:
+            raise EventTooLarge(f"an event of more than {MAX_EVENT} bytes")
 
     def finish(self) -> list[tuple[str, bytes]]:
         """Return the event that the end of the body left without its blank line, if any."""
         event = _parse(bytes(self._buffer))
         self._buffer.clear()
-        self._searched = 0
         return [event] if event else []
 
     def _with_newlines(self, data: bytes) -> bytes:
@@ -69,8 +79,6 @@ class EventReader:
 
 def _parse(block: bytes) -> tuple[str, bytes] | None:
     """Read the lines of one event; None when they hold no data."""
-    if block.startswith(b"data: ") and b"\n" not in block:
-        return "", block[6:]  # nearly every event of a real stream
     name, data = "", []
     for line in block.split(b"\n"):
         # Some gateways put spaces in front of the first line, some a byte order mark.
