@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from flask_llmchat import ChatError
 from flask_llmchat.providers.chunks import ChunkReader
 from flask_llmchat.testing import HOLD, FakeUpstream, Reply, event, text_reply
 from flask_llmchat.upstream import pool, process, transport
+from flask_llmchat.upstream import watch as watch_module
 from flask_llmchat.upstream.client import Call
 from flask_llmchat.upstream.connect import Connection, Origin, Proxies
 from flask_llmchat.upstream.pool import Idle
@@ -683,6 +685,28 @@ def test_the_watch_knows_the_connection_only_while_it_is_used() -> None:
         assert peer.connections == 1
 
 
+@pytest.mark.parametrize("failing", ["os.dup", "flask_llmchat.upstream.watch._hung_up"])
+def test_the_watch_fails_now_and_then_and_is_kept_all_the_same(
+    failing: str, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else would end the wait."""
+    works = os.dup if failing == "os.dup" else watch_module._hung_up
+    fails = [OSError(24, "Too many open files")] * 3
+
+    def sometimes(argument: Any) -> Any:
+        if fails:
+            raise fails.pop()
+        return works(argument)
+
+    upstream.add(Reply(body=[TEXT, HOLD]))
+    with closing(stream_of(upstream.url, read_timeout=0.8)) as stream:
+        assert stream.read()
+        monkeypatch.setattr(failing, sometimes)
+        with pytest.raises(ChatError) as caught:
+            stream.read()
+    assert caught.value.code == "timeout" and not fails
+
+
 # Waiting for events, with patience
 
 
@@ -768,7 +792,7 @@ def test_silence_after_the_finish_reason_is_an_end_however_often_patience_ends(
 
 GREENLETS = """
 from gevent import monkey; monkey.patch_all()
-import gevent, sys
+import gevent, os, sys
 sys.path[:0] = [{tests!r}]
 from test_transport import *
 from flask_llmchat.upstream import process
@@ -786,13 +810,51 @@ with FakeUpstream() as upstream:
     for greenlet in greenlets:
         ended, text = greenlet.get()
         assert text == "ab" and 3 <= ended <= 8, (ended, text)
-    for sdk in process.current().sdks.values():
-        sdk.close()
+
+def slowly(visit):
+    visit.request()
+    visit.say(CHUNKED, chunk(TEXT))
+    time.sleep(0.35)
+    visit.say(chunk(STOP + DONE), b"0\\r\\n\\r\\n")
+
+with Peer(slowly, tls_context({server_file!r})) as peer:
+    ended, text = beats("https://localhost:%d" % peer.port, 0.1)
+    assert text == "Hello" and 2 <= ended <= 6, (ended, text)
+for sdk in process.current().sdks.values():
+    sdk.close()
 print("as it should")
 """
 
 
-def test_patience_under_gevent() -> None:
-    code = GREENLETS.format(tests=str(Path(__file__).parent))
+def test_patience_under_gevent(
+    certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca_file, server_file = certificates
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    code = GREENLETS.format(tests=str(Path(__file__).parent), server_file=str(server_file))
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.stdout.strip() == "as it should", run.stderr
+
+
+FORKED = """
+import os, sys
+sys.path[:0] = [{tests!r}]
+from test_transport import told
+from flask_llmchat.upstream import process
+
+told({url!r})
+if child := os.fork():
+    assert os.waitpid(child, 0)[1] == 0
+told({url!r})
+for sdk in process.current().sdks.values():
+    sdk.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_uses_no_connection_of_its_parent(upstream: FakeUpstream) -> None:
+    code = FORKED.format(tests=str(Path(__file__).parent), url=upstream.url)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    parent, child, parent_again = (request.connection for request in upstream.requests)
+    assert parent == parent_again != child

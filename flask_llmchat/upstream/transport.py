@@ -69,12 +69,13 @@ class Transport(httpx2.BaseTransport):
         timeouts, watch = request.extensions["timeout"], sending.get()
         connection = self._send(request, timeouts, watch)
         try:
-            connection.sock.settimeout(timeouts["read"])
-            head, first = _receive_head(connection.sock)
-            body = Body(connection, head, first, timeouts["read"], watch, self._idle.keep)
-        except BaseException as error:
+            with _told_as(httpx2.ReadTimeout, httpx2.ReadError):
+                connection.sock.settimeout(timeouts["read"])
+                head, first = _receive_head(connection.sock)
+                body = Body(connection, head, first, timeouts["read"], watch, self._idle.keep)
+        except BaseException:
             _drop(connection, watch)
-            raise _translated(error, httpx2.ReadTimeout, httpx2.ReadError) from error
+            raise
         response = httpx2.Response(
             head.status, headers=head.fields, stream=body, extensions={"body": body}
         )
@@ -92,43 +93,53 @@ class Transport(httpx2.BaseTransport):
             kept = self._idle.take(origin)
             connection = kept or self._open(origin, timeouts["connect"], watch)
             try:
-                if watch is not None:
-                    watch.attach(connection.sock)
-                connection.sock.settimeout(timeouts["write"])
-                connection.sock.sendall(_written(request, connection))
-                return connection
-            except TimeoutError as error:
+                if _hand_over(request, connection, timeouts["write"], watch):
+                    return connection
+            except BaseException:
                 _drop(connection, watch)
-                raise httpx2.WriteTimeout(str(error)) from error
-            except OSError:
-                if not kept:
-                    return connection  # it may have answered before it hung up
-                # Closed while it was idle. Of a request whose end it never got no server can
-                # have made a chat, so it may be sent again.
-                _drop(connection, watch)
-            except BaseException as error:
-                _drop(connection, watch)
-                raise _translated(error, httpx2.WriteTimeout, httpx2.WriteError) from error
+                raise
+            if not kept or (watch is not None and watch.reason is not None):
+                return connection  # it may have answered before it hung up
+            # Closed while it was idle. Of a request whose end it never got no server can have
+            # made a chat, so it may be sent again.
+            _drop(connection, watch)
 
     def _open(self, origin: Origin, timeout: float, watch: Watch | None) -> Connection:
-        try:
+        with _told_as(httpx2.ConnectTimeout, httpx2.ConnectError):
             return self._opener.open(origin, timeout, watch)
-        except Exception as error:
-            raise _translated(error, httpx2.ConnectTimeout, httpx2.ConnectError) from error
 
 
-def _translated(
-    error: BaseException,
-    timeout: type[httpx2.TransportError],
-    failure: type[httpx2.TransportError],
-) -> BaseException:
-    """Return an error as httpx2 would have told it, if it is one of the network's."""
-    if isinstance(error, TimeoutError):
-        return timeout(str(error))
-    if isinstance(error, Malformed):
-        return httpx2.RemoteProtocolError(str(error))
-    known = OSError, ValueError, OverflowError, HTTPException, HTTPError
-    return failure(str(error)) if isinstance(error, known) else error
+@contextlib.contextmanager
+def _told_as(
+    timeout: type[httpx2.TransportError], failure: type[httpx2.TransportError]
+) -> Iterator[None]:
+    """Tell the network's errors as httpx2 would have told them."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise timeout(str(error)) from error
+    except Malformed as error:
+        raise httpx2.RemoteProtocolError(str(error)) from error
+    except (OSError, ValueError, OverflowError, HTTPException, HTTPError) as error:
+        raise failure(str(error)) from error
+
+
+def _hand_over(
+    request: httpx2.Request, connection: Connection, timeout: float, watch: Watch | None
+) -> bool:
+    """Send a request, and tell whether the connection took all of it."""
+    with _told_as(httpx2.WriteTimeout, httpx2.WriteError):
+        if watch is not None:
+            watch.attach(connection.sock)
+        connection.sock.settimeout(timeout)
+        written = _written(request, connection)
+        try:
+            connection.sock.sendall(written)
+        except TimeoutError:
+            raise
+        except OSError:
+            return False
+        return True
 
 
 def _written(request: httpx2.Request, connection: Connection) -> bytes:

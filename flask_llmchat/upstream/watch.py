@@ -10,6 +10,7 @@ down, and the read returns. It starts with the first chat, and ends when none is
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import select
@@ -19,6 +20,8 @@ import threading
 import time
 from types import ModuleType
 from typing import Any, Literal
+
+logger = logging.getLogger("flask_llmchat")
 
 TICK = 0.25
 """Seconds between two looks: how much later than due a read may be ended."""
@@ -77,9 +80,8 @@ class Watch:
     def interrupt(self, reason: Reason) -> None:
         """End the read, now or when it comes. Only the first reason counts."""
         with self._lock:
-            if self.reason is None:
-                self.reason = reason
-                _shut_down(self._upstream)
+            self.reason = self.reason or reason
+            _shut_down(self._upstream)  # each time: out of file descriptors, it cannot be done
 
     def hang_up(self) -> None:
         """Cut the client off, so that nothing written later can look like a whole answer."""
@@ -141,7 +143,10 @@ class Watcher:
                 # Under the lock, so that no descriptor is closed and used anew meanwhile.
                 if self._watches:
                     idle = 0.0
-                    self._look()
+                    try:
+                        self._look()
+                    except Exception:  # or nothing would ever end a read again
+                        logger.exception("looking after the chats failed")
                     continue
                 idle += TICK
                 if idle > 1:  # lingers, so that chat after chat does not start a thread each
