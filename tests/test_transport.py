@@ -622,6 +622,15 @@ def test_what_is_there_comes_in_one_piece() -> None:
         assert len(stream.read() or ()) == 50
 
 
+def test_a_body_that_was_closed_is_not_read_on() -> None:
+    with Peer(always(WHOLE[:-5])) as peer, client() as made:
+        with made.stream("POST", f"http://{peer.netloc}") as response:
+            body = response.extensions["body"]
+            assert body.read() == TEXT + STOP + DONE
+        with pytest.raises(httpx2.StreamClosed):
+            body.read()
+
+
 def compressed(data: bytes, encoding: str) -> bytes:
     return gzip.compress(data) if encoding == "gzip" else zlib.compress(data)
 

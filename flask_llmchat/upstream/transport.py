@@ -219,8 +219,10 @@ class Body(httpx2.SyncByteStream):
         data, frame = self._first, self._frame
         if data:
             self._first = b""
-        elif self._connection is None:
+        elif frame.ended:
             return b""
+        elif self._connection is None:
+            raise httpx2.StreamClosed
         else:
             if wait != self._wait:
                 self._connection.sock.settimeout(wait)
