@@ -2,10 +2,11 @@
 
 from .chat import ChatRequest, ChatResult, Endpoint, Message, Outcome, Source, ToolCall, Usage
 from .errors import ChatError
-from .extension import LLMChat, current_llmchat
+from .extension import LLMChat
 from .profiles import Profile
 from .providers import Provider, Target, bearer_target, builtin_providers
 from .signals import chat_finished, chat_started
+from .state import current_llmchat
 
 __all__ = [
     "ChatError",

@@ -26,6 +26,7 @@ _OUTCOME_OF_CODE: dict[str, Outcome] = {
     "timeout": "timeout",
     "deadline": "deadline",
     "cancelled": "cancelled",
+    "overloaded": "cancelled",  # our own server stops
 }
 
 

@@ -20,6 +20,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from .asking import prepare
 from .chat import ChatRequest, Event, Message, ReasoningDelta, TextDelta, Usage
 from .errors import ChatError
 from .models import Model, catalogue_of, find
@@ -28,10 +29,10 @@ from .providers import Provider, bearer_target
 from .providers.azure import azure_target
 from .providers.chunks import ChunkReader
 from .upstream.stream import Stream
-from .views import prepare
 
 if TYPE_CHECKING:
-    from .extension import ChatState, LLMChat
+    from .extension import LLMChat
+    from .state import ChatState
 
 # What a chat without --model asks, where the first of the catalogue is not an ordinary model
 # of today: some lists begin with models that are shut down, some with the dearest one.

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from .dialects import Dialect, Spoken, choose, parse_object
 from .errors import UNEXPECTED, ChatError
+from .upstream.watch import Server
 
 COMPLETIONS = "/chat/completions"
 """What follows the provider in the path of the dialect whose clients list models, too."""
@@ -64,9 +66,10 @@ def read_object(limit: int) -> dict[str, Any]:
     return body
 
 
-def spoken(dialects: Sequence[Dialect], limit: int) -> Spoken:
+def spoken(dialects: Sequence[Dialect], paths: Sequence[str], limit: int) -> Spoken:
     """Tell how to deal with this request, also with one that went wrong somewhere.
 
+    :param paths: what may follow a provider in a route, the longest first.
     :param limit: the most bytes the body may have.
     """
     body: dict[str, Any] = {}
@@ -76,8 +79,7 @@ def spoken(dialects: Sequence[Dialect], limit: int) -> Spoken:
     rule = "" if request.url_rule is None else request.url_rule.rule
     if (request.endpoint or "").rpartition(".")[2] in MODELS_ENDPOINTS:
         rule = COMPLETIONS  # who lists models speaks as who chats there
-    paths = sorted({dialect.path for dialect in dialects}, key=len)
-    path = next(path for path in reversed(paths) if rule.endswith(path))
+    path = next(path for path in paths if rule.endswith(path))
     return choose(dialects, path, body, liking(request.accept_mimetypes))
 
 
@@ -93,6 +95,11 @@ def liking(accept: MIMEAccept) -> Callable[[str], tuple[float, bool]]:
     return like
 
 
+def says_form() -> bool:
+    """Tell whether the request says that it brings a form."""
+    return request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
 def keep_form_body(limit: int) -> None:
     """Keep the body of what says it is a form, before anybody reads it as one.
 
@@ -101,10 +108,9 @@ def keep_form_body(limit: int) -> None:
 
     :param limit: the most bytes it may have; a larger one is left for :func:`read_body`.
     """
-    if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        request.max_content_length = limit + 1
-        with contextlib.suppress(RequestEntityTooLarge):
-            request.get_data(cache=True)
+    request.max_content_length = limit + 1
+    with contextlib.suppress(RequestEntityTooLarge):
+        request.get_data(cache=True)
 
 
 def _discard_body(most: int) -> None:
@@ -161,19 +167,28 @@ def client_socket() -> Any:
     return environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
 
 
-def server_threads() -> int | None:
-    """Return how many requests gunicorn's thread worker handles at once; None for other servers.
+def server() -> Server:
+    """Return what serves this request.
 
-    It tells an app nowhere, so this looks at who has called us.
+    gunicorn tells an app nothing of that, so this looks at who has called us.
     """
     frame = sys._getframe()
     while (caller := frame.f_back) is not None:
         frame = caller
-        if frame.f_globals.get("__name__") == "gunicorn.workers.gthread":
-            config = getattr(frame.f_locals.get("self"), "cfg", None)
-            threads = getattr(config, "threads", None)
-            return threads if isinstance(threads, int) else None
-    return None
+        module = frame.f_globals.get("__name__", "")
+        worker = frame.f_locals.get("self")
+        config = getattr(worker, "cfg", None)
+        if module.startswith("gunicorn.workers.") and config is not None:
+            return Server(
+                threads=config.threads if module.endswith(".gthread") else None,
+                grace=float(config.graceful_timeout),
+                is_stopping=partial(_is_stopping, worker),
+            )
+    return Server()
+
+
+def _is_stopping(worker: Any) -> bool:
+    return not worker.alive
 
 
 def error_response(dialect: Dialect, error: ChatError, request_id: str) -> Response:

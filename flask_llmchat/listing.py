@@ -15,7 +15,7 @@ from .models import catalogue_of
 from .views import load_profile
 
 if TYPE_CHECKING:
-    from .extension import ChatState
+    from .state import ChatState
 
 
 def add_models(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,12 @@ class Server:
     upstream: FakeUpstream
     results: Path
     log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def stop(self) -> None:
+        """Ask the server to stop, and do not wait."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -70,13 +77,15 @@ class Server:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """Return a port that no outgoing connection will be given meanwhile."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @contextmanager
-def started(name: str, folder: Path) -> Iterator[Server]:
+def started(name: str, folder: Path, **environment: str) -> Iterator[Server]:
     """Start a server whose provider is to be at a port that is free as yet."""
     upstream = FakeUpstream(port=free_port())
     running = Server(free_port(), upstream, folder / "results", folder / "log")
@@ -85,9 +94,10 @@ def started(name: str, folder: Path) -> Iterator[Server]:
         **os.environ,
         "UPSTREAM": f"http://127.0.0.1:{upstream._address[1]}/v1",
         "RESULTS": str(running.results),
+        **environment,
     }
     with running.log.open("ab") as log:  # which can be emptied meanwhile
-        process = subprocess.Popen(
+        process = running.process = subprocess.Popen(
             command, cwd=Path(__file__).parent, env=environ, stdout=log, stderr=log
         )
     try:
@@ -285,3 +295,35 @@ def test_streams_never_take_the_last_threads(tmp_path: Path) -> None:
         server.ended(7)
         with server.posted() as connection, connection.getresponse() as response:
             assert response.read() == b"Hi"
+
+
+@pytest.mark.parametrize("name", ["gthread", "gevent"])
+def test_a_server_that_stops_lets_answers_end_and_tells_the_rest(name: str, tmp_path: Path) -> None:
+    url = "/api/chat/openai/chat/completions"
+    asked = json.dumps({"model": "m", "stream": True, "messages": body()["messages"]})
+    grace = {"GUNICORN_CMD_ARGS": "--graceful-timeout 4"}
+    with started(name, tmp_path, **grace) as server, server.upstream:
+        words = [f"word{i} " for i in range(10)]
+        begun = text_reply("Hi", finish_reason=None, usage=None, done=False)
+        server.upstream.add(
+            text_reply(*words, delay=0.15), begun_and_held(begun), begun_and_held(begun)
+        )
+        with ExitStack() as stack:
+            whole = stack.enter_context(server.posted())
+            told = stack.enter_context(closing(server.connect()))
+            told.request("POST", url, asked)
+            cut = stack.enter_context(server.posted())
+            answers = [connection.getresponse() for connection in (whole, told, cut)]
+            assert [answer.status for answer in answers] == [200] * 3
+            server.stop()
+            stopped = time.monotonic()
+            assert answers[0].read() == "".join(words).encode()
+            assert b'"message":"The server is being restarted.' in answers[1].read()
+            with pytest.raises(http.client.IncompleteRead):
+                answers[2].read()
+            assert 1 < time.monotonic() - stopped < 4
+        assert sorted(end["outcome"] for end in server.ended(3)) == ["cancelled", "cancelled", "ok"]
+
+
+def begun_and_held(begun: Reply) -> Reply:
+    return Reply(body=[*begun.body, HOLD])

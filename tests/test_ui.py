@@ -26,7 +26,6 @@ from flask_llmchat.chat import (
     ToolCallDelta,
 )
 from flask_llmchat.dialects import builtin_dialects
-from flask_llmchat.providers.chunks import ChunkReader
 from flask_llmchat.testing import FakeUpstream
 
 URL = "/api/chat/openai"
@@ -458,7 +457,7 @@ class QuietStream:
 def test_heartbeats_stand_between_events_and_never_before_the_first() -> None:
     chat = ChatRequest(provider="lab", model="m", messages=[], request_id="r1")
     stream: Any = QuietStream(TextDelta("a"), TextDelta("b"))
-    record = Record(chat, ChunkReader(), lambda result: None)
+    record = Record(chat, lambda result: None)
     answer = Answer(stream, UI.encoder(chat), record, heartbeat=15.0)
     answer.start()
     pieces = list(answer)

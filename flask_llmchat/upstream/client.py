@@ -84,6 +84,12 @@ class Call:
         if watch.reason == "cancelled":
             watch.hang_up()
             return ChatError("The client left.", "cancelled", provider=self.provider)
+        if watch.reason == "stopping":
+            return ChatError(
+                "The server is being restarted. Please try again.",
+                "overloaded",
+                provider=self.provider,
+            )
         return self.timed_out()
 
     def timed_out(self) -> ChatError:

@@ -10,6 +10,8 @@ import time
 from dataclasses import replace
 from typing import Any, Protocol
 
+from jiter import from_json  # a quarter of json's time, and here already: the SDK's own
+
 from ..chat import Event
 from ..errors import ChatError, ErrorChunk
 from .client import Call, send
@@ -210,7 +212,7 @@ class Stream:
         if not data.strip():
             return []
         try:
-            return self._reader.read(json.loads(data), data)
+            return self._reader.read(_read_json(data), data)
         except ErrorChunk as error:
             raise self._error_from(error.body) from None
         except (ValueError, RecursionError):
@@ -259,6 +261,13 @@ class Stream:
         with contextlib.suppress(*self._http_failures):
             while not self._body.ended and (left := until - time.monotonic()) > 0:
                 self._body.read(left)
+
+
+def _read_json(data: bytes) -> Any:
+    try:
+        return from_json(data, cache_mode="keys")  # what people say is kept in no cache
+    except ValueError:
+        return json.loads(data)  # which takes half a character, for one
 
 
 def _is_whole(event: tuple[str, bytes]) -> bool:

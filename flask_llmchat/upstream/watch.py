@@ -18,6 +18,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
@@ -29,7 +31,10 @@ TICK = 0.25
 _GRACE = 5.0
 """Seconds after its deadline in which a reader that has stalled may take the bad news."""
 
-Reason = Literal["cancelled", "timeout", "deadline"]
+_FAREWELL = 2.0
+"""Seconds before a server that stops gives up waiting, in which readers are told."""
+
+Reason = Literal["cancelled", "timeout", "deadline", "stopping"]
 
 # Present on Linux alone: tells a client that has closed from one that has sent more.
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)
@@ -98,10 +103,29 @@ def _shut_down(sock: socket.socket | None) -> None:
         duplicate.shutdown(socket.SHUT_RDWR)
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What serves this process's requests.
+
+    :param threads: how many requests it handles at once; None when threads do not bound that.
+    :param grace: seconds that requests have left once it stops.
+    :param is_stopping: tells whether it does.
+    """
+
+    threads: int | None = None
+    grace: float = math.inf
+    is_stopping: Callable[[], bool] = bool
+
+
 class Watcher:
-    """The background thread, and the watches it goes round."""
+    """The background thread, and the watches it goes round.
+
+    :ivar server: what serves here; None before the first request.
+    """
 
     def __init__(self) -> None:
+        self.server: Server | None = None
+        self._stops_at = math.inf
         self._watches: set[Watch] = set()
         # A garbage collection can close a chat while this very thread holds the lock.
         self._lock = threading.RLock()
@@ -157,9 +181,14 @@ class Watcher:
         watches = list(self._watches)
         gone = _hung_up({watch.client_fileno() for watch in watches} - {-1})
         now = time.monotonic()
+        if self.server is not None and self.server.is_stopping() and self._stops_at == math.inf:
+            grace = self.server.grace
+            self._stops_at = now + max(grace - _FAREWELL, grace / 2)
         for watch in watches:
             if watch.client_fileno() in gone:
                 watch.interrupt("cancelled")
+            elif now >= self._stops_at:
+                watch.interrupt("stopping")
             elif reason := watch.overdue(now):
                 watch.interrupt(reason)
             if now >= watch.deadline + _GRACE:

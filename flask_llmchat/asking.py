@@ -1,0 +1,170 @@
+"""How one chat is asked: of its provider, and of others when that one fails."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from werkzeug.exceptions import HTTPException
+
+from .answer import Answer, Record
+from .chat import ChatRequest
+from .dialects import Dialect
+from .errors import UNEXPECTED, ChatError
+from .models import find
+from .profiles import clean, is_sendable
+from .providers import Provider
+from .providers.chunks import ChunkReader
+from .signals import chat_started
+from .upstream.client import Call
+from .upstream.stream import Stream
+
+if TYPE_CHECKING:
+    from .state import ChatState
+
+logger = logging.getLogger("flask_llmchat")
+
+# What a provider may fail with that another one may do better.
+_LEFT_TO_OTHERS = frozenset(
+    {"upstream_error", "overloaded", "timeout", "truncated", "rate_limited", "out_of_credit"}
+)
+
+
+class Asking:
+    """One chat from its start to the first byte of its answer.
+
+    How it ends is told exactly once.
+
+    :param dialect: the one of the answer.
+    :param client: the client's connection, if the server shows it.
+    """
+
+    def __init__(
+        self, state: ChatState, dialect: Dialect, chat: ChatRequest, client: socket.socket | None
+    ) -> None:
+        self._state = state
+        self._dialect = dialect
+        self._chat = chat
+        self._client = client
+        self._record = Record(chat, state.tell_finished)
+        self._deadline = time.monotonic() + state.config.deadline
+
+    def answer(self, provider: Provider) -> Answer:
+        """Call the provider, or a fallback, and wait until the answer begins.
+
+        :raises ChatError: when a hook or the provider refuses, or a key is missing.
+        """
+        record = self._record
+        try:
+            call = self._admitted(provider)
+        except ChatError as error:
+            record.end("refused", error)
+            raise
+        except HTTPException as error:
+            status = error.response.status_code if error.response else error.code
+            record.end("refused", ChatError.from_status(status or 500, error.description or ""))
+            raise
+        except BaseException:  # also a worker's being stopped
+            record.end("refused", ChatError(UNEXPECTED, "internal"))
+            raise
+        try:
+            return self._answer_of_any(provider, call)
+        except ChatError as error:
+            record.end_broken(error)
+            raise
+        except BaseException:
+            record.end_broken(ChatError(UNEXPECTED, "internal"))
+            raise
+
+    def _admitted(self, provider: Provider) -> Call:
+        """Let the host see, change or refuse the chat; return what is to be called."""
+        state, chat = self._state, self._chat
+        state.send(chat_started, chat=chat)
+        if provider.public_only:
+            chat.endpoint = state.load_endpoint(chat.endpoint_id)
+        state.run_before_chat(chat)
+        self._record.begin(chat)  # hooks may have changed the model
+        return prepare(state, provider, chat, self._deadline)
+
+    def _answer_of_any(self, provider: Provider, call: Call) -> Answer:
+        try:
+            return self._answer_of(provider, self._chat, call)
+        except ChatError as error:
+            reader = self._record.reader
+            if error.code in _LEFT_TO_OTHERS and (answer := self._answer_of_another(provider)):
+                return answer
+            self._record.begin(self._chat, reader)  # it is the first one's error that is told
+            raise
+
+    def _answer_of_another(self, failed: Provider) -> Answer | None:
+        """Ask the fallbacks; None when none of them answers either."""
+        chat, state = self._chat, self._state
+        for name, models in state.config.fallbacks.get(failed.name, {}).items():
+            logger.warning("chat %s: %s failed, %s is asked", chat.request_id, failed.name, name)
+            asked = replace(chat, provider=name, model=models.get(chat.model, chat.model))
+            try:
+                call = prepare(state, state.providers[name], asked, self._deadline)
+                return self._answer_of(state.providers[name], asked, call)
+            except ChatError as error:
+                logger.warning("chat %s: %s failed too: %s", chat.request_id, name, error.code)
+                if error.code in ("cancelled", "deadline"):
+                    raise
+        return None
+
+    def _answer_of(self, provider: Provider, chat: ChatRequest, call: Call) -> Answer:
+        """Make one call, and wait until its answer begins."""
+        encoder = self._dialect.encoder(chat)
+        reader = ChunkReader(
+            inline_think=provider.inline_think, passes_chunks=encoder.passes_chunks
+        )
+        self._record.begin(chat, reader)
+        stream = Stream(call, reader, self._client)
+        self._record.upstream_request_id = stream.request_id
+        answer = Answer(stream, encoder, self._record, self._state.config.heartbeat)
+        answer.start()
+        return answer
+
+
+def prepare(state: ChatState, provider: Provider, chat: ChatRequest, deadline: float) -> Call:
+    """Turn a chat into a call of its provider, with the key of this chat's user.
+
+    :raises ChatError: when the key, or what the provider needs besides, is missing.
+    """
+    key = clean(state.resolve_key(provider, chat.profile))
+    if provider.key_attr and provider.key_required and not key:
+        raise ChatError(
+            f"{provider.label} API Key not found. Please set it in your profile settings.",
+            "missing_key",
+            provider=provider.name,
+        )
+    if not is_sendable(key):
+        raise ChatError(
+            f"{provider.label} API Key is incorrect. Please fix it in your profile settings.",
+            "bad_key",
+            provider=provider.name,
+        )
+    base_url = state.config.base_urls.get(provider.name, provider.base_url)
+    target = provider.target(provider, chat, key, base_url)
+    return Call(
+        provider=provider.name,
+        label=provider.label,
+        request_id=chat.request_id,
+        url=target.url,
+        headers=target.headers,
+        query=target.query,
+        body=provider.body(
+            chat,
+            target,
+            find(provider.catalogue, chat.model, state.config.models.get(provider.name)),
+        ),
+        secrets=tuple({key, *target.secrets()} - {""}),
+        connect_timeout=state.config.connect_timeout,
+        read_timeout=state.config.read_timeout,
+        deadline=deadline,
+        max_retries=state.config.max_retries,
+        tells_errors=provider.tells_errors,
+        public_only=provider.public_only and not state.config.allow_private_endpoints,
+    )

@@ -1,0 +1,146 @@
+"""What is kept for each app, and how the rest asks the host: its hooks, its settings."""
+
+from __future__ import annotations
+
+import logging
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from blinker import NamedSignal
+from flask import Flask, current_app, has_request_context, request
+from flask.typing import ResponseReturnValue
+from werkzeug.local import LocalProxy
+
+from .chat import ChatRequest, ChatResult, Endpoint
+from .config import Config
+from .dialects import Spoken
+from .http import spoken, unknown_provider, wrong_method
+from .profiles import read_text
+from .providers import Provider
+from .signals import chat_finished
+from .upstream.watch import Server
+
+if TYPE_CHECKING:
+    from .extension import LLMChat
+
+logger = logging.getLogger("flask_llmchat")
+
+
+class ChatState:
+    """One instance in one app: its settings, its rows, and how its hooks are called.
+
+    :ivar config: the app's settings, checked.
+    :ivar providers: the rows served here, by name.
+    :ivar paths: what may follow a provider in a route, the longest first.
+    :raises ValueError: for a configuration value that is wrong, naming it.
+    """
+
+    def __init__(self, llmchat: LLMChat, app: Flask, config: Config) -> None:
+        self.llmchat = llmchat
+        self.app = app
+        self.config = config
+        known = llmchat.providers
+        for key, names in (
+            ("LLMCHAT_PROVIDERS", config.providers or ()),
+            ("LLMCHAT_BASE_URLS", config.base_urls),
+            ("LLMCHAT_MODELS", config.models),
+            ("LLMCHAT_FALLBACKS", {*config.fallbacks, *chain(*config.fallbacks.values())}),
+        ):
+            if unknown := [name for name in names if name not in known]:
+                raise ValueError(
+                    f"{key} names {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
+                )
+        served = config.providers if config.providers is not None else known
+        self.providers = {name: known[name] for name in served}
+        for name in chain(*config.fallbacks.values()):
+            if name not in self.providers or known[name].public_only:
+                raise ValueError(f"LLMCHAT_FALLBACKS names {name!r}, which cannot be one here")
+        self.paths = sorted({dialect.path for dialect in llmchat.dialects}, key=len, reverse=True)
+
+    def spoken(self) -> Spoken:
+        """Tell in which dialects the present request is read and answered."""
+        return spoken(self.llmchat.dialects, self.paths, self.config.max_content_length)
+
+    def not_post(self) -> ResponseReturnValue:
+        """Answer any other method on a provider's route."""
+        return wrong_method(self.spoken().tells_errors, "POST")
+
+    def unknown_provider(self, provider: str) -> ResponseReturnValue:
+        """Answer for a provider that is not served here."""
+        return unknown_provider(self.providers, self.spoken().tells_errors)
+
+    def most_streams(self, server: Server) -> int | None:
+        """Return how many chats this process may run at once; None for as many as come."""
+        if self.config.max_streams is not None or server.threads is None:
+            return self.config.max_streams
+        # Streams hold their threads for long: some are left for everything else the host does.
+        return max(1, server.threads - max(1, server.threads // 16))
+
+    def load_profile(self) -> Any:
+        """Return the profile of whoever is asking, or None."""
+        return self.app.ensure_sync(self.llmchat.load_profile)()
+
+    def resolve_key(self, provider: Provider, profile: Any) -> str:
+        """Return the key for a provider; "" when there is none."""
+        resolver = self.llmchat._key_resolver
+        if resolver is not None:
+            return self.app.ensure_sync(resolver)(provider.name, profile) or ""
+        return read_text(profile, provider.key_attr) if provider.key_attr else ""
+
+    def load_endpoint(self, endpoint_id: str | None) -> Any:
+        """Return the endpoint of this id, or None."""
+        loader = self.llmchat._endpoint_loader
+        if loader is None or not endpoint_id:
+            return None
+        endpoint = self.app.ensure_sync(loader)(endpoint_id)
+        if endpoint is not None and not isinstance(endpoint, Endpoint):
+            raise TypeError(
+                f"endpoint_loader must return an Endpoint or None, not {type(endpoint).__name__}"
+            )
+        return endpoint
+
+    def run_before_chat(self, chat: ChatRequest) -> None:
+        """Let every ``before_chat`` hook see, change or refuse a chat."""
+        for hook in self.llmchat._before_chat:
+            self.app.ensure_sync(hook)(chat)
+
+    def send(self, signal: NamedSignal, **kwargs: Any) -> None:
+        """Send a signal; a receiver that fails keeps it from nobody else."""
+        for receiver in signal.receivers_for(self.app):
+            try:
+                receiver(self.app, **kwargs)
+            except Exception:
+                logger.exception("a receiver of %s failed", signal.name)
+
+    def tell_finished(self, result: ChatResult) -> None:
+        """Send ``chat_finished``, in an app context of its own."""
+        try:
+            with self.app.app_context():
+                self.send(chat_finished, result=result)
+        except Exception:  # in a teardown function of the host's: the answer is none the worse
+            logger.exception("after chat_finished")
+
+
+def current_state() -> ChatState:
+    """Return the state of the instance that serves this request, or of the app's only one.
+
+    :raises RuntimeError: when there is none, or there are several.
+    """
+    states: dict[str, ChatState] = current_app.extensions.get("llmchat", {})
+    if has_request_context() and request.blueprint in states:
+        return states[request.blueprint]
+    if len(states) == 1:
+        return next(iter(states.values()))
+    if not states:
+        raise RuntimeError(
+            "The current app has no LLMChat: register llmchat.blueprint with it, or call"
+            " llmchat.init_app(app)."
+        )
+    raise RuntimeError(
+        "The current app has several LLMChat instances, and none is serving this request:"
+        f" look in app.extensions['llmchat'] for one of {', '.join(states)}."
+    )
+
+
+current_llmchat: ChatState = LocalProxy(current_state)  # type: ignore[assignment]
+"""The :class:`ChatState` of the current app (or, in a request, of the instance serving it)."""
