@@ -56,9 +56,27 @@ def test_the_providers_pages_code_runs(code: str) -> None:
         make_app(config={"LLMCHAT_MODELS": models})
 
 
-def test_the_servers_pages_fallbacks_can_be_set() -> None:
-    from conftest import make_app
+def test_the_dialects_pages_own_dialect_works() -> None:
+    (code,) = blocks("docs/dialects.md")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    with FakeUpstream() as upstream:
+        upstream.add(text_reply("Hi", "!"), text_reply("Hi"))
+        client = make_app(upstream, llmchat=names["llmchat"]).test_client()
+        response = client.post("/api/chat/openai", json={"ask": "Hello?"})
+        assert (response.mimetype, response.text) == (
+            "application/x-ndjson",
+            '"Hi"\n"!"\nnull\n',
+        )
+        asked = [{"role": "user", "content": "Hello?"}]
+        assert upstream.requests[0].json["messages"] == asked
+        response = client.post("/api/chat/openai", json={"ask": 7})
+        assert (response.status_code, response.json) == (422, {"error": "ask: Not a valid string."})
+        body = {"chatSettings": {"model": "m"}, "messages": asked}
+        assert client.post("/api/chat/openai", json=body).text == "Hi"  # as ever
 
+
+def test_the_servers_pages_fallbacks_can_be_set() -> None:
     (code,) = blocks("docs/servers.md")
     config: dict[str, Any] = {}
     exec(code, config)
