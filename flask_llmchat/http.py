@@ -6,7 +6,7 @@ import contextlib
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from flask import Request, Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.http import parse_accept_header
 
 from .dialects import Dialect, Spoken, choose, parse_object
 from .errors import UNEXPECTED, ChatError
@@ -80,11 +81,16 @@ def spoken(dialects: Sequence[Dialect], paths: Sequence[str], limit: int) -> Spo
     if (request.endpoint or "").rpartition(".")[2] in MODELS_ENDPOINTS:
         rule = COMPLETIONS  # who lists models speaks as who chats there
     path = next(path for path in paths if rule.endswith(path))
-    return choose(dialects, path, body, liking(request.accept_mimetypes))
+    return choose(dialects, path, body, liking(request.headers.get("Accept", "")))
 
 
-def liking(accept: MIMEAccept) -> Callable[[str], tuple[float, bool]]:
-    """Return what tells how much a client wants a media type; of equals, the one it names."""
+@lru_cache(256)  # the same few come again and again
+def liking(header: str) -> Callable[[str], tuple[float, bool]]:
+    """Return what tells how much a client wants a media type; of equals, the one it names.
+
+    :param header: what it says in ``Accept``.
+    """
+    accept = parse_accept_header(header, MIMEAccept)
     named = {name.partition(";")[0].strip().lower(): q for name, q in reversed(list(accept))}
 
     def like(mimetype: str) -> tuple[float, bool]:
