@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import validate
 
 from ..chat import ChatRequest
 from ..errors import ChatError
-from .base import Flag, Items, Number, Object, OneOf, StrictSchema, Text, Whole
+from .base import Flag, Items, Number, Object, OneOf, Sparse, StrictSchema, Text, Whole
 
 MOST_PARTS = 256
 """How many parts one message may have."""
@@ -47,7 +47,7 @@ class SettingsSchema(StrictSchema):
 class ChatBodySchema(StrictSchema):
     """What a body has besides its messages."""
 
-    chatSettings = fields.Nested(SettingsSchema, required=True)
+    chatSettings = Sparse(SettingsSchema, required=True)
     endpointId = Text(allow_none=True, validate=validate.Length(max=256))
     customModelId = Text(allow_none=True, validate=validate.Length(max=256))
 

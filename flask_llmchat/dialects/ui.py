@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
-from marshmallow import fields
 
 from ..answer import Encoder
 from ..chat import ChatRequest
 from ..errors import ChatError
-from .base import Text, load
+from .base import Sparse, Text, load
 from .settings import ChatBodySchema, SettingsSchema, chat_request, check_size
 from .ui_messages import UIMessages
 from .ui_stream import UIEncoder
@@ -47,9 +46,7 @@ class BodySchema(ChatBodySchema):
 
         unknown = ma.EXCLUDE
 
-    chatSettings = fields.Nested(
-        SettingsSchema, required=True, error_messages={"required": _NO_SETTINGS}
-    )
+    chatSettings = Sparse(SettingsSchema, required=True, error_messages={"required": _NO_SETTINGS})
     messages = UIMessages(required=True)
     id = Text(allow_none=True)
     trigger = Text(allow_none=True)
