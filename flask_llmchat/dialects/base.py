@@ -264,8 +264,8 @@ def _narrowed(schema: ma.Schema, value: dict[str, Any]) -> ma.Schema:
 
 @lru_cache(256)
 def _with_fields(kind: type[ma.Schema], given: frozenset[str]) -> ma.Schema:
-    required = {name for name, field in kind().fields.items() if field.required}
-    return kind(only=given | required)
+    declared = kind().fields.items()  # in their order, which is that of errors
+    return kind(only=[name for name, field in declared if field.required or name in given])
 
 
 class StrictSchema(ma.Schema):
