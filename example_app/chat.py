@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flask import Blueprint, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from flask_llmchat import LLMChat, Provider, builtin_providers, current_llmchat
+from flask_llmchat import ChatRequest, LLMChat, Provider, builtin_providers, current_llmchat
 from flask_llmchat.models import catalogue_of
 
 from .database import db
@@ -19,6 +19,8 @@ from .models import Profile
 # of their own, and the local ones an address that only the operator knows.
 _hosted = [row for row in builtin_providers if row.key_required and row.key_attr]
 llmchat = LLMChat(providers=[DEMO, *_hosted])
+
+PROMPT = "You are a friendly, helpful assistant. You may use Markdown."
 
 blueprint = Blueprint("chat", __name__)
 
@@ -36,15 +38,27 @@ def load_profile() -> Profile | None:
     return profile
 
 
+@llmchat.before_chat
+def add_prompt(chat: ChatRequest) -> None:
+    """Tell the model what it is here for; a page's own system message is left alone."""
+    if chat.dialect == "ui" and chat.messages[0]["role"] != "system":
+        chat.messages.insert(0, {"role": "system", "content": PROMPT})
+
+
 @blueprint.get("/")
+@blueprint.get("/chats/<name>")
 @login_required
-def page() -> ResponseReturnValue:
-    """Show the chat page."""
+def page(name: str = "") -> ResponseReturnValue:
+    """Show the chat page, with a new chat or a saved one.
+
+    The page asks for the messages itself: whose they are is told in history.py alone.
+    """
     user = logged_in_user()
     assert user is not None  # login_required has seen to it
     choices = [_choice(provider, user.profile) for provider in current_llmchat.providers.values()]
     ready = [choice for choice in choices if choice.ready and choice.name != DEMO.name]
-    return render_template("chat.html", choices=choices, first=(ready or choices)[0])
+    first = (ready or choices)[0]
+    return render_template("chat.html", choices=choices, first=first, name=name)
 
 
 @dataclass(frozen=True, kw_only=True)

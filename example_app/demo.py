@@ -6,42 +6,40 @@ in this process, so that a chat with the demo goes through everything a real one
 
 from __future__ import annotations
 
+import base64
 import os
 import re
+import struct
 import threading
+import zlib
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask_llmchat import ChatRequest, Provider, Target, bearer_target
-from flask_llmchat.testing import (
-    CUT,
-    FakeUpstream,
-    ReceivedRequest,
-    Reply,
-    error_reply,
-    text_reply,
-)
+from flask_llmchat.testing import CUT, FakeUpstream, ReceivedRequest, Reply, error_reply, event
 
 DEMO_MODEL = "demo"
 
-_SECONDS_A_WORD = 0.04
+_SECONDS_A_WORD = 0.03
 _LONGEST_ECHO = 160
 
 _HELLO = """\
 Hello! This is the demo speaking, not a language model: everything I say is written into the \
 example app.
 
-You said: “{question}”
+{heard}
 
 {count}
 
-Ask me for an “error” to see a provider refuse, for a “cut” to see an answer break off, or \
-for something “long” to have time for the Stop button. Real answers begin once you have \
-saved a key in Settings and picked its provider above."""
+Ask me for **markdown**, to **reason**, for **sources**, an **image** or a **tool**, to see \
+how the page shows them; for an **error** or a **cut**, to see an answer fail; or for \
+something **long**, to have time for the Stop button. Real answers begin once you have saved a \
+key in Settings and picked its provider above."""
 
 _CUT = """\
 This is the demo, not a model, and you asked it for a cut. A provider's connection can fail \
 in the middle of an answer, and what you read then must not look complete. So the server \
-breaks off its own answer too, and the page says"""
+tells the page that the answer broke off, and the page says"""
 
 _LONG = """\
 This is the demo, not a model, and it will now count for a while. Press Stop whenever you \
@@ -51,6 +49,59 @@ provider, so that nobody pays for words that nobody reads.
 {numbers}
 
 That was all of it."""
+
+_THOUGHTS = """\
+The user wants to see a model think. I am no model, so there is nothing to think about. But \
+what a provider tells of its reasoning comes in a stream of its own, before the answer, and \
+the page folds it away as soon as the answer begins."""
+
+_REASONED = """\
+This is the demo, not a model. What stands folded above is where a model's **reasoning** \
+would be, with the time it took."""
+
+_SOURCED = """\
+This is the demo, not a model, and it has read nothing. A provider that searches the web names \
+its sources, and the page lists them below, each with the address it really leads to."""
+
+_DRAWN = """\
+This is the demo, not a model. Some models draw, and what they draw comes beside the text:"""
+
+_CALLING = "This is the demo, not a model. A model that is given tools can ask for one:"
+
+_MARKDOWN = """\
+This is the demo, not a model. Answers are **Markdown**, shown *while* they are written.
+
+## A list
+
+1. Text can be **bold**, *slanted*, ~~struck out~~ or `code`.
+2. Lists can be
+   - nested, or
+   - not.
+
+## Code
+
+```python
+from flask import Flask
+from flask_llmchat import LLMChat
+
+app = Flask(__name__)
+llmchat = LLMChat(app)  # POST /api/chat/openai and its sisters
+```
+
+## A table
+
+| ending | is told as | may be tried again |
+| :-- | :-- | --: |
+| complete | nothing | 1 |
+| stopped | a note | 2 |
+| cut | an error | 3 |
+
+## What a model may not do
+
+> A link shows [where it leads](https://example.com/here?and=there), whatever its text is.
+
+An image is a link too: ![a cat](https://example.com/cat.png). Nothing is loaded from there.
+And <b onclick="alert(1)">HTML</b> is only text."""
 
 _started: dict[int, FakeUpstream] = {}
 _lock = threading.Lock()
@@ -73,32 +124,106 @@ def _target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> T
 
 
 def _respond(request: ReceivedRequest) -> Reply:
-    """Answer as a provider would: a stream of words, or an error."""
+    """Answer as a provider would, by the first word that is known here."""
     _started[os.getpid()].requests.clear()  # it keeps them for tests; here they would pile up
     messages = [m for m in request.json["messages"] if m["role"] in ("user", "assistant")]
     question = _text_of(messages[-1]) if messages else ""
-    wishes = re.findall(r"\w+", question.lower())
-    if "error" in wishes:
-        return error_reply(
-            429,
-            "This is what a rate limit looks like: the demo refused, because you asked it to.",
-            code="rate_limit_exceeded",
-            headers={"Retry-After": "20"},
-        )
-    if "cut" in wishes:
-        return text_reply(
-            *_words(_CUT),
-            delay=_SECONDS_A_WORD,
-            finish_reason=None,
-            usage=None,
-            done=False,
-            then=[CUT],
-        )
-    if "long" in wishes:
-        numbers = ", ".join(str(number) for number in range(1, 401))
-        return text_reply(*_words(_LONG.format(numbers=numbers)), delay=_SECONDS_A_WORD)
-    answer = _HELLO.format(question=_shorten(question), count=_count(len(messages)))
-    return text_reply(*_words(answer), delay=_SECONDS_A_WORD)
+    for word in re.findall(r"[a-z]+", question.lower()):
+        if answer := _ANSWERS.get(word):
+            return answer()
+    heard = f"You said: “{_shorten(question)}”"
+    images = str(messages[-1:]).count("'image_url':")
+    if images:
+        heard += f" And you sent {images} image{'s' * (images > 1)}, which I cannot see."
+    return _reply(_words(_HELLO.format(heard=heard, count=_count(len(messages)))))
+
+
+def _refuse() -> Reply:
+    return error_reply(
+        429,
+        "This is what a rate limit looks like: the demo refused, because you asked it to.",
+        code="rate_limit_exceeded",
+        headers={"Retry-After": "20"},
+    )
+
+
+def _cut() -> Reply:
+    return _reply(_words(_CUT), whole=False)
+
+
+def _count_far() -> Reply:
+    numbers = ", ".join(str(number) for number in range(1, 401))
+    return _reply(_words(_LONG.format(numbers=numbers)))
+
+
+def _reason() -> Reply:
+    thoughts = _words(_THOUGHTS, "reasoning_content")
+    return _reply([*thoughts, *_words(_REASONED)], thoughts=len(thoughts))
+
+
+def _cite() -> Reply:
+    pages = {
+        "https://flask.palletsprojects.com/en/stable/": "Welcome to Flask",
+        "https://html.spec.whatwg.org/multipage/server-sent-events.html": "Server-sent events",
+        "https://example.com/a-page-without-a-title": "",
+    }
+    cited = [{"url_citation": {"url": url, "title": title}} for url, title in pages.items()]
+    return _reply([*_words(_SOURCED), {"annotations": cited}])
+
+
+def _draw() -> Reply:
+    return _reply([*_words(_DRAWN), {"images": [{"image_url": {"url": _picture()}}]}])
+
+
+def _call_a_tool() -> Reply:
+    pieces = ['{"city"', ': "Rome",', ' "unit": "celsius"}']
+    begin = {"index": 0, "id": "call_demo", "function": {"name": "weather", "arguments": ""}}
+    calls = [begin, *({"index": 0, "function": {"arguments": piece}} for piece in pieces)]
+    deltas = [{"tool_calls": [call]} for call in calls]
+    return _reply([*_words(_CALLING), *deltas], finish_reason="tool_calls")
+
+
+def _show_markdown() -> Reply:
+    return _reply(_words(_MARKDOWN))
+
+
+_ANSWERS: dict[str, Callable[[], Reply]] = {
+    **dict.fromkeys(["error"], _refuse),
+    **dict.fromkeys(["cut"], _cut),
+    **dict.fromkeys(["long"], _count_far),
+    **dict.fromkeys(["reason", "reasoning", "think"], _reason),
+    **dict.fromkeys(["source", "sources"], _cite),
+    **dict.fromkeys(["image", "picture", "draw"], _draw),
+    **dict.fromkeys(["tool", "tools"], _call_a_tool),
+    **dict.fromkeys(["markdown"], _show_markdown),
+}
+
+
+def _reply(
+    deltas: Iterable[dict[str, Any]],
+    *,
+    finish_reason: str = "stop",
+    thoughts: int = 0,
+    whole: bool = True,
+) -> Reply:
+    """Stream these pieces of an answer, one after the other, and end it or break it off."""
+    head = {"id": "demo", "object": "chat.completion.chunk", "created": 1, "model": DEMO_MODEL}
+
+    def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+        return event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+
+    body: list[Any] = [chunk({"role": "assistant", "content": ""})]
+    for delta in deltas:
+        body += [_SECONDS_A_WORD, chunk(delta)]
+    if not whole:
+        return Reply(body=[*body, CUT])
+    usage = {
+        "prompt_tokens": 12,
+        "completion_tokens": len(body) // 2,
+        "completion_tokens_details": {"reasoning_tokens": thoughts},
+    }
+    last = event({**head, "choices": [], "usage": usage})
+    return Reply(body=[*body, chunk({}, finish_reason), last, b"data: [DONE]\n\n"])
 
 
 def _text_of(message: dict[str, Any]) -> str:
@@ -120,8 +245,33 @@ def _count(messages: int) -> str:
     return f"With it came the {messages - 1} messages before it: that is a provider's memory."
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"\s*\S+", text)
+def _words(text: str, field: str = "content") -> list[dict[str, Any]]:
+    return [{field: word} for word in re.findall(r"\s*\S+", text)]
+
+
+def _picture(width: int = 480, height: int = 270) -> str:
+    """Paint a sunset, as the ``data:`` URL of a PNG."""
+    rows = bytearray()
+    for y in range(height):
+        rows.append(0)  # no filter
+        for x in range(width):
+            sun = (x - width * 0.6) ** 2 + (y - height * 0.55) ** 2 < 45**2
+            sky = (70 + y * 2 // 3, 60 + y // 3, 150 - y // 3)
+            rows += bytes((255, 208, 112) if sun else (30, 40, 70) if y > height * 0.7 else sky)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = (
+        chunk(b"IHDR", header),
+        chunk(b"IDAT", zlib.compress(bytes(rows))),
+        chunk(b"IEND", b""),
+    )
+    return (
+        "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(parts)).decode()
+    )
 
 
 DEMO = Provider(name="demo", label="Demo", key_attr="", target=_target)

@@ -1,9 +1,12 @@
-"""The tables: who uses the app, and each one's keys."""
+"""The tables: who uses the app, each one's keys, and what they talked about."""
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 from flask_login import UserMixin  # type: ignore[import-untyped]
-from sqlalchemy import JSON, ForeignKey, String
+from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -56,3 +59,43 @@ class Profile(db.Model):  # type: ignore[misc, name-defined]
 for _provider in builtin_providers:
     if _provider.key_attr and not hasattr(Profile, _provider.key_attr):
         setattr(Profile, _provider.key_attr, mapped_column(EncryptedText, nullable=True))
+
+
+class Chat(db.Model):  # type: ignore[misc, name-defined]
+    """One conversation.
+
+    Its name is its id in URLs and requests. The page makes it up, so it is looked for among
+    the user's own chats alone: of two users with the same name each has a chat.
+    """
+
+    __tablename__ = "chat"
+    __table_args__ = (UniqueConstraint("user_id", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
+    name: Mapped[str] = mapped_column(String(64))
+    title: Mapped[str] = mapped_column(String(200))
+    touched: Mapped[float] = mapped_column(default=time.time)
+    messages: Mapped[list[Message]] = relationship(
+        order_by="Message.id", cascade="all, delete-orphan"
+    )
+
+
+class Message(db.Model):  # type: ignore[misc, name-defined]
+    """One question or answer, as a UIMessage: what the page shows and sends back.
+
+    :ivar request_id: of the request that an answer is for; how the answer finds this row.
+    :ivar about: how an answer ended, what it used, how long it took. Empty until it ends.
+    """
+
+    __tablename__ = "message"
+    __table_args__ = (UniqueConstraint("chat_id", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    chat_id: Mapped[int] = mapped_column(ForeignKey("chat.id"))
+    name: Mapped[str] = mapped_column(String(64))
+    role: Mapped[str] = mapped_column(String(16))
+    parts: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    request_id: Mapped[str | None] = mapped_column(String(32), unique=True)
+    about: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    began: Mapped[float] = mapped_column(default=time.time)

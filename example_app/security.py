@@ -6,16 +6,23 @@ from flask import Flask, Response, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
 
+from . import history
 from .chat import llmchat
 from .login import logged_in_user
 
 csrf = CSRFProtect()
 
 _HEADERS = {
+    # The page builds what a model wrote out of elements and texts, never out of HTML. Should
+    # that ever fail, this still loads nothing from elsewhere, runs no script but ours, and
+    # lets no script turn a text into HTML.
     "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' data:;"
-        " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+        " img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none';"
+        " require-trusted-types-for 'script'; trusted-types 'none'"
     ),
+    # Or the mere names of the hosts that a model links to would be looked up, and so told.
+    "X-DNS-Prefetch-Control": "off",
     "X-Content-Type-Options": "nosniff",
     # Not "no-referrer": over HTTPS, Flask-WTF wants to see that a form came from this site.
     "Referrer-Policy": "same-origin",
@@ -39,8 +46,8 @@ def _add_headers(response: Response) -> Response:
 
 
 def _refuse(error: Exception) -> ResponseReturnValue:
-    """Answer a POST whose token is missing or wrong: to the chat page as JSON, as it reads."""
-    if request.blueprint != llmchat.blueprint.name:
+    """Answer a POST whose token is missing or wrong: to the chat page's script as JSON."""
+    if request.blueprint not in (llmchat.blueprint.name, history.blueprint.name):
         return render_template("error.html"), 400
     if logged_in_user() is None:  # the session is gone, and its token with it
         return jsonify(message="Profile not found", code="no_permission"), 401

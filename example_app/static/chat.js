@@ -1,274 +1,252 @@
-// The chat page. What a model wrote is only ever put in as text, never as HTML.
+// The chat page: what is asked, and what becomes of it. The other modules show it.
 
-const byId = (id) => document.getElementById(id);
-const provider = byId("provider");
-const model = byId("model");
-const temperature = byId("temperature");
-const question = byId("question");
+import { ask, problemFrom, problemOf, UNREACHABLE } from "./api.js";
+import * as choices from "./choices.js";
+import { announce, byId } from "./dom.js";
+import * as images from "./images.js";
+import { Assembler, emptyAnswer, filesOf, isAnswered, newId, question, textOf } from "./message.js";
+import { refresh } from "./sidebar.js";
+import { events } from "./sse.js";
+import { TurnView } from "./turn.js";
+
+const input = byId("question");
 const send = byId("send");
 const stop = byId("stop");
 const scroll = byId("scroll");
-let csrfToken = tokenIn(document);
 
-const PROMPT = "You are a friendly, helpful assistant.";
-
-// One for each question: {question, answer, view}. The history lives here and nowhere else.
+let chatId = byId("main").dataset.chat;
+// One for each question: {question, answer, view}.
 let turns = [];
 // Aborts the answer that is being written; null while there is none.
 let running = null;
 
 // ---- Asking, and reading the answer while it is being written
 
-async function ask(turn, { again = false } = {}) {
+async function answer(turn) {
   const controller = new AbortController();
-  const { signal } = controller;
+  const began = performance.now();
+  const since = () => (performance.now() - began) / 1000;
   setRunning(controller);
-  turn.answer = "";
-  showAsking(turn);
+  turn.answer = emptyAnswer();
+  turn.view.showWaiting(choices.label());
+  announce("Waiting for the answer.");
+  scrollDown();
+  let problem = null;
   try {
-    if (again) await renewToken(signal);
-    const response = await fetch(chosen().dataset.url, {
+    const response = await ask(choices.url(), {
       method: "POST",
-      headers: { "Content-Type": "application/json", "X-CSRFToken": csrfToken },
-      body: JSON.stringify(requestBody(turn)),
-      signal,
+      body: requestBody(turn),
+      headers: { Accept: "text/event-stream" },
+      signal: controller.signal,
     });
-    if (!response.ok) {
-      showProblem(turn, await problemOf(response));
-      return;
-    }
-    await readAnswer(response.body, signal, (piece) => {
-      turn.answer += piece;
-      showPiece(turn, piece);
-    });
-    showEnd(turn, signal.aborted);
+    nowSaved();
+    problem = response.ok
+      ? await read(response.body, turn, since)
+      : await problemOf(response);
   } catch (error) {
-    if (signal.aborted) {
-      showEnd(turn, true);
-    } else if (turn.answer) {
-      // The server breaks the connection off on purpose when the provider did: it is the only
-      // way left to say that what came so far is not the whole answer.
-      showProblem(turn, {
-        message: "The answer broke off here. What you see is only the beginning of it.",
-      });
+    if (controller.signal.aborted) {
+      turn.answer.metadata.outcome = "cancelled";
     } else {
-      showProblem(turn, {
-        message: "The server could not be reached, or broke off before it answered.",
-      });
+      console.warn(error);
+      problem = turn.answer.parts.length ? brokenOff("The connection was lost.") : UNREACHABLE;
     }
-  } finally {
-    if (running === controller) setRunning(null);
+    nowSaved();
   }
-}
-
-function tokenIn(page) {
-  return page.querySelector('meta[name="csrf-token"]').content;
-}
-
-// Whoever has logged in again, in another tab, may have another token by now.
-async function renewToken(signal) {
-  const response = await fetch(location.href, { signal });
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  csrfToken = tokenIn(page);
+  turn.answer.metadata.total = since();
+  turn.view.showEnd(turn.answer, { problem });
+  announceEnd(turn.answer, problem);
+  if (followed()) scrollDown();
+  if (running === controller) setRunning(null);
 }
 
 function requestBody(turn) {
-  const messages = [{ role: "system", content: PROMPT }];
+  const messages = [];
   for (const earlier of turns) {
     if (earlier === turn) break;
-    if (!earlier.answer) continue; // what was never answered would only confuse the model
-    messages.push({ role: "user", content: earlier.question });
-    messages.push({ role: "assistant", content: earlier.answer });
+    if (isAnswered(earlier.answer)) messages.push(earlier.question, earlier.answer);
   }
-  messages.push({ role: "user", content: turn.question });
-  return {
-    chatSettings: {
-      model: model.value.trim(),
-      prompt: PROMPT,
-      temperature: Number(temperature.value),
-      contextLength: 4096,
-      includeProfileContext: false,
-      includeWorkspaceInstructions: false,
-      embeddingsProvider: "openai",
-    },
-    messages,
-    customModelId: "",
+  const sent = [...messages, turn.question].map(({ id, role, parts }) => ({ id, role, parts }));
+  return { id: chatId, messages: sent, chatSettings: choices.settings() };
+}
+
+// Read an answer to its end; return what went wrong, or null.
+async function read(body, turn, since) {
+  const assembler = new Assembler(turn.answer);
+  const paint = painter(turn);
+  for await (const data of events(body)) {
+    if (data === "[DONE]") break;
+    assembler.add(JSON.parse(data));
+    if (turn.answer.parts.length) turn.answer.metadata.firstWord ??= since();
+    paint();
+  }
+  const { metadata } = turn.answer;
+  if (assembler.error) return brokenOff(assembler.error);
+  if (!assembler.complete) return brokenOff("The connection was lost.");
+  metadata.outcome = { length: "length", "content-filter": "content_filtered" }[metadata.finishReason];
+  return null;
+}
+
+function brokenOff(why) {
+  const message = `The answer broke off here, so this is only its beginning. ${why}`;
+  return { message };
+}
+
+// Return what shows the answer as it is, but not more often than the page can bear: a long
+// one takes longer to show than a word takes to come.
+function painter(turn) {
+  let waiting = false;
+  let cost = 0;
+  return () => {
+    if (waiting) return;
+    waiting = true;
+    setTimeout(() => requestAnimationFrame(() => {
+      waiting = false;
+      if (turn.answer.metadata.total) return; // it has ended meanwhile, and is shown
+      const before = performance.now();
+      const follow = followed();
+      turn.view.show(turn.answer, true);
+      if (follow) scrollDown();
+      cost = performance.now() - before;
+    }), cost * 4);
   };
 }
 
-async function readAnswer(stream, signal, onPiece) {
-  const reader = stream.getReader();
-  const decoder = new TextDecoder();
-  signal.addEventListener("abort", () => reader.cancel().catch(() => {}), { once: true });
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      // A character of several bytes may be cut between two pieces: the decoder waits for it.
-      const piece = decoder.decode(value, { stream: true });
-      if (piece) onPiece(piece);
-    }
-  } finally {
-    reader.releaseLock();
-  }
-}
-
-// What to tell for an answer that is none: {message, link}.
-async function problemOf(response) {
-  let told = {};
-  try {
-    told = (await response.json()) ?? {};
-  } catch {
-    // A proxy's page, say: the status is all there is.
-  }
-  // A wrong provider key is a 401 as well, and says so in its code.
-  if (response.status === 401 && told.code !== "bad_key") {
-    return {
-      message: "Your session has ended.",
-      link: ["Log in again in a new tab", byId("log-in").href, true],
-    };
-  }
-  const message =
-    typeof told.message === "string" && told.message
-      ? told.message
-      : `The server answered with an error (${response.status}) and did not say why.`;
-  const aboutKey = ["missing_key", "bad_key"].includes(told.code);
-  return { message, link: aboutKey ? ["Open Settings", byId("settings").href, false] : null };
-}
-
-// ---- Showing it
-
-function newTurn(text) {
-  const item = byId("turn").content.firstElementChild.cloneNode(true);
-  const view = {
-    item,
-    answer: item.querySelector(".answer"),
-    from: item.querySelector(".from"),
-    text: item.querySelector(".answer .text"),
-    note: item.querySelector(".note"),
-  };
-  item.querySelector(".question .text").textContent = text;
-  byId("turns").append(item);
-  byId("empty").hidden = true;
-  return { question: text, answer: "", view };
-}
-
-function showAsking({ view }) {
-  view.from.textContent = `${chosen().text} · ${model.value.trim()}`;
-  view.text.textContent = "";
-  view.note.hidden = true;
-  view.note.replaceChildren();
-  view.answer.classList.remove("failed");
-  view.answer.classList.add("writing");
-  announce("Waiting for the answer.");
-  scroll.scrollTop = scroll.scrollHeight;
-}
-
-function showPiece({ view }, piece) {
-  // Follow the text, but not when its reader has scrolled up to read.
-  const follow = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
-  view.text.append(piece);
-  if (follow) scroll.scrollTop = scroll.scrollHeight;
-}
-
-function showEnd(turn, stopped) {
-  if (stopped && turn.answer) {
-    showNote(turn, "You stopped the answer here.");
-  } else if (stopped) {
-    showNote(turn, "You stopped before the answer began.", { again: true });
-  } else if (!turn.answer) {
-    showNote(turn, "The answer is empty.", { again: true });
-  } else {
-    turn.view.answer.classList.remove("writing");
-  }
-  announce(stopped ? "Stopped." : turn.answer);
-}
-
-function showProblem(turn, { message, link }) {
-  turn.view.answer.classList.add("failed");
-  showNote(turn, message, { link, again: true });
-  announce(message);
-}
-
-function showNote(turn, message, { link = null, again = false } = {}) {
-  const { answer, note } = turn.view;
-  answer.classList.remove("writing");
-  note.replaceChildren(Object.assign(document.createElement("span"), { textContent: message }));
-  if (link) {
-    const [text, href, newTab] = link;
-    const anchor = Object.assign(document.createElement("a"), { textContent: text, href });
-    if (newTab) anchor.target = "_blank"; // here the conversation would be lost
-    note.append(" ", anchor);
-  }
-  if (again) {
-    const button = Object.assign(document.createElement("button"), {
-      type: "button",
-      className: "plain again",
-      textContent: "Try again",
-    });
-    button.addEventListener("click", () => {
-      if (running) return;
-      question.focus();
-      ask(turn, { again: true });
-    });
-    note.append(" ", button);
-  }
-  note.hidden = false;
-  if (turn === turns.at(-1)) scroll.scrollTop = scroll.scrollHeight;
-}
-
-function announce(text) {
-  byId("status").textContent = text;
+function announceEnd(message, problem) {
+  const text = textOf(message);
+  if (problem) announce([problem.message, problem.advice].filter(Boolean).join(" "));
+  else if (message.metadata.outcome === "cancelled") announce("Stopped.");
+  else if (text.length < 500) announce(`The answer: ${text}`);
+  else announce(`The answer is complete. It has ${text.split(/\s+/).length} words.`);
 }
 
 function setRunning(controller) {
   running = controller;
-  const hadFocus = document.activeElement === stop || document.activeElement === send;
+  const hadFocus = [stop, send].includes(document.activeElement);
   send.hidden = controller !== null;
   stop.hidden = controller === null;
   byId("turns").classList.toggle("busy", controller !== null);
-  if (hadFocus) question.focus(); // a hidden button would drop it on the page
+  if (hadFocus) input.focus(); // a hidden button would drop it on the page
+}
+
+// ---- Turns
+
+const actions = {
+  regenerate(view) {
+    const turn = turns.find((other) => other.view === view);
+    if (running || !choices.isComplete()) return;
+    input.focus(); // the button is about to go
+    dropAfter(turn);
+    answer(turn);
+  },
+  edit(view) {
+    if (running) return;
+    const turn = turns.find((other) => other.view === view);
+    view.edit(turn.question, turn !== turns.at(-1), (text) => {
+      if (running || !choices.isComplete()) return;
+      const files = filesOf(turn.question);
+      const parts = text ? [...files, { type: "text", text }] : files;
+      turn.question = { ...turn.question, parts };
+      view.showQuestion(turn.question);
+      input.focus();
+      dropAfter(turn);
+      answer(turn);
+    });
+  },
+};
+
+function addTurn(message) {
+  const view = new TurnView(byId("turns"), actions);
+  view.showQuestion(message);
+  for (const turn of turns) turn.view.setLast(false);
+  const turn = { question: message, answer: emptyAnswer(), view };
+  turns.push(turn);
+  byId("empty").hidden = true;
+  return turn;
+}
+
+function dropAfter(turn) {
+  for (const later of turns.splice(turns.indexOf(turn) + 1)) later.view.item.remove();
+}
+
+function submit(text, files = []) {
+  if ((!text.trim() && !files.length) || running) return false;
+  if (!choices.isComplete()) {
+    announce("Please name a model first.");
+    return false;
+  }
+  chatId ||= newId();
+  answer(addTurn(question(text.trim(), files)));
+  return true;
+}
+
+// ---- The chat as it is saved
+
+// Give the chat its place in the list, and its address, if the server has it.
+async function nowSaved() {
+  const address = await refresh(chatId);
+  if (address && location.pathname !== address) history.replaceState(null, "", address);
+}
+
+async function open() {
+  const response = await ask(`/api/chats/${chatId}`).catch(() => null);
+  if (!response?.ok) return showMissing(response);
+  const { messages } = await response.json();
+  if (running) return; // the user was faster
+  turns = [];
+  byId("turns").replaceChildren();
+  let turn = null;
+  for (const message of messages) {
+    if (message.role === "user") {
+      turn = addTurn(message);
+    } else if (turn) {
+      turn.answer = message;
+    }
+  }
+  for (const shown of turns) restore(shown);
+  scrollDown();
+  const last = turns.at(-1)?.answer.metadata;
+  if (last?.outcome === "running") setTimeout(open, 1000);
+  else if (last?.provider) choices.pick(last.provider, last.model);
+}
+
+function restore(turn) {
+  const { error, outcome } = turn.answer.metadata;
+  let problem = null;
+  if (error && outcome === "refused") problem = problemFrom(error);
+  else if (error && outcome !== "cancelled") {
+    problem = turn.answer.parts.length ? brokenOff(error.message) : problemFrom(error);
+  }
+  turn.view.showEnd(turn.answer, { problem, isLast: turn === turns.at(-1) });
+}
+
+function showMissing(response) {
+  const told = byId("missing");
+  told.querySelector("span").textContent =
+    response?.status === 404 ? "There is no such chat." : "The chat could not be loaded.";
+  told.hidden = false;
 }
 
 // ---- The controls
 
-function chosen() {
-  return provider.selectedOptions[0];
-}
-
-function submit(text) {
-  if (!text.trim() || running) return false;
-  if (!model.value.trim()) {
-    model.focus();
-    announce("Please name a model first.");
-    return false;
-  }
-  const turn = newTurn(text.trim());
-  turns.push(turn);
-  ask(turn);
-  return true;
-}
-
 function sendQuestion() {
-  if (submit(question.value)) {
-    question.value = "";
-    fitQuestion();
-    question.focus();
-  }
+  if (!submit(input.value, images.count() && !running ? images.takeAll() : [])) return;
+  input.value = "";
+  fitQuestion();
+  input.focus();
 }
 
 function fitQuestion() {
-  question.style.height = "auto";
-  question.style.height = `${question.scrollHeight + 2}px`;
+  input.style.height = "auto";
+  input.style.height = `${input.scrollHeight + 2}px`;
 }
 
-function pickProvider(modelName) {
-  const option = chosen();
-  model.setAttribute("list", `models-${option.value}`);
-  model.value = modelName ?? option.dataset.model;
-  const noKey = byId("no-key");
-  noKey.hidden = "ready" in option.dataset;
-  noKey.querySelector("span").textContent = option.text;
+// Follow the text, but not when its reader has scrolled up to read.
+function followed() {
+  return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
+}
+
+function scrollDown() {
+  scroll.scrollTop = scroll.scrollHeight;
 }
 
 byId("composer").addEventListener("submit", (event) => {
@@ -276,71 +254,39 @@ byId("composer").addEventListener("submit", (event) => {
   sendQuestion();
 });
 
-question.addEventListener("keydown", (event) => {
+input.addEventListener("keydown", (event) => {
+  if (event.key === "ArrowUp" && !input.value && turns.length && !running) {
+    event.preventDefault();
+    actions.edit(turns.at(-1).view);
+    return;
+  }
   // While an input method composes a character, Enter belongs to it.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   sendQuestion();
 });
 
-question.addEventListener("input", fitQuestion);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") running?.abort();
+  if (event.altKey && event.code === "KeyN") {
+    event.preventDefault();
+    location.assign("/");
+  }
+});
+
+input.addEventListener("input", fitQuestion);
 stop.addEventListener("click", () => running?.abort());
-byId("choices").addEventListener("submit", (event) => event.preventDefault());
-provider.addEventListener("change", () => {
-  pickProvider();
-  remember();
-});
-model.addEventListener("change", remember);
-temperature.addEventListener("input", showTemperature);
-temperature.addEventListener("change", remember);
 
-byId("new-chat").addEventListener("click", () => {
-  running?.abort();
-  setRunning(null);
-  turns = [];
-  byId("turns").replaceChildren();
-  byId("empty").hidden = false;
-  announce("A new chat.");
-  question.focus();
-});
-
-for (const button of document.querySelectorAll("[data-try]")) {
-  button.addEventListener("click", () => {
-    provider.value = "demo";
-    pickProvider();
-    submit(button.dataset.try);
-    question.focus();
+for (const tried of document.querySelectorAll("[data-try]")) {
+  tried.addEventListener("click", () => {
+    choices.pick("demo");
+    submit(tried.dataset.try);
+    input.focus();
   });
 }
 
-function showTemperature() {
-  byId("temperature-value").value = Number(temperature.value).toFixed(1);
+refresh(chatId);
+if (chatId) {
+  byId("empty").hidden = true;
+  open();
 }
-
-// ---- The last choice is kept in this browser; the conversation is not
-
-function remember() {
-  try {
-    const choice = [provider.value, model.value, temperature.value];
-    localStorage.setItem("choice", JSON.stringify(choice));
-  } catch {
-    // No storage in this browser: then the page begins as it does for everybody.
-  }
-}
-
-function recall() {
-  try {
-    const [name, modelName, degree] = JSON.parse(localStorage.getItem("choice"));
-    if ([...provider.options].some((option) => option.value === name)) {
-      provider.value = name;
-      pickProvider(modelName);
-      temperature.value = degree;
-    }
-  } catch {
-    // Nothing kept, or nothing we can read.
-  }
-}
-
-pickProvider();
-recall();
-showTemperature();

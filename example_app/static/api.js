@@ -1,0 +1,80 @@
+// Asking the server, and turning what went wrong into sentences that say what to do.
+
+import { byId } from "./dom.js";
+
+let token = document.querySelector('meta[name="csrf-token"]').content;
+
+export async function ask(url, { method = "GET", body, headers, signal } = {}) {
+  const response = await send();
+  if (response.status !== 400) return response;
+  // Whoever has logged in again, in another tab, has another token by now.
+  const { code } = await response.clone().json().catch(() => ({}));
+  if (code !== "csrf") return response;
+  const answer = await fetch("/api/token", { signal });
+  if (answer.ok) token = (await answer.json()).token;
+  return send();
+
+  function send() {
+    const sent = { ...headers, "X-CSRFToken": token };
+    if (body !== undefined) sent["Content-Type"] = "application/json";
+    return fetch(url, { method, headers: sent, body: body && JSON.stringify(body), signal });
+  }
+}
+
+export const UNREACHABLE = {
+  message: "The server could not be reached. Is this device online? Please try again.",
+};
+
+const ADVICE = {
+  rate_limited: "Wait a little, or pick another model.",
+  overloaded: "Please try again in a moment, or pick another model.",
+  timeout: "Please try again, or pick another model.",
+  out_of_credit: "The account with the provider needs credit; another provider may work.",
+  context_too_long: "Begin a new chat, or edit an earlier question: what follows it is left out.",
+  model_not_found: "Pick or type another model above.",
+  content_filtered: "Edit the question and send it again.",
+};
+
+// What to tell of an answer that is none: {message, advice, link, wait}.
+export async function problemOf(response) {
+  const { message, code } = await toldBy(response);
+  if (response.status === 401 && code !== "bad_key") {
+    return { message: "Your session has ended.", link: ["Log in again", byId("log-in").href] };
+  }
+  if (response.status === 413) {
+    const advice = "Begin a new chat, or send smaller images.";
+    return { message: "This chat is too large to be sent.", advice };
+  }
+  return problemFrom({ message, code }, { status: response.status, wait: secondsToWait(response) });
+}
+
+// The same for an error that was saved, or came in the middle of an answer.
+export function problemFrom({ message, code }, { status, wait } = {}) {
+  const aboutKey = ["missing_key", "bad_key"].includes(code);
+  return {
+    message: message || `The server answered with an error (${status}) and did not say why.`,
+    advice: wait ? "" : (ADVICE[code] ?? ""),
+    link: aboutKey ? ["Open Settings", byId("settings").href] : null,
+    wait,
+  };
+}
+
+// The chat's own errors are a sentence, with the code in a header; the other routes' are JSON.
+async function toldBy(response) {
+  const text = await response.text().catch(() => "");
+  const code = response.headers.get("X-LLMChat-Error");
+  if (code) return { message: text, code };
+  try {
+    const { message, code } = JSON.parse(text);
+    return { message: typeof message === "string" ? message : "", code };
+  } catch {
+    return {}; // a proxy's page, say: the status is all there is
+  }
+}
+
+function secondsToWait(response) {
+  const told = response.headers.get("Retry-After");
+  if (!told) return 0;
+  const seconds = /^\d+$/.test(told) ? Number(told) : (Date.parse(told) - Date.now()) / 1000;
+  return seconds > 0 ? Math.ceil(seconds) : 0;
+}

@@ -1,0 +1,77 @@
+// Who is asked: provider, model and temperature. The last choice is kept in this browser.
+
+import { byId } from "./dom.js";
+
+const provider = byId("provider");
+const model = byId("model");
+const temperature = byId("temperature");
+
+export const url = () => chosen().dataset.url;
+export const label = () => `${provider.value} · ${model.value.trim()}`;
+export const settings = () => ({
+  model: model.value.trim(),
+  temperature: Number(temperature.value),
+});
+
+// Whether there is a model to ask; else its input gets the focus.
+export function isComplete() {
+  if (model.value.trim()) return true;
+  model.focus();
+  return false;
+}
+
+// Pick a provider, if there is one of that name.
+export function pick(name, modelName) {
+  if (![...provider.options].some((option) => option.value === name)) return;
+  provider.value = name;
+  showProvider(modelName);
+}
+
+function chosen() {
+  return provider.selectedOptions[0];
+}
+
+function showProvider(modelName) {
+  const option = chosen();
+  model.setAttribute("list", `models-${option.value}`);
+  model.value = modelName ?? option.dataset.model;
+  const noKey = byId("no-key");
+  noKey.hidden = "ready" in option.dataset;
+  noKey.querySelector("span").textContent = option.text;
+}
+
+function showTemperature() {
+  byId("temperature-value").value = Number(temperature.value).toFixed(1);
+}
+
+function remember() {
+  try {
+    const choice = [provider.value, model.value, temperature.value];
+    localStorage.setItem("choice", JSON.stringify(choice));
+  } catch {
+    // No storage in this browser: then the page begins as it does for everybody.
+  }
+}
+
+function recall() {
+  try {
+    const [name, modelName, degree] = JSON.parse(localStorage.getItem("choice"));
+    pick(name, modelName);
+    temperature.value = degree;
+  } catch {
+    // Nothing kept, or nothing we can read.
+  }
+}
+
+byId("choices").addEventListener("submit", (event) => event.preventDefault());
+provider.addEventListener("change", () => {
+  showProvider();
+  remember();
+});
+model.addEventListener("change", remember);
+temperature.addEventListener("input", showTemperature);
+temperature.addEventListener("change", remember);
+
+showProvider();
+recall();
+showTemperature();

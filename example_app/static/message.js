@@ -1,0 +1,105 @@
+// UIMessages: what a chat is made of, here, on the wire and in the database.
+// https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol
+
+export function newId() {
+  // randomUUID() is there over HTTPS and on localhost only.
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export function question(text, files = []) {
+  const parts = files.map(({ name, type, url }) => ({
+    type: "file",
+    mediaType: type,
+    filename: name,
+    url,
+  }));
+  if (text) parts.push({ type: "text", text });
+  return { id: newId(), role: "user", parts };
+}
+
+export function emptyAnswer() {
+  return { id: newId(), role: "assistant", parts: [], metadata: {} };
+}
+
+export const textOf = (message) =>
+  message.parts.map((part) => (part.type === "text" ? part.text : "")).join("");
+
+export const filesOf = (message) => message.parts.filter((part) => part.type === "file");
+
+// Whether a model can be told of it; an answer that never came would only confuse it.
+export const isAnswered = (answer) =>
+  answer.parts.some((part) => part.text || part.type.startsWith("tool-") || part.type === "file");
+
+// Puts a stream's parts together; each chunk is one event's JSON.
+export class Assembler {
+  complete = false;
+  error = "";
+  #message;
+  #open = new Map();
+
+  constructor(message) {
+    this.#message = message;
+  }
+
+  add(chunk) {
+    const { parts, metadata } = this.#message;
+    const open = this.#open.get(chunk.id ?? chunk.toolCallId);
+    if (chunk.messageMetadata) Object.assign(metadata, chunk.messageMetadata);
+    switch (chunk.type) {
+      case "start":
+        this.#message.id = chunk.messageId ?? this.#message.id;
+        break;
+      case "text-start":
+      case "reasoning-start":
+        this.#begin(chunk.id, { type: chunk.type.slice(0, -6), text: "" });
+        break;
+      case "text-delta":
+      case "reasoning-delta":
+        open.text += chunk.delta;
+        break;
+      case "text-end":
+      case "reasoning-end":
+        if (chunk.providerMetadata) open.providerMetadata = chunk.providerMetadata;
+        if (open.began) open.seconds = (performance.now() - open.began) / 1000;
+        break;
+      case "tool-input-start":
+        this.#begin(chunk.toolCallId, {
+          type: `tool-${chunk.toolName}`,
+          toolCallId: chunk.toolCallId,
+          state: "input-streaming",
+          input: "",
+        });
+        break;
+      case "tool-input-delta":
+        open.input += chunk.inputTextDelta;
+        break;
+      case "tool-input-available":
+      case "tool-input-error":
+        open.input = chunk.input;
+        open.state = chunk.errorText ? "output-error" : "input-available";
+        if (chunk.errorText) open.errorText = chunk.errorText;
+        if (chunk.providerMetadata) open.callProviderMetadata = chunk.providerMetadata;
+        break;
+      case "file":
+      case "source-url":
+        parts.push(chunk);
+        break;
+      case "finish":
+        this.complete = true;
+        metadata.finishReason = chunk.finishReason;
+        break;
+      case "error":
+        this.error = chunk.errorText;
+        break;
+      // What a later version of the protocol adds is passed over.
+    }
+  }
+
+  #begin(id, part) {
+    // For the page alone: it is not sent back.
+    Object.defineProperty(part, "began", { value: performance.now() });
+    this.#message.parts.push(part);
+    this.#open.set(id, part);
+  }
+}

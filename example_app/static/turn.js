@@ -1,0 +1,212 @@
+// A question and its answer, on the screen.
+
+import { announce, button, copyButton, el } from "./dom.js";
+import { imageOrLink } from "./links.js";
+import { filesOf, textOf } from "./message.js";
+import { Parts, seconds } from "./parts.js";
+
+const ENDINGS = {
+  length: "The answer stopped here: it reached the longest that was allowed. Ask it to go on.",
+  content_filtered: "The provider's filter ended the answer here.",
+  cancelled: "You stopped the answer here, or left before it was complete.",
+  lost: "This answer was lost: the server was stopped while it was being written.",
+  running: "This answer is still being written.",
+};
+
+export class TurnView {
+  #actions;
+  #question;
+  #answer;
+  #from;
+  #body;
+  #parts;
+  #waiting;
+  #note;
+  #foot;
+  #clock = 0;
+
+  // actions: what the buttons do, {edit, regenerate}; each is given this view.
+  constructor(list, actions) {
+    this.#actions = actions;
+    this.#question = el("div", { className: "question" });
+    this.#from = el("h2", { className: "from" });
+    this.#waiting = el("p", { className: "waiting", hidden: true });
+    this.#body = el("div", { className: "body" });
+    this.#parts = new Parts(this.#body);
+    this.#note = el("div", { className: "note", hidden: true });
+    this.#foot = el("div", { className: "foot", hidden: true });
+    const rest = [this.#from, this.#body, this.#waiting, this.#note, this.#foot];
+    this.#answer = el("div", { className: "answer" }, ...rest);
+    this.item = el("li", { className: "turn" }, this.#question, this.#answer);
+    list.append(this.item);
+  }
+
+  showQuestion(message) {
+    this.#question.className = "question";
+    const files = filesOf(message).map((part) => imageOrLink(part.url, part.filename || "Image"));
+    const text = textOf(message);
+    const edit = button("Edit", () => this.#actions.edit(this), { className: "quiet edit" });
+    this.#question.replaceChildren(
+      el("h2", { className: "unseen" }, "You"),
+      el("div", { className: "pictures", hidden: !files.length }, ...files),
+      el("p", { className: "text", hidden: !text }, text),
+      edit,
+    );
+  }
+
+  // Put an input in the question's place. done: called with the new text.
+  edit(message, replaces, done) {
+    const area = el("textarea", { value: textOf(message), rows: 3, "aria-label": "Your message" });
+    const cancel = () => {
+      this.showQuestion(message);
+      this.#question.querySelector(".edit").focus();
+    };
+    const form = el(
+      "form",
+      { className: "stack" },
+      area,
+      el("p", { className: "hint", hidden: !replaces }, "What follows it is replaced."),
+      el("div", { className: "row" }, el("button", { className: "primary" }, "Send"),
+        button("Cancel", cancel)),
+    );
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (area.value.trim() || filesOf(message).length) done(area.value.trim());
+    });
+    area.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") {
+        event.stopPropagation(); // it is not meant for the answer that is being written
+        cancel();
+      } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        form.requestSubmit();
+      }
+    });
+    this.#question.className = "question editing";
+    this.#question.replaceChildren(form);
+    area.focus();
+  }
+
+  showWaiting(from) {
+    this.#clear();
+    this.#from.textContent = from;
+    this.#answer.setAttribute("aria-busy", "true");
+    const time = el("span");
+    this.#waiting.replaceChildren(
+      el("span", { className: "dots", "aria-hidden": "true" }, el("i"), el("i"), el("i")),
+      "Waiting for the first word ",
+      time,
+    );
+    this.#waiting.hidden = false;
+    const began = Date.now();
+    this.#clock = setInterval(() => {
+      const waited = Math.round((Date.now() - began) / 1000);
+      if (waited > 2) time.textContent = `${waited} s`;
+    }, 500);
+  }
+
+  show(answer, writing = false) {
+    if (writing && answer.parts.length && !this.#waiting.hidden) {
+      this.#stopClock();
+      this.#answer.classList.add("writing");
+    }
+    this.#parts.show(answer.parts, writing);
+  }
+
+  // problem: {message, advice, link, wait}, as api.js makes them, or null.
+  showEnd(answer, { problem = null, isLast = true } = {}) {
+    const about = answer.metadata;
+    this.#stopClock();
+    this.#answer.classList.remove("writing");
+    this.#answer.removeAttribute("aria-busy");
+    this.show(answer);
+    if (about.provider) this.#from.textContent = [about.provider, about.model].join(" · ");
+    const text = textOf(answer);
+    const told = problem ?? endingOf(about, answer.parts.length);
+    if (told) this.#showNote(told, Boolean(problem));
+    this.#showFoot(text, about, isLast);
+  }
+
+  setLast(isLast) {
+    for (const made of this.#answer.querySelectorAll(".again")) made.hidden = !isLast;
+  }
+
+  #clear() {
+    this.#stopClock();
+    this.#answer.classList.remove("failed", "writing");
+    this.#body.replaceChildren();
+    this.#parts = new Parts(this.#body);
+    this.#note.hidden = true;
+    this.#foot.hidden = true;
+  }
+
+  #stopClock() {
+    clearInterval(this.#clock);
+    this.#waiting.hidden = true;
+  }
+
+  #showNote({ message, advice, link, wait = 0 }, failed) {
+    this.#answer.classList.toggle("failed", failed);
+    const children = [el("span", {}, [message, advice].filter(Boolean).join(" "))];
+    if (link) children.push(el("a", { href: link[1], target: "_blank" }, link[0]));
+    if (failed) {
+      const again = this.#againButton("Try again");
+      children.push(again);
+      if (wait) children.push(this.#countDown(wait, again));
+    }
+    this.#note.replaceChildren(...children);
+    this.#note.hidden = false;
+  }
+
+  // Until the provider takes questions again, as it has told.
+  #countDown(wait, again) {
+    const left = el("span");
+    const until = Date.now() + wait * 1000;
+    again.disabled = true;
+    const tick = () => {
+      const rest = Math.ceil((until - Date.now()) / 1000);
+      left.textContent = rest > 0 ? `You can try again in ${rest} s.` : "";
+      if (rest > 0) return;
+      again.disabled = false;
+      announce("You can try again now.");
+      this.#stopClock();
+    };
+    tick();
+    this.#clock = setInterval(tick, 500);
+    return left;
+  }
+
+  #showFoot(text, about, isLast) {
+    const facts = el("span", { className: "facts" }, factsOf(about));
+    const children = [facts];
+    if (text) children.push(copyButton("Copy the answer", () => text, this.#body));
+    if (!this.#answer.classList.contains("failed")) {
+      const again = this.#againButton("Regenerate");
+      again.classList.add("quiet");
+      children.push(again);
+    }
+    this.#foot.replaceChildren(...children);
+    this.#foot.hidden = false;
+    this.setLast(isLast);
+  }
+
+  #againButton(text) {
+    return button(text, () => this.#actions.regenerate(this), { className: "again" });
+  }
+}
+
+function endingOf(about, hasParts) {
+  if (ENDINGS[about.outcome]) return { message: ENDINGS[about.outcome] };
+  return hasParts ? null : { message: "The answer is empty." };
+}
+
+function factsOf({ firstWord, total, usage }) {
+  const facts = [];
+  if (firstWord) facts.push(`first word after ${seconds(firstWord)}`);
+  if (total) facts.push(`${seconds(total)} in all`);
+  if (usage) {
+    const thought = usage.reasoningTokens ? `, ${usage.reasoningTokens} of them to reason` : "";
+    facts.push(`${usage.inputTokens} tokens in, ${usage.outputTokens} out${thought}`);
+  }
+  return facts.join(" · ");
+}
