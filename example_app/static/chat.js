@@ -19,6 +19,8 @@ let chatId = byId("main").dataset.chat;
 let turns = [];
 // Aborts the answer that is being written; null while there is none.
 let running = null;
+// Whether the end of the conversation is to stay in sight.
+let following = true;
 
 // ---- Asking, and reading the answer while it is being written
 
@@ -30,7 +32,7 @@ async function answer(turn) {
   turn.answer = emptyAnswer();
   turn.view.showWaiting(choices.label());
   announce("Waiting for the answer.");
-  scrollDown();
+  following = true;
   let problem = null;
   try {
     const response = await ask(choices.url(), {
@@ -45,7 +47,7 @@ async function answer(turn) {
       : await problemOf(response);
   } catch (error) {
     if (controller.signal.aborted) {
-      turn.answer.metadata.outcome = "cancelled";
+      turn.answer.metadata.outcome = "stopped";
     } else {
       console.warn(error);
       problem = turn.answer.parts.length ? brokenOff("The connection was lost.") : UNREACHABLE;
@@ -55,7 +57,6 @@ async function answer(turn) {
   turn.answer.metadata.total = since();
   turn.view.showEnd(turn.answer, { problem });
   announceEnd(turn.answer, problem);
-  if (followed()) scrollDown();
   if (running === controller) setRunning(null);
 }
 
@@ -87,8 +88,7 @@ async function read(body, turn, since) {
 }
 
 function brokenOff(why) {
-  const message = `The answer broke off here, so this is only its beginning. ${why}`;
-  return { message };
+  return { message: `${why} What you see is only the beginning of the answer.` };
 }
 
 // Return what shows the answer as it is, but not more often than the page can bear: a long
@@ -103,9 +103,7 @@ function painter(turn) {
       waiting = false;
       if (turn.answer.metadata.total) return; // it has ended meanwhile, and is shown
       const before = performance.now();
-      const follow = followed();
       turn.view.show(turn.answer, true);
-      if (follow) scrollDown();
       cost = performance.now() - before;
     }), cost * 4);
   };
@@ -114,7 +112,7 @@ function painter(turn) {
 function announceEnd(message, problem) {
   const text = textOf(message);
   if (problem) announce([problem.message, problem.advice].filter(Boolean).join(" "));
-  else if (message.metadata.outcome === "cancelled") announce("Stopped.");
+  else if (message.metadata.outcome === "stopped") announce("Stopped.");
   else if (text.length < 500) announce(`The answer: ${text}`);
   else announce(`The answer is complete. It has ${text.split(/\s+/).length} words.`);
 }
@@ -140,6 +138,7 @@ const actions = {
   },
   edit(view) {
     if (running) return;
+    following = false; // the place to write in would be pushed out of sight
     const turn = turns.find((other) => other.view === view);
     view.edit(turn.question, turn !== turns.at(-1), (text) => {
       if (running || !choices.isComplete()) return;
@@ -161,6 +160,7 @@ function addTurn(message) {
   const turn = { question: message, answer: emptyAnswer(), view };
   turns.push(turn);
   byId("empty").hidden = true;
+  byId("missing").hidden = true;
   return turn;
 }
 
@@ -203,7 +203,7 @@ async function open() {
     }
   }
   for (const shown of turns) restore(shown);
-  scrollDown();
+  following = true;
   const last = turns.at(-1)?.answer.metadata;
   if (last?.outcome === "running") setTimeout(open, 1000);
   else if (last?.provider) choices.pick(last.provider, last.model);
@@ -217,9 +217,12 @@ function restore(turn) {
     problem = turn.answer.parts.length ? brokenOff(error.message) : problemFrom(error);
   }
   turn.view.showEnd(turn.answer, { problem, isLast: turn === turns.at(-1) });
+  const { provider, model } = turn.answer.metadata;
+  if (provider) turn.view.showFrom(choices.label(provider, model));
 }
 
 function showMissing(response) {
+  if (response?.status === 404) chatId = ""; // what is sent now begins a new one
   const told = byId("missing");
   told.querySelector("span").textContent =
     response?.status === 404 ? "There is no such chat." : "The chat could not be loaded.";
@@ -240,14 +243,19 @@ function fitQuestion() {
   input.style.height = `${input.scrollHeight + 2}px`;
 }
 
-// Follow the text, but not when its reader has scrolled up to read.
-function followed() {
-  return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
-}
-
-function scrollDown() {
-  scroll.scrollTop = scroll.scrollHeight;
-}
+// Follow the text, but not when its reader has scrolled up to read, or opens what is folded.
+new ResizeObserver(() => {
+  if (following && turns.length) scroll.scrollTop = scroll.scrollHeight;
+}).observe(byId("turns"));
+let lastTop = 0;
+scroll.addEventListener("scroll", () => {
+  if (scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60) following = true;
+  else if (scroll.scrollTop < lastTop) following = false;
+  lastTop = scroll.scrollTop;
+});
+scroll.addEventListener("click", (event) => {
+  if (event.target.closest("summary")) following = false;
+});
 
 byId("composer").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -285,6 +293,7 @@ for (const tried of document.querySelectorAll("[data-try]")) {
   });
 }
 
+send.disabled = false; // before this script is here there is nobody to send anything
 refresh(chatId);
 if (chatId) {
   byId("empty").hidden = true;

@@ -7,7 +7,10 @@ const model = byId("model");
 const temperature = byId("temperature");
 
 export const url = () => chosen().dataset.url;
-export const label = () => `${provider.value} · ${model.value.trim()}`;
+export const label = (name = provider.value, modelName = model.value.trim()) => {
+  const known = [...provider.options].find((option) => option.value === name);
+  return `${known?.text ?? name} · ${modelName}`;
+};
 export const settings = () => ({
   model: model.value.trim(),
   temperature: Number(temperature.value),

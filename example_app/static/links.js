@@ -39,7 +39,7 @@ const DATA_IMAGE = /^data:image\/(?:png|jpeg|webp|gif|avif);base64,/i;
 
 // An image that came with a message: shown if it brings its own bytes, else only linked.
 export function imageOrLink(address, name) {
-  if (DATA_IMAGE.test(address)) return el("img", { src: address, alt: name, loading: "lazy" });
+  if (DATA_IMAGE.test(address)) return el("img", { src: address, alt: name });
   const url = safeUrl(address);
   if (!url) return el("span", { className: "address" }, `${name} (of a kind not shown here)`);
   const anchor = linkTo(url);

@@ -100,5 +100,6 @@ function fileView({ url }) {
 }
 
 export function seconds(value) {
+  if (value < 0.05) return "less than 0.1 s";
   return value < 9.95 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`;
 }

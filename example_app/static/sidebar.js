@@ -77,8 +77,12 @@ function setOpen(open) {
 
 opener.addEventListener("click", () => setOpen(!sidebar.classList.contains("open")));
 byId("shade").addEventListener("click", () => setOpen(false));
-sidebar.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || !sidebar.classList.contains("open")) return;
-  event.stopPropagation();
-  setOpen(false);
-});
+document.addEventListener(
+  "keydown",
+  (event) => {
+    if (event.key !== "Escape" || !sidebar.classList.contains("open")) return;
+    event.stopPropagation(); // it is not meant for the answer that is being written
+    setOpen(false);
+  },
+  true,
+);

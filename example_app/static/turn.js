@@ -6,6 +6,7 @@ import { filesOf, textOf } from "./message.js";
 import { Parts, seconds } from "./parts.js";
 
 const ENDINGS = {
+  stopped: "You stopped the answer here.",
   length: "The answer stopped here: it reached the longest that was allowed. Ask it to go on.",
   content_filtered: "The provider's filter ended the answer here.",
   cancelled: "You stopped the answer here, or left before it was complete.",
@@ -87,9 +88,14 @@ export class TurnView {
     area.focus();
   }
 
+  // from: who answers.
+  showFrom(from) {
+    this.#from.textContent = from;
+  }
+
   showWaiting(from) {
     this.#clear();
-    this.#from.textContent = from;
+    this.showFrom(from);
     this.#answer.setAttribute("aria-busy", "true");
     const time = el("span");
     this.#waiting.replaceChildren(
@@ -120,7 +126,6 @@ export class TurnView {
     this.#answer.classList.remove("writing");
     this.#answer.removeAttribute("aria-busy");
     this.show(answer);
-    if (about.provider) this.#from.textContent = [about.provider, about.model].join(" · ");
     const text = textOf(answer);
     const told = problem ?? endingOf(about, answer.parts.length);
     if (told) this.#showNote(told, Boolean(problem));
@@ -150,7 +155,7 @@ export class TurnView {
     const children = [el("span", {}, [message, advice].filter(Boolean).join(" "))];
     if (link) children.push(el("a", { href: link[1], target: "_blank" }, link[0]));
     if (failed) {
-      const again = this.#againButton("Try again");
+      const again = this.#againButton(this.#body.hasChildNodes() ? "Regenerate" : "Try again");
       children.push(again);
       if (wait) children.push(this.#countDown(wait, again));
     }
@@ -177,7 +182,7 @@ export class TurnView {
   }
 
   #showFoot(text, about, isLast) {
-    const facts = el("span", { className: "facts" }, factsOf(about));
+    const facts = el("span", { className: "facts" }, about.firstWord ? factsOf(about) : "");
     const children = [facts];
     if (text) children.push(copyButton("Copy the answer", () => text, this.#body));
     if (!this.#answer.classList.contains("failed")) {
@@ -202,11 +207,11 @@ function endingOf(about, hasParts) {
 
 function factsOf({ firstWord, total, usage }) {
   const facts = [];
-  if (firstWord) facts.push(`first word after ${seconds(firstWord)}`);
-  if (total) facts.push(`${seconds(total)} in all`);
+  facts.push(`first word after ${seconds(firstWord)}`, `${seconds(total)} in all`);
   if (usage) {
     const thought = usage.reasoningTokens ? `, ${usage.reasoningTokens} of them to reason` : "";
-    facts.push(`${usage.inputTokens} tokens in, ${usage.outputTokens} out${thought}`);
+    const tokens = usage.inputTokens === 1 ? "token" : "tokens";
+    facts.push(`${usage.inputTokens} ${tokens} in, ${usage.outputTokens} out${thought}`);
   }
   return facts.join(" · ");
 }
