@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import http.client
 import http.cookiejar
@@ -18,6 +19,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,13 @@ import pytest
 from conftest import KEYS, body
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
 from example_app import create_app
 from example_app.database import db
-from example_app.models import Profile
-from flask_llmchat.testing import FakeUpstream, text_reply
+from example_app.models import Message, Profile
+from flask_llmchat.testing import CUT, FakeUpstream, error_reply, event, text_reply
 
 ROOT = Path(__file__).resolve().parents[1]
 ACCOUNT = {"email": "ada@example.org", "password": "correct horse"}
@@ -270,10 +272,11 @@ def test_no_database_connection_is_held_while_the_provider_thinks(
 
     with FakeUpstream(respond) as upstream:
         app = make_example(LLMCHAT_BASE_URLS={"groq": upstream.base_url})
-        client = sign_up(app.test_client())
-        post(client, "/settings", KEYS)
-        assert chat(client, "groq").text == "Hm."
-    assert held == [0]
+        ada = Visitor(app, **KEYS)
+        assert chat(ada.client, "groq").text == "Hm."
+        ada.ask("c1", ("q1", "Hello?"), provider="groq")
+        assert ada.texts("c1") == ["Hello?", "Hm."]
+    assert held == [0, 0]
 
 
 def test_chat_without_a_key(visitor: FlaskClient) -> None:
@@ -316,12 +319,296 @@ def test_pages_work_under_their_own_policy(visitor: FlaskClient) -> None:
     pages += [visitor.get(path) for path in ("/", "/settings")]
     for page in pages:
         policy = page.headers["Content-Security-Policy"]
-        assert policy.startswith("default-src 'self'; img-src 'self' data:;")
+        assert policy.startswith("default-src 'none'; script-src 'self';")
+        assert "require-trusted-types-for 'script'" in policy
         assert "unsafe" not in policy
+        assert page.headers["X-DNS-Prefetch-Control"] == "off"
         assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", page.text)
         assert not re.search(r"""(src|href|action)=["']?(https?:)?//""", page.text)
-    script = (ROOT / "example_app/static/chat.js").read_text()
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)
+    scripts = sorted((ROOT / "example_app/static").glob("*.js"))
+    assert "chat.js" in [script.name for script in scripts]
+    turning_text_into_html = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|setHTML|document\.write|DOMParser|eval\(|Function\("
+    )
+    for script in scripts:
+        assert not turning_text_into_html.search(script.read_text()), script
+
+
+def test_vendored_files_are_what_they_say() -> None:
+    folder = ROOT / "example_app/static/vendor"
+    rows = re.findall(r"^\| `(.+?)` .*`([0-9a-f]{64})`", (folder / "README.md").read_text(), re.M)
+    assert {name for name, _ in rows} == {file.name for file in folder.glob("*.js")}
+    for name, digest in rows:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+# ---- Saved chats
+
+
+class Visitor:
+    """Somebody with an account and a key, who talks as the page does."""
+
+    def __init__(self, app: Flask, email: str = ACCOUNT["email"], **keys: str) -> None:
+        self.client = app.test_client()
+        post(self.client, "/signup", {**ACCOUNT, "email": email})
+        if keys:
+            post(self.client, "/settings", keys)
+        self.headers = {"X-CSRFToken": token_in(self.client.get("/").text)}
+
+    def ask(self, chat: str, *messages: tuple[str, str], provider: str = "openai") -> TestResponse:
+        """Ask with a history of (id, text); every second message is an answer."""
+        posted = [
+            {"id": id_, "role": role, "parts": [{"type": "text", "text": text}]}
+            for (id_, text), role in zip(messages, ["user", "assistant"] * 9, strict=False)
+        ]
+        body = {"id": chat, "messages": posted, "chatSettings": {"model": "gpt-4.1"}}
+        path = f"/api/chat/{provider}"
+        return self.client.post(path, json=body, headers=self.headers, buffered=True)
+
+    def titles(self) -> list[str]:
+        return [chat["title"] for chat in self.client.get("/api/chats").get_json()]
+
+    def messages(self, chat: str) -> list[dict[str, Any]]:
+        answer = self.client.get(f"/api/chats/{chat}")
+        assert answer.headers["Cache-Control"] == "no-store"
+        messages: list[dict[str, Any]] = answer.get_json()["messages"]
+        return messages
+
+    def texts(self, chat: str) -> list[str]:
+        return ["".join(p.get("text", "") for p in m["parts"]) for m in self.messages(chat)]
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as running:
+        yield running
+
+
+@pytest.fixture
+def example(make_example: MakeExample, upstream: FakeUpstream) -> Flask:
+    return make_example(
+        LLMCHAT_BASE_URLS={"openai": upstream.base_url, "openrouter": upstream.base_url},
+        LLMCHAT_MAX_RETRIES=0,
+    )
+
+
+@pytest.fixture
+def ada(example: Flask) -> Visitor:
+    return Visitor(example, openai_api_key=KEY)
+
+
+def test_a_chat_is_saved_as_the_provider_said_it(ada: Visitor, upstream: FakeUpstream) -> None:
+    upstream.add(text_reply("Good", " morning"))
+    answer = ada.ask("c1", ("q1", "Hello,\n  who are you?"))
+    assert '"delta":" morning"' in answer.text
+    question, saved = ada.messages("c1")
+    assert question["parts"] == [{"type": "text", "text": "Hello,\n  who are you?"}]
+    assert saved["parts"] == [{"type": "text", "text": "Good morning"}]
+    assert f'"messageId":"{saved["id"]}"' in answer.text
+    about = saved["metadata"]
+    assert (about["outcome"], about["provider"], about["model"]) == ("ok", "openai", "gpt-4.1")
+    assert about["usage"] == {"inputTokens": 1, "outputTokens": 2, "reasoningTokens": 0}
+    assert 0 <= about["firstWord"] <= about["total"]
+    assert ada.titles() == ["Hello, who are you?"]
+    (system, asked) = upstream.requests[0].json["messages"]
+    assert (system["role"], asked["content"]) == ("system", "Hello,\n  who are you?")
+
+    # What the page says the answer was is sent, and is not what is saved.
+    ada.ask("c1", ("q1", "Hello, who are you?"), (saved["id"], "Bad evening"), ("q2", "Really?"))
+    assert upstream.requests[1].json["messages"][2]["content"] == "Bad evening"
+    assert ada.texts("c1")[1:] == ["Good morning", "Really?", "Hello from the fake upstream."]
+
+
+def test_failed_and_partial_answers_are_saved(ada: Visitor, upstream: FakeUpstream) -> None:
+    upstream.add(error_reply(429, "Slow down."))
+    assert ada.ask("c1", ("q1", "Hello?")).status_code == 429
+    (_, saved) = ada.messages("c1")
+    assert saved["parts"] == []
+    assert saved["metadata"]["error"] == {"message": "Slow down.", "code": "rate_limited"}
+
+    upstream.add(text_reply("Once", " upon", finish_reason=None, done=False, then=[CUT]))
+    assert '"type":"error"' in ada.ask("c1", ("q1", "Hello?")).text
+    (_, saved) = ada.messages("c1")
+    assert saved["parts"] == [{"type": "text", "text": "Once upon"}]
+    assert saved["metadata"]["outcome"] == "truncated"
+
+    assert ada.ask("c2", ("q1", "Hello?"), provider="groq").status_code == 400
+    (_, saved) = ada.messages("c2")
+    assert (saved["metadata"]["outcome"], saved["metadata"]["error"]["code"]) == (
+        "refused",
+        "missing_key",
+    )
+
+
+def test_an_answer_that_is_not_there_yet(ada: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada.ask("c1", ("q1", "Hello?"))
+    with ada.client.application.app_context():
+        db.session.execute(update(Message).values(about={}))
+        db.session.commit()
+    assert ada.messages("c1")[1]["metadata"] == {"outcome": "running"}
+    now = time.time()
+    monkeypatch.setattr("example_app.history.time.time", lambda: now + 1000)
+    assert ada.messages("c1")[1]["metadata"] == {"outcome": "lost"}
+
+
+def test_a_question_asked_again_or_edited_replaces_what_followed(
+    ada: Visitor, upstream: FakeUpstream
+) -> None:
+    upstream.add(*(text_reply(answer) for answer in ("A1", "A2", "A2 again", "A1 edited")))
+    ada.ask("c1", ("q1", "Q1"))
+    first = ada.messages("c1")[1]["id"]
+    ada.ask("c1", ("q1", "Q1"), (first, "A1"), ("q2", "Q2"))
+    assert ada.texts("c1") == ["Q1", "A1", "Q2", "A2"]
+    ada.ask("c1", ("q1", "Q1"), (first, "A1"), ("q2", "Q2"))
+    assert ada.texts("c1") == ["Q1", "A1", "Q2", "A2 again"]
+    ada.ask("c1", ("q1", "Q1 edited"))
+    assert ada.texts("c1") == ["Q1 edited", "A1 edited"]
+
+
+def test_a_page_that_is_behind_loses_nothing(ada: Visitor) -> None:
+    ada.ask("c1", ("q1", "Q1"))
+    ada.ask("c1", ("q2", "Q2, from a window that knows nothing of Q1"))
+    assert [text[:2] for text in ada.texts("c1")] == ["Q1", "He", "Q2", "He"]
+
+
+def test_everything_in_an_answer_is_saved_and_can_be_sent_back(
+    ada: Visitor, upstream: FakeUpstream
+) -> None:
+    post(ada.client, "/settings", {"openrouter_api_key": "sk-or-v1-any"})
+    details = [{"type": "reasoning.text", "text": "Hm.", "signature": "s", "index": 0}]
+    calls = [
+        {"index": 0, "id": "1", "function": {"name": "city", "arguments": "{}"}},
+        {"index": 1, "id": "2", "function": {"name": "half", "arguments": '{"a'}},
+    ]
+    delta = {
+        "content": "Look:",
+        "reasoning": "Hm.",
+        "reasoning_details": details,
+        "images": [{"image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}],
+        "annotations": [{"url_citation": {"url": "https://example.com", "title": "Example"}}],
+        "tool_calls": calls,
+    }
+    reply = text_reply(finish_reason="tool_calls")
+    chunk = event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+    upstream.add(replace(reply, body=[chunk, *reply.body]))
+    ada.ask("c1", ("q1", "Show me"), provider="openrouter")
+    question, saved = ada.messages("c1")
+    kinds = [part["type"] for part in saved["parts"]]
+    assert kinds == ["reasoning", "text", "tool-city", "tool-half", "file", "source-url"]
+    again = {"id": "q2", "role": "user", "parts": [{"type": "text", "text": "And?"}]}
+    body = {"chatSettings": {"model": "m"}, "messages": [question, saved, again]}
+    answer = ada.client.post("/api/chat/openrouter", json=body, headers=ada.headers)
+    assert answer.status_code == 200, answer.text
+    assistant = upstream.requests[1].json["messages"][2]
+    assert assistant["content"] == "Look:"
+    assert assistant["reasoning_details"] == details
+    assert [call["id"] for call in assistant["tool_calls"]] == ["1"]
+
+
+def test_images_are_saved(ada: Visitor) -> None:
+    image = {
+        "type": "file",
+        "mediaType": "image/png",
+        "filename": "dot.png",
+        "url": "data:image/png;base64,iVBORw0KGgo=",
+    }
+    message = {"id": "q1", "role": "user", "parts": [{**image, "other": 1}, {"type": "data-x"}]}
+    body = {"id": "c1", "messages": [message], "chatSettings": {"model": "gpt-4.1"}}
+    answer = ada.client.post("/api/chat/openai", json=body, headers=ada.headers)
+    assert answer.status_code == 200
+    assert ada.messages("c1")[0]["parts"] == [image]
+    assert ada.titles() == ["An image"]
+
+
+def test_everybody_sees_their_own_chats_only(example: Flask, ada: Visitor) -> None:
+    bob = Visitor(example, "bob@example.org", openai_api_key=KEY)
+    ada.ask("c1", ("q1", "Ada's secret"))
+    assert bob.titles() == []
+    for method in ("get", "patch", "delete"):
+        answer = getattr(bob.client, method)(
+            "/api/chats/c1", json={"title": "Bob's now"}, headers=bob.headers
+        )
+        assert (answer.status_code, answer.get_json()["code"]) == (404, "not_found")
+    # The same name is another chat of his own.
+    bob.ask("c1", ("q1", "Bob's question"))
+    assert bob.texts("c1")[0] == "Bob's question"
+    assert ada.texts("c1")[0] == "Ada's secret"
+    bob.client.delete("/api/chats/c1", headers=bob.headers)
+    assert ada.titles() == ["Ada's secret"]
+
+
+def test_renaming_and_deleting(example: Flask, ada: Visitor) -> None:
+    ada.ask("c1", ("q1", "word " * 40))
+    assert ada.titles() == ["word " * 11 + "word…"]
+    ada.ask("c2", ("q1", "x" * 100))
+    assert ada.titles()[0] == "x" * 60 + "…"
+    renamed = ada.client.patch("/api/chats/c1", json={"title": " New  "}, headers=ada.headers)
+    assert renamed.get_json() == {"id": "c1", "title": "New", "url": "/chats/c1"}
+    for title in ("", "  ", None, 1, ["a"]):
+        answer = ada.client.patch("/api/chats/c1", json={"title": title}, headers=ada.headers)
+        assert answer.status_code == 422
+    half = ada.client.patch("/api/chats/c1", data='{"title": "\\ud800"}', headers=ada.headers)
+    assert half.status_code == 422  # it does not say that it is JSON
+    half = ada.client.patch("/api/chats/c1", json={"title": "\ud800"}, headers=ada.headers)
+    assert half.get_json()["title"] == "?"
+    assert ada.client.delete("/api/chats/c1", headers=ada.headers).status_code == 204
+    assert ada.client.get("/api/chats/c1").status_code == 404
+    with example.app_context():
+        assert db.session.scalar(select(func.count()).select_from(Message)) == 2
+
+
+def test_the_api_wants_a_login_and_a_token(example: Flask) -> None:
+    visitor = example.test_client()
+    for path in ("/api/chats", "/api/chats/c1", "/api/token"):
+        answer = visitor.get(path)
+        assert (answer.status_code, answer.get_json()["code"]) == (401, "no_permission")
+    bob = Visitor(example, "bob@example.org")
+    for method in ("patch", "delete"):
+        answer = getattr(bob.client, method)("/api/chats/c1", json={"title": "x"})
+        assert (answer.status_code, answer.get_json()["code"]) == (400, "csrf")
+    token = bob.client.get("/api/token").get_json()["token"]
+    answer = bob.client.delete("/api/chats/c1", headers={"X-CSRFToken": token})
+    assert answer.status_code == 404
+    assert visitor.get("/chats/c1").location == "/login?next=%2Fchats%2Fc1"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "ä", "a" * 65, 1, ["a"]])
+def test_names_that_are_none(ada: Visitor, name: Any) -> None:
+    assert ada.ask(name, ("q1", "Hello?")).status_code == 422
+    assert ada.ask("c1", (name, "Hello?")).status_code == 422
+    assert ada.titles() == []
+
+
+def test_a_client_that_names_no_chat_keeps_it_itself(ada: Visitor) -> None:
+    assert chat(ada.client, "demo").status_code == 200
+    assert ada.ask(None, ("q1", "Hello?")).status_code == 200  # type: ignore[arg-type]
+    assert ada.titles() == []
+
+
+@pytest.mark.parametrize(
+    ("wish", "kind"),
+    [
+        ("markdown", "text-delta"),
+        ("Reason!", "reasoning-delta"),
+        ("your sources?", "source-url"),
+        ("an image", "file"),
+        ("a tool", "tool-input-available"),
+        ("a cut", "error"),
+    ],
+)
+def test_what_the_demo_can_show(
+    visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch, wish: str, kind: str
+) -> None:
+    monkeypatch.setattr("example_app.demo._SECONDS_A_WORD", 0)
+    sign_up(visitor)
+    message = {"id": "q", "role": "user", "parts": [{"type": "text", "text": wish}]}
+    answer = visitor.post(
+        "/api/chat/demo",
+        json={"messages": [message], "chatSettings": {"model": "demo"}},
+        headers={"X-CSRFToken": token_in(visitor.get("/").text)},
+    )
+    assert f'{{"type":"{kind}"' in answer.text
+    assert answer.text.endswith("data: [DONE]\n\n")
 
 
 # ---- Starting
