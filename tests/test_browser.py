@@ -14,11 +14,13 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import KEYS, served
+from flask import Flask
 
 from example_app import create_app, demo
 from example_app.database import db
@@ -39,9 +41,27 @@ WAIT = 10_000  # ms; for a busy machine
 class Site:
     """The app on a real port, and the provider it calls."""
 
-    def __init__(self, address: str, upstream: FakeUpstream, folder: Path) -> None:
-        self.address, self.upstream, self.folder = address, upstream, folder
+    def __init__(self, app: Flask, port: int, upstream: FakeUpstream, folder: Path) -> None:
+        self.app, self.upstream, self.folder = app, upstream, folder
+        self.address = f"http://127.0.0.1:{port}"
         self.users = 0
+
+    def sign_up(self, key: bool) -> dict[str, str]:
+        """Make an account, quicker than in the browser; return the cookie of its session."""
+        self.users += 1
+        client = self.app.test_client()
+
+        def post(path: str, form: dict[str, str]) -> None:
+            token = re.search(r'name="csrf-token" content="([^"]+)"', client.get(path).text)
+            assert token
+            assert client.post(path, data={**form, "csrf_token": token[1]}).status_code == 302
+
+        post("/signup", {"email": f"user{self.users}@example.org", "password": PASSWORD})
+        if key:
+            post("/settings", {"openai_api_key": KEYS["openai_api_key"]})
+        cookie = client.get_cookie("session")
+        assert cookie
+        return {"name": "session", "value": cookie.value, "url": self.address}
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +81,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             }
         )
         with served(app) as port:
-            yield Site(f"http://127.0.0.1:{port}", upstream, folder)
+            yield Site(app, port, upstream, folder)
         with app.app_context():
             db.engine.dispose()
 
@@ -152,21 +172,12 @@ def new_tab(browser: Any, site: Site) -> Iterator[Callable[..., Tab]]:
     """Open the chat page as a new user; whatever a page complains of fails its test."""
     tabs: list[Tab] = []
 
-    def open_tab(key: bool = False, **options: Any) -> Tab:
+    def open_tab(key: bool = False, signed_up: bool = True, **options: Any) -> Tab:
         context = browser.new_context(base_url=site.address, **options)
         tab = Tab(context.new_page(), site)
         tabs.append(tab)
-        site.users += 1
-        tab.page.goto("/signup")
-        tab.page.fill("#email", f"user{site.users}@example.org")
-        tab.page.fill("#password", PASSWORD)
-        tab.page.press("#password", "Enter")
-        tab.page.locator("#send:enabled").wait_for()
-        if key:
-            tab.page.goto("/settings")
-            tab.page.fill("#openai_api_key", KEYS["openai_api_key"])
-            tab.page.get_by_role("button", name="Save").click()
-            tab.page.get_by_text("Your settings are saved.").wait_for()
+        if signed_up:
+            context.add_cookies([site.sign_up(key)])
             tab.page.goto("/")
             tab.page.locator("#send:enabled").wait_for()
         return tab
@@ -197,8 +208,15 @@ def png(color: tuple[int, int, int] = (200, 60, 60), size: int = 24) -> bytes:
 
 
 def test_from_the_first_visit_to_an_answer(new_tab: NewTab, site: Site, shot: Shot) -> None:
-    tab = new_tab()
+    tab = new_tab(signed_up=False)
     page = tab.page
+    page.goto("/")
+    page.get_by_role("link", name="Sign up").click()
+    page.fill("#email", "first@example.org")
+    page.fill("#password", PASSWORD)
+    shot(page, "sign-up")
+    page.press("#password", "Enter")
+    page.locator("#send:enabled").wait_for()
     shot(page, "first-visit")
 
     page.select_option("#provider", "openai")
@@ -320,6 +338,57 @@ def test_the_session_has_ended(new_tab: NewTab) -> None:
     tab.ask("Hello?")
     tab.wait_for_end()
     assert "Your session has ended." in tab.note
+
+
+def test_the_session_is_another_one(new_tab: NewTab) -> None:
+    """The page has been open since before the last login: its token is old, and renewed."""
+    tab = new_tab()
+    email = tab.page.locator(".who").inner_text()
+    tab.page.context.clear_cookies()
+    other = tab.page.context.new_page()
+    other.goto("/login")
+    other.fill("#email", email)
+    other.fill("#password", PASSWORD)
+    other.press("#password", "Enter")
+    other.locator("#composer").wait_for()
+    tab.ask("Hello?")
+    tab.wait_for_text("Hello! This is the demo")
+    tab.wait_for_end()
+    assert tab.page.locator(".note").is_hidden()
+
+
+def fulfill(route: Any, **answer: Any) -> None:
+    route.fulfill(**answer)
+
+
+def test_what_never_reaches_the_chat(new_tab: NewTab) -> None:
+    tab = new_tab()
+    tab.page.route("**/api/chat/*", lambda route: route.abort())
+    tab.ask("Hello?")
+    tab.wait_for_end()
+    assert "The server could not be reached." in tab.note
+    tab.complaints.clear()  # of the connection, rightly
+    answers = {413: "too large to be sent", 502: "an error (502) and did not say why"}
+    for status, told in answers.items():
+        tab.page.unroute("**/api/chat/*")
+        answer = partial(fulfill, status=status, body="<h1>A proxy's page</h1>")
+        tab.page.route("**/api/chat/*", answer)
+        tab.page.get_by_role("button", name="Try again").click()
+        tab.wait_for_end()
+        assert told in tab.note
+
+
+def test_a_reload_in_the_middle(new_tab: NewTab, site: Site) -> None:
+    tab = new_tab(key=True)
+    gone = len(site.upstream.gone)
+    site.upstream.add(text_reply("One, ", "two, ", finish_reason=None, done=False, then=[HOLD]))
+    tab.ask("Count")
+    tab.wait_for_text("two,")
+    tab.page.wait_for_url("**/chats/*")
+    tab.page.reload()
+    tab.page.get_by_text("or left before it was complete").wait_for()
+    assert tab.answer == "One, two,"
+    site.upstream.wait_for(lambda upstream: len(upstream.gone) > gone, WAIT / 1000)
 
 
 def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:

@@ -790,13 +790,21 @@ class Browser:
         self._token = token_in(page)
         return page
 
-    def ask(self, text: str) -> Any:
+    def ask(self, text: str, chat: str = "") -> Any:
+        """Ask the demo, as the original front end does; or as our page, which names its chat."""
+        message = {"id": "q1", "role": "user", "parts": [{"type": "text", "text": text}]}
+        ours = {"id": chat, "messages": [message], "chatSettings": {"model": "demo"}}
         request = urllib.request.Request(
             f"{self._address}/api/chat/demo",
-            json.dumps(body("demo", text)).encode(),
+            json.dumps(ours if chat else body("demo", text)).encode(),
             {"Content-Type": "application/json", "X-CSRFToken": self._token},
         )
         return self._opener.open(request, timeout=30)
+
+    def saved(self, chat: str) -> dict[str, Any]:
+        with self._opener.open(f"{self._address}/api/chats/{chat}", timeout=30) as response:
+            answer: dict[str, Any] = json.load(response)["messages"][-1]
+        return answer
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -834,6 +842,19 @@ def test_the_demo_under_a_real_server(server: str, tmp_path: Path) -> None:
             while piece := answer.read1():
                 partial += piece
         assert partial.startswith(b"This is the demo")
+
+        with browser.ask("Write something long", chat="c1") as answer:
+            assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+            seen = b""
+            while b'" 3,"' not in seen:
+                seen += answer.read1()
+        end = time.monotonic() + 10
+        while (told := browser.saved("c1"))["metadata"]["outcome"] == "running":
+            assert time.monotonic() < end, told
+            time.sleep(0.05)
+        assert told["metadata"]["outcome"] == "cancelled"
+        assert "1, 2, 3" in told["parts"][0]["text"]
+        assert "400" not in told["parts"][0]["text"]
 
         with pytest.raises(urllib.error.HTTPError) as refused, Browser(address).ask("Hi"):
             pass

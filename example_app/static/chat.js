@@ -4,7 +4,7 @@ import { ask, problemFrom, problemOf, UNREACHABLE } from "./api.js";
 import * as choices from "./choices.js";
 import { announce, byId } from "./dom.js";
 import * as images from "./images.js";
-import { Assembler, emptyAnswer, filesOf, isAnswered, newId, question, textOf } from "./message.js";
+import { Assembler, emptyAnswer, filesOf, isAnswered, newId, question } from "./message.js";
 import { refresh } from "./sidebar.js";
 import { events } from "./sse.js";
 import { TurnView } from "./turn.js";
@@ -56,7 +56,7 @@ async function answer(turn) {
   }
   turn.answer.metadata.total = since();
   turn.view.showEnd(turn.answer, { problem });
-  announceEnd(turn.answer, problem);
+  announceEnd(turn, problem);
   if (running === controller) setRunning(null);
 }
 
@@ -109,10 +109,10 @@ function painter(turn) {
   };
 }
 
-function announceEnd(message, problem) {
-  const text = textOf(message);
+function announceEnd({ answer, view }, problem) {
+  const text = view.spoken;
   if (problem) announce([problem.message, problem.advice].filter(Boolean).join(" "));
-  else if (message.metadata.outcome === "stopped") announce("Stopped.");
+  else if (answer.metadata.outcome === "stopped") announce("Stopped.");
   else if (text.length < 500) announce(`The answer: ${text}`);
   else announce(`The answer is complete. It has ${text.split(/\s+/).length} words.`);
 }
@@ -131,7 +131,7 @@ function setRunning(controller) {
 const actions = {
   regenerate(view) {
     const turn = turns.find((other) => other.view === view);
-    if (running || !choices.isComplete()) return;
+    if (!canSubmit()) return;
     input.focus(); // the button is about to go
     dropAfter(turn);
     answer(turn);
@@ -141,7 +141,7 @@ const actions = {
     following = false; // the place to write in would be pushed out of sight
     const turn = turns.find((other) => other.view === view);
     view.edit(turn.question, turn !== turns.at(-1), (text) => {
-      if (running || !choices.isComplete()) return;
+      if (!canSubmit()) return;
       const files = filesOf(turn.question);
       const parts = text ? [...files, { type: "text", text }] : files;
       turn.question = { ...turn.question, parts };
@@ -168,15 +168,16 @@ function dropAfter(turn) {
   for (const later of turns.splice(turns.indexOf(turn) + 1)) later.view.item.remove();
 }
 
-function submit(text, files = []) {
-  if ((!text.trim() && !files.length) || running) return false;
-  if (!choices.isComplete()) {
-    announce("Please name a model first.");
-    return false;
-  }
+function canSubmit() {
+  if (running) return false;
+  if (choices.isComplete()) return true;
+  announce("Please name a model first.");
+  return false;
+}
+
+function submit(text, files) {
   chatId ||= newId();
-  answer(addTurn(question(text.trim(), files)));
-  return true;
+  answer(addTurn(question(text, files)));
 }
 
 // ---- The chat as it is saved
@@ -192,6 +193,9 @@ async function open() {
   if (!response?.ok) return showMissing(response);
   const { messages } = await response.json();
   if (running) return; // the user was faster
+  const unfinished = messages.at(-1)?.metadata.outcome === "running";
+  if (unfinished) setTimeout(open, 1000); // in another window, or this one before a reload
+  if (unfinished && turns.length) return; // nothing is new
   turns = [];
   byId("turns").replaceChildren();
   let turn = null;
@@ -205,8 +209,7 @@ async function open() {
   for (const shown of turns) restore(shown);
   following = true;
   const last = turns.at(-1)?.answer.metadata;
-  if (last?.outcome === "running") setTimeout(open, 1000);
-  else if (last?.provider) choices.pick(last.provider, last.model);
+  if (last?.provider) choices.pick(last.provider, last.model);
 }
 
 function restore(turn) {
@@ -231,8 +234,11 @@ function showMissing(response) {
 
 // ---- The controls
 
-function sendQuestion() {
-  if (!submit(input.value, images.count() && !running ? images.takeAll() : [])) return;
+async function sendQuestion() {
+  await images.ready();
+  const text = input.value.trim();
+  if (!(text || images.count()) || !canSubmit()) return;
+  submit(text, images.takeAll());
   input.value = "";
   fitQuestion();
   input.focus();
@@ -288,7 +294,7 @@ stop.addEventListener("click", () => running?.abort());
 for (const tried of document.querySelectorAll("[data-try]")) {
   tried.addEventListener("click", () => {
     choices.pick("demo");
-    submit(tried.dataset.try);
+    if (canSubmit()) submit(tried.dataset.try);
     input.focus();
   });
 }

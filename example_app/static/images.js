@@ -10,8 +10,12 @@ const LONGEST_SIDE = 2048;
 const list = byId("images");
 const picker = byId("picker");
 let attached = []; // {name, type, url}
+let reading = Promise.resolve();
 
 export const count = () => attached.length;
+
+// Resolved when everything that was given has been read.
+export const ready = () => reading;
 
 export function takeAll() {
   const taken = attached;
@@ -20,7 +24,12 @@ export function takeAll() {
   return taken;
 }
 
-async function add(files) {
+// One after the other, or several at once could be more than fit.
+function add(files) {
+  reading = reading.then(() => addAll(files));
+}
+
+async function addAll(files) {
   tell("");
   for (const file of files) {
     try {

@@ -132,6 +132,12 @@ export class TurnView {
     this.#showFoot(text, about, isLast);
   }
 
+  // The text as it reads, without the signs of its Markdown.
+  get spoken() {
+    const texts = this.#body.querySelectorAll(":scope > .markdown");
+    return [...texts].map((node) => node.innerText).join("\n");
+  }
+
   setLast(isLast) {
     for (const made of this.#answer.querySelectorAll(".again")) made.hidden = !isLast;
   }
