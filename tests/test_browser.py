@@ -619,6 +619,7 @@ ATTACKS = {
     "huge table": "|a|b|c|\n|-|-|-|\n" + "|1|2|3|\n" * 2_000,
     "wide table": "|a" * 300 + "|\n" + "|-" * 300 + "|\n" + "|b" * 300 + "|",
     "one long word": "a" * 50_000,
+    "longer than anybody reads": "# <b>word</b> " * 25_000,
     "many links": "http://" * 10_000,
 }
 

@@ -281,7 +281,8 @@ input.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") running?.abort();
+  const meant = !event.isComposing && !document.querySelector("dialog[open]");
+  if (event.key === "Escape" && meant) running?.abort();
   if (event.altKey && event.code === "KeyN") {
     event.preventDefault();
     location.assign("/");

@@ -12,9 +12,8 @@ const LONGEST = 300_000;
 
 const parser = new MarkdownIt({ html: false, linkify: true });
 parser.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false });
-// What is no link for us stays as it was written, brackets and all.
+// What is no link for us stays as it was written, brackets and all; an image is a link here.
 parser.validateLink = (address) => safeUrl(address) !== null;
-// An image is a link here, so the same holds for it.
 
 const TAGS = new Set(
   "p strong em s blockquote ul ol li table thead tbody tr th td hr br".split(" "),
@@ -38,7 +37,7 @@ export class Markdown {
     if (text.length > LONGEST) return this.#showPlain(text);
     const env = {};
     const tokens = parser.parse(text, env);
-    const lines = text.split("\n");
+    const lines = text.split(/\r\n?|\n/); // as the parser counts them
     // A definition at the end makes links of brackets above.
     const definitions = Object.keys(env.references ?? {}).length;
     let index = 0;
