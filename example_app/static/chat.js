@@ -42,9 +42,8 @@ async function answer(turn) {
       signal: controller.signal,
     });
     nowSaved();
-    problem = response.ok
-      ? await read(response.body, turn, since)
-      : await problemOf(response);
+    if (response.ok) problem = await read(response.body, turn, since);
+    else problem = await problemOf(response);
   } catch (error) {
     if (controller.signal.aborted) {
       turn.answer.metadata.outcome = "stopped";
@@ -83,7 +82,8 @@ async function read(body, turn, since) {
   const { metadata } = turn.answer;
   if (assembler.error) return brokenOff(assembler.error);
   if (!assembler.complete) return brokenOff("The connection was lost.");
-  metadata.outcome = { length: "length", "content-filter": "content_filtered" }[metadata.finishReason];
+  const endings = { length: "length", "content-filter": "content_filtered" };
+  metadata.outcome = endings[metadata.finishReason];
   return null;
 }
 
@@ -99,14 +99,16 @@ function painter(turn) {
   return () => {
     if (waiting) return;
     waiting = true;
-    setTimeout(() => requestAnimationFrame(() => {
-      waiting = false;
-      if (turn.answer.metadata.total) return; // it has ended meanwhile, and is shown
-      const before = performance.now();
-      turn.view.show(turn.answer, true);
-      cost = performance.now() - before;
-    }), cost * 4);
+    setTimeout(() => requestAnimationFrame(show), cost * 4);
   };
+
+  function show() {
+    waiting = false;
+    if (turn.answer.metadata.total) return; // it has ended meanwhile, and is shown
+    const before = performance.now();
+    turn.view.show(turn.answer, true);
+    cost = performance.now() - before;
+  }
 }
 
 function announceEnd({ answer, view }, problem) {

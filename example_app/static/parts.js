@@ -71,7 +71,8 @@ function reasoningView() {
     node,
     (part, writing) => {
       const told = part.seconds === undefined ? "" : ` for ${seconds(part.seconds)}`;
-      summary.textContent = writing && part.seconds === undefined ? "Reasoning…" : `Reasoned${told}`;
+      const thinking = writing && part.seconds === undefined;
+      summary.textContent = thinking ? "Reasoning…" : `Reasoned${told}`;
       node.hidden = !part.text;
       markdown.show(part.text);
     },
