@@ -104,10 +104,13 @@ class Asking:
         chat, state = self._chat, self._state
         for name, models in state.config.fallbacks.get(failed.name, {}).items():
             logger.warning("chat %s: %s failed, %s is asked", chat.request_id, failed.name, name)
-            asked = replace(chat, provider=name, model=models.get(chat.model, chat.model))
+            other = state.providers[name]
+            extra = {n: v for n, v in chat.extra.items() if n not in failed.takes - other.takes}
+            model = models.get(chat.model, chat.model)
+            asked = replace(chat, provider=name, model=model, extra=extra)
             try:
-                call = prepare(state, state.providers[name], asked, self._deadline)
-                return self._answer_of(state.providers[name], asked, call)
+                call = prepare(state, other, asked, self._deadline)
+                return self._answer_of(other, asked, call)
             except ChatError as error:
                 logger.warning("chat %s: %s failed too: %s", chat.request_id, name, error.code)
                 if error.code in ("cancelled", "deadline"):

@@ -78,6 +78,8 @@ class ChatRequest:
     :param tools: what the model may call, in the chat-completions form.
     :param tool_choice: ``auto``, ``none``, ``required``, or which one.
     :param extra: further parameters of chat completions, by the names they have there.
+    :param unknown: what else the body of a client with OpenAI's SDK held. What the provider's row
+        takes of it is moved to ``extra`` before any hook sees the chat; the rest is refused.
     :param settings: ``chatSettings`` as the client sent it, for hooks; keys in camelCase.
     :param profile: whatever the profile loader returned.
     :param endpoint_id: which of the user's own endpoints the client named, for ``custom``.
@@ -100,6 +102,7 @@ class ChatRequest:
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    unknown: dict[str, Any] = field(default_factory=dict, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
     profile: Any = field(default=None, repr=False)
     endpoint_id: str | None = None

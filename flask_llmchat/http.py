@@ -23,11 +23,18 @@ from .upstream.watch import Server
 COMPLETIONS = "/chat/completions"
 """What follows the provider in the path of the dialect whose clients list models, too."""
 
-MODELS_ENDPOINTS = ("_models", "_not_get")
+SDK_ENDPOINTS = ("_models", "_not_get", "_no_such_path")
 
 _BODY = "flask_llmchat.body"
+_REQUEST_ID = "flask_llmchat.request_id"
 
 _DISCARDED = 64 * 2**20  # bytes over the limit that are read, to be able to say so
+
+
+def request_id() -> str:
+    """Return our own id of this request, which is its chat's, too."""
+    made: str = request.environ.setdefault(_REQUEST_ID, uuid.uuid4().hex)
+    return made
 
 
 def read_body(limit: int) -> bytes:
@@ -78,8 +85,8 @@ def spoken(dialects: Sequence[Dialect], paths: Sequence[str], limit: int) -> Spo
         with contextlib.suppress(ChatError):
             body = read_object(limit)
     rule = "" if request.url_rule is None else request.url_rule.rule
-    if (request.endpoint or "").rpartition(".")[2] in MODELS_ENDPOINTS:
-        rule = COMPLETIONS  # who lists models speaks as who chats there
+    if (request.endpoint or "").rpartition(".")[2] in SDK_ENDPOINTS and COMPLETIONS in paths:
+        rule = COMPLETIONS  # whoever lists models, or looks elsewhere, speaks as who chats there
     path = next(path for path in paths if rule.endswith(path))
     return choose(dialects, path, body, liking(request.headers.get("Accept", "")))
 
@@ -95,7 +102,7 @@ def liking(header: str) -> Callable[[str], tuple[float, bool]]:
 
     def like(mimetype: str) -> tuple[float, bool]:
         if mimetype in named:  # with a charset or without
-            return named[mimetype], True
+            return named[mimetype], named[mimetype] > 0
         return accept.quality(mimetype) if accept else 1.0, False
 
     return like
@@ -197,11 +204,11 @@ def _is_stopping(worker: Any) -> bool:
     return not worker.alive
 
 
-def error_response(dialect: Dialect, error: ChatError, request_id: str) -> Response:
+def error_response(dialect: Dialect, error: ChatError) -> Response:
     """Answer with an error, in the words of the dialect."""
-    body, mimetype, headers = dialect.error(error, request_id)
+    body, mimetype, headers = dialect.error(error, request_id())
     response = Response(body, status=error.status, mimetype=mimetype, headers=dict(headers))
-    response.headers["X-Request-ID"] = request_id
+    response.headers["X-Request-ID"] = request_id()
     if error.retry_after is not None:
         response.headers["Retry-After"] = error.retry_after
     return response
@@ -216,7 +223,7 @@ def http_error(error: HTTPException, dialect: Dialect) -> ResponseReturnValue:
     told = ChatError.from_status(status, message)
     endpoint = (request.endpoint or "").rpartition(".")[2]
     told.provider = None if endpoint.startswith("_") else endpoint
-    answer = error_response(dialect, told, uuid.uuid4().hex)
+    answer = error_response(dialect, told)
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             answer.headers.setdefault(name, value)
@@ -233,7 +240,7 @@ def wrong_method(dialect: Dialect, right: str) -> Response:
         return Response(status=204, headers=allowed)
     use = right.partition(",")[0]
     error = ChatError(f"{request.method} is not allowed here; use {use}.", status=405)
-    response = error_response(dialect, error, uuid.uuid4().hex)
+    response = error_response(dialect, error)
     response.headers.update(allowed)
     return response
 
@@ -243,8 +250,19 @@ def no_stream(chat_id: str) -> Response:
     return Response(status=204)
 
 
+def no_such_path(dialect: Dialect, rest: str) -> Response:
+    """Answer for a path behind a provider that leads nowhere."""
+    error = ChatError(
+        f"There is no /{rest[:50]} here. Chats are at {COMPLETIONS}, for clients whose base URL"
+        " ends with the provider's name.",
+        "bad_request",
+        status=404,
+    )
+    return error_response(dialect, error)
+
+
 def unknown_provider(served: Iterable[str], dialect: Dialect) -> Response:
     """Answer for a provider that is not served here."""
     names = ", ".join(served)
     error = ChatError(f"There is no provider of this name; there are {names}.", status=404)
-    return error_response(dialect, error, uuid.uuid4().hex)
+    return error_response(dialect, error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,13 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
 from .errors import ChatError
-from .http import COMPLETIONS, error_response, unknown_provider, wrong_method
+from .http import (
+    COMPLETIONS,
+    error_response,
+    no_such_path,
+    unknown_provider,
+    wrong_method,
+)
 from .models import catalogue_of
 from .views import load_profile
 
@@ -32,7 +37,14 @@ def add_models(
     def not_get(provider: str, model: str = "") -> ResponseReturnValue:
         return wrong_method(state.spoken().tells_errors, "GET, HEAD")
 
+    def elsewhere(provider: str, rest: str) -> ResponseReturnValue:
+        return no_such_path(state.spoken().tells_errors, rest)
+
     served = ", ".join(f'"{name}"' for name in state.providers)
+    if served:  # /responses and /v1/chat/completions are where some SDKs look first
+        rule = f"/<any({served}):provider>/<path:rest>"
+        methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+        setup.add_url_rule(rule, "_no_such_path", elsewhere, methods=methods)
     for start in ([f"<any({served}):provider>"] if served else []) + ["<provider>"]:
         for path in (f"/{start}/models", f"/{start}/models/<path:model>"):
             for methods, endpoint, function in (
@@ -68,7 +80,7 @@ def models_view(state: ChatState) -> Callable[..., ResponseReturnValue]:
                 )
             return models[model]
         except ChatError as error:
-            return error_response(dialect, error, uuid.uuid4().hex)
+            return error_response(dialect, error)
 
     view.__name__ = view.__qualname__ = "list_models"
     return view

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from .http import (
     error_response,
     read_object,
     refuse_cross_site,
+    request_id,
     server,
 )
 from .providers import Provider
@@ -39,7 +39,6 @@ def chat_view(state: ChatState, provider: Provider) -> Callable[[], ResponseRetu
     """Return the view that serves one provider in one app."""
 
     def view() -> ResponseReturnValue:
-        request_id = uuid.uuid4().hex
         try:
             g._llmchat_place = take_place(state)
             refuse_cross_site(request, state.config.trusted_origins)
@@ -47,14 +46,15 @@ def chat_view(state: ChatState, provider: Provider) -> Callable[[], ResponseRetu
             body = read_object(state.config.max_content_length)
             dialects = state.spoken()
             chat = dialects.reads.read(body, state.config.max_messages)
-            chat.provider, chat.profile, chat.request_id = provider.name, profile, request_id
+            chat.provider, chat.profile, chat.request_id = provider.name, profile, request_id()
             chat.dialect = dialects.reads.name
+            provider.take(chat)
             answer = Asking(state, dialects.answers, chat, client_socket()).answer(provider)
         except ChatError as error:
             error.provider = error.provider or provider.name
-            return error_response(state.spoken().tells_errors, error, request_id)
+            return error_response(state.spoken().tells_errors, error)
         response = Response(answer, mimetype=answer.mimetype)
-        response.headers.update({**_STREAM_HEADERS, **answer.headers, "X-Request-ID": request_id})
+        response.headers.update({**_STREAM_HEADERS, **answer.headers, "X-Request-ID": request_id()})
         response.call_on_close(answer.close)
         answer.place, g._llmchat_answer = g.pop("_llmchat_place"), answer
         return response

@@ -79,6 +79,7 @@ ACCEPT = [
     ("image/png", "text", "text", "ui"),
     ("application/json, text/plain, */*", "text", "text", "text"),  # axios, if not told otherwise
     ("garbage", "text", "text", "ui"),
+    ("text/event-stream;q=0", "text", "text", "ui"),  # neither is wanted: then as it spoke itself
 ]
 
 

@@ -805,3 +805,86 @@ def test_without_the_dialect_there_are_no_models(upstream: FakeUpstream) -> None
     client = make_app(upstream, dialects=[TextDialect()]).test_client()
     assert client.get("/api/chat/openai/models").status_code == 404
     assert ask(client, asked()).status_code in (404, 405)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "responses",
+        "completions",
+        "embeddings",
+        "v1/chat/completions",
+        "models/",
+        "chat/completions/",
+    ],
+)
+def test_a_path_that_leads_nowhere_says_where_to_go(client: FlaskClient, path: str) -> None:
+    for method in ("get", "post"):
+        response = getattr(client, method)(f"/api/chat/openai/{path}")
+        assert response.status_code == 404
+        error = response.get_json()["error"]
+        assert "Chats are at /chat/completions" in error["message"]
+
+
+def test_a_providers_own_parameters_go_to_it_and_to_no_other(upstream: FakeUpstream) -> None:
+    client = make_app(upstream).test_client()
+    own = {"provider": {"order": ["Groq"]}, "usage": {"include": True}}
+    asked = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **own}
+    url = "/api/chat/{}/chat/completions"
+    assert client.post(url.format("openrouter"), json=asked).status_code == 200
+    assert upstream.requests[0].json["provider"] == own["provider"]
+    response = client.post(url.format("groq"), json=asked)
+    assert response.status_code == 422
+    assert response.json["error"]["message"] == "provider: Unknown field; usage: Unknown field"
+    # Nor is a model chosen behind the back of a host that looks at chat.model.
+    response = client.post(url.format("openrouter"), json={**asked, "models": ["expensive"]})
+    assert response.json["error"]["message"] == "models: Unknown field"
+    bad = {**asked, "provider": "\ud83d"}
+    assert client.post(url.format("openrouter"), json=bad).status_code == 422
+
+
+def test_own_parameters_do_not_go_to_a_fallback(upstream: FakeUpstream) -> None:
+    upstream.add(error_reply(503, "busy"), text_reply("Hi"))
+    config = {"LLMCHAT_FALLBACKS": {"openrouter": ["groq"]}, "LLMCHAT_MAX_RETRIES": 0}
+    client = make_app(upstream, config=config).test_client()
+    asked = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    asked |= {"provider": {"sort": "price"}, "top_k": 3, "include_reasoning": True}
+    url = "/api/chat/openrouter/chat/completions"
+    assert client.post(url, json=asked).status_code == 200
+    sent = upstream.requests[1].json
+    assert "provider" not in sent
+    assert (sent["top_k"], sent["include_reasoning"]) == (3, True)
+
+
+def test_one_id_for_a_chat_however_it_is_refused(upstream: FakeUpstream) -> None:
+    llmchat = LLMChat()
+
+    @llmchat.before_chat
+    def refuse(chat: ChatRequest) -> None:
+        abort(403)
+
+    app = make_app(upstream, llmchat=llmchat)
+    with finished(app) as done:
+        response = app.test_client().post("/api/chat/openai", json=text_body())
+        assert response.headers["X-Request-ID"] == response.json["request_id"]
+        assert done.only.request_id == response.json["request_id"]
+
+
+def test_a_format_that_an_sdk_has_joined_is_said_once(upstream: FakeUpstream) -> None:
+    detail = {"type": "reasoning.text", "text": "Hm Hm", "format": "anthropic-claude-v1" * 3}
+    answer = {"role": "assistant", "content": "Hi", "reasoning_details": [detail]}
+    asked = [{"role": "user", "content": "Hi"}, answer, {"role": "user", "content": "And?"}]
+    client = make_app(upstream).test_client()
+    client.post("/api/chat/openrouter/chat/completions", json={"model": "m", "messages": asked})
+    (sent,) = upstream.requests[0].json["messages"][1]["reasoning_details"]
+    assert sent == {**detail, "format": "anthropic-claude-v1"}
+
+
+def test_calls_are_told_whole_where_the_provider_says_stop(upstream: FakeUpstream) -> None:
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    chunk = {"choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "stop"}]}
+    upstream.add(Reply(body=[event(chunk), b"data: [DONE]\n\n"]))
+    client = make_app(upstream).test_client()
+    asked = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    response = client.post("/api/chat/openai/chat/completions", json=asked)
+    assert response.json["choices"][0]["finish_reason"] == "tool_calls"

@@ -209,6 +209,15 @@ class Items(ma.fields.List[Any]):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
+def is_sendable(value: Any) -> bool:
+    """Tell whether JSON can be sent on: no half characters, and not nested too deeply."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
+
+
 class Object(ma.fields.Field[dict[str, Any]]):
     """A JSON object that goes to the provider as it is."""
 
@@ -222,10 +231,8 @@ class Object(ma.fields.Field[dict[str, Any]]):
     ) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise self.make_error("invalid")
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except (UnicodeEncodeError, RecursionError):
-            raise self.make_error("unsendable") from None
+        if not is_sendable(value):
+            raise self.make_error("unsendable")
         return value
 
 

@@ -14,7 +14,18 @@ from marshmallow import fields, validate
 from ..answer import Encoder
 from ..chat import ChatRequest
 from ..errors import ChatError
-from .base import Flag, Items, Number, Object, OneOf, StrictSchema, Text, Whole, load
+from .base import (
+    Flag,
+    Items,
+    Number,
+    Object,
+    OneOf,
+    StrictSchema,
+    Text,
+    Whole,
+    is_sendable,
+    load,
+)
 from .messages import MOST_PARTS_IN_ALL
 from .openai_chunks import ChunkEncoder, error_body
 from .openai_completion import CompletionEncoder
@@ -75,7 +86,15 @@ class StreamOptionsSchema(StrictSchema):
 
 
 class ChatSchema(StrictSchema):
-    """What we read ourselves of a request for a chat completion."""
+    """What we read ourselves of a request for a chat completion.
+
+    What else there is some provider may take: its row says so.
+    """
+
+    class Meta:
+        """Keeps what is not declared."""
+
+        unknown = ma.INCLUDE
 
     model = Text(required=True, validate=validate.Length(1, 256))
     messages = fields.List(MessageField(), required=True, validate=validate.Length(min=1))
@@ -142,6 +161,9 @@ class OpenAIDialect:
         check_size(body.get("messages"), max_messages, MOST_PARTS_IN_ALL)
         loaded = load(_BODY, body)
         extra = {name: loaded[name] for name in _PASSED_ON if loaded.get(name) is not None}
+        unknown = {n: v for n, v in loaded.items() if n not in _BODY.fields and v is not None}
+        if not is_sendable(unknown):
+            raise ChatError("An unknown field holds what cannot be sent.", status=422)
         options = loaded.get("stream_options") or {}
         if options.get("include_obfuscation") is not None:
             extra["stream_options"] = {"include_obfuscation": options["include_obfuscation"]}
@@ -159,6 +181,7 @@ class OpenAIDialect:
             tools=loaded.get("tools"),
             tool_choice=loaded.get("tool_choice"),
             extra=extra,
+            unknown=unknown,
             endpoint_id=loaded.get("endpointId") or None,
             raw=body,
         )

@@ -85,7 +85,9 @@ class CompletionEncoder:
 
     def finish(self, result: ChatResult) -> bytes:
         """Write the completion down."""
-        reason = self._finish_reason or ("tool_calls" if result.tool_calls else "stop")
+        reason = self._finish_reason or "stop"
+        if reason == "stop" and result.tool_calls:  # as some providers say it then
+            reason = "tool_calls"
         logprobs = {"content": None, "refusal": None, **self._logprobs} if self._logprobs else None
         choice = {
             "index": 0,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,10 @@ from typing import Any
 from ..chat import ChatRequest, Chunk, Event, Finish, ReasoningDelta, TextDelta, ToolCallDelta
 
 _OBJECT = "chat.completion.chunk"
+
+# JSON to Python, but not to JavaScript. In a text the same is taken for one now and then, and
+# the chunk is written anew: no harm.
+_NO_NUMBER = re.compile(rb"[:,\[]\s*-?(?:NaN|Infinity)")
 
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
@@ -326,6 +331,5 @@ def _is_sound(chunk: Chunk) -> bool:
         chunk.body.get("error") is None  # an empty one is none, but not in JavaScript
         and data[:1] == b"{"  # no byte order mark
         and b"\n" not in data
-        and b"NaN" not in data  # JSON to Python, but not to JavaScript
-        and b"Infinity" not in data
+        and not _NO_NUMBER.search(data)
     )

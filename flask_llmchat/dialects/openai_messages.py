@@ -21,8 +21,10 @@ _PLACES = ("text", "image_url", "input_audio", "file", "video_url", "refusal")
 # Python's SDK adds up what comes in every chunk, and many providers say the role in each.
 _REPEATED = re.compile(r"(?:assistant)+")
 
-# In an answer of its own making no program puts these: somebody put them in the wrong place.
-_MISPLACED = re.compile(r"api.?key|base.?url|authorization|header|password|secret", re.IGNORECASE)
+# In a message no program puts these: somebody put them in the wrong place.
+_MISPLACED = re.compile(
+    r"^key$|api.?key|base.?url|authorization|header|password|secret", re.IGNORECASE
+)
 
 
 class GivenSchema(StrictSchema):
@@ -102,7 +104,12 @@ class AnyPartSchema(GivenSchema):
 
 
 class SentMessageSchema(GivenSchema):
-    """A message of anybody but the assistant."""
+    """A message of anybody but the assistant; what programs keep beside it is passed over."""
+
+    class Meta:
+        """Passes over what is not declared."""
+
+        unknown = ma.EXCLUDE
 
     role = Text(
         required=True,
@@ -113,6 +120,17 @@ class SentMessageSchema(GivenSchema):
     content = Content(AnyPartSchema(), required=True)
     name = Text(validate=validate.Length(1, 256))
     tool_call_id = Text(validate=validate.Length(1, 256))
+
+    @ma.pre_load
+    def _nothing_misplaced(self, data: Any, **kwargs: Any) -> Any:
+        _refuse_misplaced(data)
+        return data
+
+
+def _refuse_misplaced(data: Any) -> None:
+    for name in data if isinstance(data, dict) else ():
+        if _MISPLACED.search(name):
+            raise ma.ValidationError("Unknown field.", name)
 
 
 class FunctionSchema(ma.Schema):
@@ -162,9 +180,7 @@ class AnswerSchema(ma.Schema):
             raise ma.ValidationError("Not taken; use tool_calls.", "function_call")
         if data.get("audio") is not None:
             raise ma.ValidationError("Not taken; send what was said as content.", "audio")
-        for name in data:
-            if _MISPLACED.search(name):
-                raise ma.ValidationError("Unknown field.", name)
+        _refuse_misplaced(data)
         if not any(data.get(name) for name in ("content", "tool_calls", "refusal")) and (
             "content" not in data
         ):
@@ -184,11 +200,19 @@ class AnswerSchema(ma.Schema):
             ("name", name if name and len(name) <= 256 and not _REPEATED.fullmatch(name) else None),
             ("tool_calls", calls),
             ("reasoning_content", thought),
-            ("reasoning_details", data.get("reasoning_details")),
+            ("reasoning_details", [_said_once(d) for d in data.get("reasoning_details") or ()]),
         ):
             if value:
                 message[key] = value
         return message
+
+
+def _said_once(detail: dict[str, Any]) -> dict[str, Any]:
+    """Undo what Python's SDK makes of a format that stands in every piece: it joins them all."""
+    said = detail.get("format")
+    if not isinstance(said, str) or not said:
+        return detail
+    return {**detail, "format": said[: (said + said).find(said, 1)]}
 
 
 class MessageField(fields.Field[dict[str, Any]]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .azure import AZURE
 from .base import Provider, Target, bearer_target
-from .custom import CUSTOM
+from .custom import CUSTOM, OF_SERVERS
 from .perplexity import PERPLEXITY
 
 builtin_providers: tuple[Provider, ...] = (
@@ -29,6 +29,7 @@ builtin_providers: tuple[Provider, ...] = (
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         key_attr="google_gemini_api_key",
         refuses=frozenset({"seed"}),  # and every other field it does not know
+        takes=frozenset({"extra_body", "google", "cached_content"}),
         takes_back=frozenset({"extra_content"}),  # or no tool's result is taken
     ),
     Provider(
@@ -37,14 +38,21 @@ builtin_providers: tuple[Provider, ...] = (
         base_url="https://api.mistral.ai/v1",
         stream_usage=False,  # refused, and told all the same
         renames={"seed": "random_seed"},
+        takes=frozenset({"safe_prompt", "random_seed", "prompt_mode"}),
         max_temperature=1.5,
     ),
-    Provider(name="groq", label="Groq", base_url="https://api.groq.com/openai/v1"),
+    Provider(
+        name="groq",
+        label="Groq",
+        base_url="https://api.groq.com/openai/v1",
+        takes=frozenset({"reasoning_format", "include_reasoning"}),
+    ),
     PERPLEXITY,
     Provider(
         name="openrouter",
         label="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
+        takes=frozenset({"provider", "usage", "include_reasoning", "transforms"}),
         takes_back=frozenset({"reasoning_details"}),
     ),
     Provider(
@@ -58,6 +66,7 @@ builtin_providers: tuple[Provider, ...] = (
         label="xAI",
         base_url="https://api.x.ai/v1",
         refuses=frozenset({"stop"}),
+        takes=frozenset({"search_parameters"}),
     ),
     Provider(
         name="together",
@@ -94,8 +103,10 @@ builtin_providers: tuple[Provider, ...] = (
         key_env="HF_TOKEN",
     ),
     # Their address is the operator's to tell, in LLMCHAT_BASE_URLS.
-    Provider(name="ollama", label="Ollama", key_required=False),
-    Provider(name="vllm", label="vLLM", key_required=False),
+    Provider(
+        name="ollama", label="Ollama", key_required=False, takes=frozenset({"think", "keep_alive"})
+    ),
+    Provider(name="vllm", label="vLLM", key_required=False, takes=OF_SERVERS),
     CUSTOM,
 )
 """All the rows that are built in, in the order they are listed to people."""

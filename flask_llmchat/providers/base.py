@@ -134,6 +134,8 @@ class Provider:
     :param temperature_or_top_p: whether it takes only one of the two; then it is temperature.
     :param inline_think: whether its models think aloud inside the text, between ``<think>``
         and ``</think>``.
+    :param takes: parameters of its own, beside those that chat completions have everywhere. None
+        that chooses other models or adds tools of the provider's: that is for the host to do.
     :param takes_back: which of ``reasoning_content``, ``reasoning_details`` and
         ``extra_content`` it wants back of an earlier answer; others refuse to be sent them.
     :param tells_errors: whether its error messages may be shown to people. False for hosts
@@ -162,6 +164,7 @@ class Provider:
     max_temperature: float = 2.0
     temperature_or_top_p: bool = False
     inline_think: bool = False
+    takes: frozenset[str] = frozenset()
     takes_back: frozenset[str] = frozenset()
     tells_errors: bool = True
     public_only: bool = False
@@ -182,6 +185,17 @@ class Provider:
             object.__setattr__(self, "key_env", (self.key_attr or "").upper())
         if not self.catalogue:
             object.__setattr__(self, "catalogue", self.name)
+
+    def take(self, chat: ChatRequest) -> None:
+        """Take what of a chat's unknown parameters is this provider's own.
+
+        :raises ChatError: with status 422, naming those that are not.
+        """
+        if refused := sorted(chat.unknown.keys() - self.takes):
+            told = [f"{name[:50]}: Unknown field" for name in refused[:20]]
+            raise ChatError("; ".join(told), provider=self.name, status=422)
+        chat.extra |= chat.unknown
+        chat.unknown = {}
 
     def body(self, chat: ChatRequest, target: Target, model: Model) -> dict[str, Any]:
         """Return the request body; what the chat left open, or the model refuses, is left out."""

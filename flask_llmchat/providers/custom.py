@@ -39,10 +39,28 @@ def endpoint_target(provider: Provider, chat: ChatRequest, key: str, base_url: s
     )
 
 
+OF_SERVERS = frozenset(
+    {
+        "guided_json",
+        "guided_regex",
+        "guided_choice",
+        "guided_grammar",
+        "structured_outputs",
+        "min_tokens",
+        "stop_token_ids",
+        "ignore_eos",
+        "include_reasoning",
+        "length_penalty",
+        "skip_special_tokens",
+    }
+)
+"""Parameters of vLLM, and of the servers that are like it."""
+
 CUSTOM = Provider(
     name="custom",
     label="Custom",
     key_attr="",
+    takes=OF_SERVERS,
     tells_errors=False,
     public_only=True,
     target=endpoint_target,

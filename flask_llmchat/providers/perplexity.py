@@ -44,5 +44,16 @@ PERPLEXITY = Provider(
     base_url="https://api.perplexity.ai",
     max_temperature=1.99,
     inline_think=True,  # sonar-reasoning
+    takes=frozenset(
+        {
+            "search_mode",
+            "search_domain_filter",
+            "search_recency_filter",
+            "search_after_date_filter",
+            "search_before_date_filter",
+            "return_images",
+            "return_related_questions",
+        }
+    ),
     messages=taking_turns,
 )
