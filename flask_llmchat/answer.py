@@ -232,10 +232,17 @@ class Answer:
     def close(self) -> None:
         """End it, at whatever point it is: called by the server, always."""
         self._stream.close()
-        if self._begun:  # else another provider may be asked, and end this chat well
-            self._record.end_cancelled()
+        if self._begun and not self._record.ended:  # not begun, another provider may be asked
+            self._end_unread()
         if self.place is not None:
             self.place.give_up()
+
+    def _end_unread(self) -> None:
+        # A reader who takes nothing is cut off in the end, and has not left of its own will.
+        if error := self._stream.interruption():
+            self._record.end_broken(error)
+        else:
+            self._record.end_cancelled()
 
     def __del__(self) -> None:
         """Close an answer that never reached a server, or a test client that closes none."""

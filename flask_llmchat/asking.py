@@ -20,6 +20,7 @@ from .providers import Provider
 from .providers.chunks import ChunkReader
 from .signals import chat_started
 from .upstream.client import Call
+from .upstream.process import current
 from .upstream.stream import Stream
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ class Asking:
     def _answer_of_another(self, failed: Provider) -> Answer | None:
         """Ask the fallbacks; None when none of them answers either."""
         chat, state = self._chat, self._state
+        server = current().watcher.server
+        if server is not None and server.is_stopping():
+            return None  # it is we who fail, and would fail again
         for name, models in state.config.fallbacks.get(failed.name, {}).items():
             logger.warning("chat %s: %s failed, %s is asked", chat.request_id, failed.name, name)
             other = state.providers[name]
@@ -115,6 +119,8 @@ class Asking:
                 logger.warning("chat %s: %s failed too: %s", chat.request_id, name, error.code)
                 if error.code in ("cancelled", "deadline"):
                     raise
+            except Exception:  # of a hook of the host's: the first one's error tells more
+                logger.exception("chat %s: %s could not be asked", chat.request_id, name)
         return None
 
     def _answer_of(self, provider: Provider, chat: ChatRequest, call: Call) -> Answer:

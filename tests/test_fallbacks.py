@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from flask import Flask
 
 from flask_llmchat import ChatError, ChatRequest, LLMChat
 from flask_llmchat.testing import CUT, FakeUpstream, Reply, error_reply, event, text_reply
+from flask_llmchat.upstream.process import current
+from flask_llmchat.upstream.watch import Server
 
 
 @pytest.fixture
@@ -168,3 +171,34 @@ def test_one_that_is_not_served_cannot_be_one() -> None:
     config = {"LLMCHAT_FALLBACKS": {"openai": ["groq"]}, "LLMCHAT_PROVIDERS": ["openai"]}
     with pytest.raises(ValueError, match="'groq', which cannot be one here"):
         make_app(config=config)
+
+
+def test_a_hook_that_fails_for_a_fallback_hides_nothing(
+    upstream: FakeUpstream, other: FakeUpstream
+) -> None:
+    llmchat = LLMChat()
+
+    @llmchat.key_resolver
+    def find_key(provider: str, profile: Any) -> str:
+        return {"openai": "sk-x", "groq": "sk-y"}[provider]
+
+    upstream.add(error_reply(503, "busy", headers={"Retry-After": "7"}))
+    other.add(text_reply("Hi"))
+    app = app_with(upstream, other, ["openrouter", "groq"], llmchat=llmchat)
+    assert app.test_client().post("/api/chat/openai", json=body()).text == "Hi"
+    upstream.add(error_reply(503, "busy", headers={"Retry-After": "7"}))
+    app = app_with(upstream, other, ["openrouter"], llmchat=llmchat)
+    response = app.test_client().post("/api/chat/openai", json=body())
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "7")
+
+
+def test_a_server_that_stops_asks_nobody_else(
+    upstream: FakeUpstream, other: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.add(error_reply(503, "busy"))
+    app = app_with(upstream, other, ["openrouter"])
+    stopping = Server(grace=60, is_stopping=lambda: True)
+    monkeypatch.setattr(current().watcher, "server", stopping)
+    monkeypatch.setattr(current().watcher, "_stops_at", math.inf)
+    assert app.test_client().post("/api/chat/openai", json=body()).status_code == 503
+    assert other.requests == []

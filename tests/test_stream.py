@@ -521,3 +521,13 @@ def test_keys_are_in_no_repr_and_no_log(
     assert json.loads(text)["message"] == "Do not use [key], or [key]…, as a model"
     seen = text + caplog.text + repr(done.results) + repr(done.only.error)
     assert "planted" not in seen
+
+
+def test_a_reader_who_takes_nothing_until_the_deadline_has_not_left(upstream: FakeUpstream) -> None:
+    upstream.add(Reply(body=[*text_reply("Hi").body[:2], HOLD]))
+    app = make_app(upstream, config={"LLMCHAT_DEADLINE": 0.5})
+    with finished(app) as done:
+        response = app.test_client().post("/api/chat/openai", json=body(), buffered=False)
+        time.sleep(1)
+        response.close()
+        assert done.only.outcome == "deadline"

@@ -159,6 +159,7 @@ def send(call: Call, watch: Watch) -> Body:
     :param watch: the chat's: it ends the waiting when the client leaves or time is up.
     :raises ChatError: when the provider cannot be reached, is too slow or refuses.
     """
+    _sdk(public_only=call.public_only)  # its making, in the first chat, is not the provider's time
     for attempt in range(call.max_retries + 1):
         watch.quiet_until = time.monotonic() + call.read_timeout
         try:

@@ -243,6 +243,12 @@ class Stream:
             upstream_request_id=self.request_id,
         )
 
+    def interruption(self) -> ChatError | None:
+        """Return why the watch has ended the answer, if it has and the client had not left."""
+        if self._watch.reason in (None, "cancelled"):
+            return None
+        return self._call.interrupted(self._watch)
+
     def close(self) -> None:
         """Let go of the connection: back to the pool after a whole answer, else dropped."""
         if self._closed:

@@ -191,7 +191,7 @@ class Watcher:
                 watch.interrupt("stopping")
             elif reason := watch.overdue(now):
                 watch.interrupt(reason)
-            if now >= watch.deadline + _GRACE:
+            if now >= min(watch.deadline + _GRACE, self._stops_at + _FAREWELL / 2):
                 watch.hang_up()  # its thread is stuck in a write that nobody reads
 
 
