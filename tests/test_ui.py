@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -188,6 +189,18 @@ def test_a_hostile_body_costs_little_more_than_its_parsing(client: FlaskClient) 
         started = time.process_time()
         refused(client, posted)
         assert time.process_time() - started < 3
+
+
+def test_a_large_output_costs_little_memory() -> None:
+    posted = with_messages(HI, assistant(done(["e-0" + "a" * 2_000_000, 1e-05])))
+    tracemalloc.start()
+    try:
+        messages = UI.read(posted, 50).messages
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert messages[2]["content"].endswith('a",0.00001]')
+    assert peak < 60_000_000
 
 
 # ---- out

@@ -285,7 +285,8 @@ def _dump(value: Any, name: str) -> str:
     return text
 
 
-_STRING_OR_SMALL = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.]*e-0\d')
+# Possessive: else every character of a string is remembered as a way back.
+_STRING_OR_SMALL = re.compile(r'"(?:[^"\\]++|\\.)*+"|-?\d[\d.]*e-0\d')
 
 
 def _small_as_js(found: re.Match[str]) -> str:
