@@ -145,6 +145,11 @@ STREAMS: dict[str, list[Any]] = {
         END,
     ],
     "null choices at the end": [TEXT, END, {**HEAD, "choices": []}],
+    "two whole calls, both index 0, without ids": [
+        call(0, None, "f", '{"a":1}'),
+        call(0, None, "f", '{"b":2}'),
+        END_TOOLS,
+    ],
     # Where we differ, on purpose.
     "bad arguments": [call(0, "c1", "f", '{"a":'), END_TOOLS],
     "no id": [call(0, None, "f", "{}"), END_TOOLS],

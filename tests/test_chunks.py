@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
-from flask_llmchat.chat import Event, Image, ReasoningDelta, Source, TextDelta
+from flask_llmchat.chat import Event, Image, ReasoningDelta, Source, TextDelta, ToolCallDelta
 from flask_llmchat.errors import ErrorChunk
 from flask_llmchat.providers.chunks import ChunkReader
 
@@ -309,3 +310,64 @@ def test_counts_of_any_size_and_place() -> None:
     real, zeros = {"prompt_tokens": 3, "completion_tokens": 2}, {"prompt_tokens": 0}
     kept = read({"usage": real}, {"usage": zeros}).usage
     assert kept and kept.total_tokens == 5
+
+
+@pytest.mark.parametrize("index", [{"index": 0}, {}], ids=["index", "no index"])
+def test_calls_that_have_neither_ids_nor_indexes_of_their_own(index: dict[str, int]) -> None:
+    def calls(*pieces: tuple[str | None, str]) -> list[tuple[str, str]]:
+        found = read(*[piece(name, text, **index) for name, text in pieces]).tool_calls
+        return [(call.name, call.arguments) for call in found.values()]
+
+    whole = [("f", '{"a":1}'), ("f", '{"a":2}'), ("g", "{}")]
+    assert calls(*whole) == whole
+    odd = '{"a":["}\\\\",{}]}'
+    assert calls(*[("f", char) for char in odd]) == [("f", odd)]
+    assert calls(*[("f", char) for char in odd * 2]) == [("f", odd)] * 2
+    in_pieces = [("f", '{"a"'), (None, ":1}"), ("f", '{"b"'), (None, ":2}")]
+    assert calls(*in_pieces) == [("f", '{"a":1}'), ("f", '{"b":2}')]
+    assert calls(("f", "{}"), ("f", ""), ("f", " ")) == [("f", "{} ")]
+    assert calls(("f", ""), ("f", "{}")) == [("f", "{}")]
+    assert calls(("f", '"a{}"'), ("f", "}")) == [("f", '"a{}"}')]
+
+
+def test_a_character_of_arguments_cut_in_two_is_joined() -> None:
+    reader = ChunkReader()
+    events = reader.read(piece("f", '{"a":"\ud83d', index=0, id="a"))
+    events += reader.read(piece("g", '{"b":"\ud83d', index=1, id="b"))
+    events += reader.read(piece(None, '\ude00"}', index=0))
+    events += reader.read({"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]})
+    told = [(e.index, e.arguments) for e in events if isinstance(e, ToolCallDelta)]
+    assert told == [(0, '{"a":"'), (1, '{"b":"'), (0, '😀"}'), (1, "\ufffd")]
+    assert [c.arguments for c in reader.tool_calls.values()] == ['{"a":"😀"}', '{"b":"\ufffd']
+    assert reader.finish() == []
+
+
+def details(**more: Any) -> dict[str, Any]:
+    return delta(reasoning_details=[{"type": "reasoning.text", "index": 0, **more}])
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ([piece("f", "x" * 4_000_000, index=0)], piece(None, "abcd", index=0)),
+        ([piece("f", '{"' + "x" * 4_000_000, index=0)], piece("f", '{}"}', index=0)),
+        ([details(text="x" * 4_000_000)], details(text="abcd")),
+        ([piece("f", "{}", id=f"c{i}") for i in range(8000)], piece(None, " ")),
+        ([piece("f", "{}", id=f"c{i}") for i in range(8000)], piece("f", " ", id="c7999")),
+    ],
+    ids=["arguments", "named arguments", "details", "calls without index", "ids again"],
+)
+def test_a_piece_costs_the_same_however_many_came_before(first: list[Any], then: Any) -> None:
+    reader = read(*first)
+    started = time.process_time()
+    for _ in range(8000):
+        reader.read(then)
+    assert time.process_time() - started < 0.8
+
+
+def test_details_whose_texts_are_none() -> None:
+    odd = [details(text=None), details(text=7), details(text="a", summary="s"), details(text="b")]
+    reader = read(*odd, details(signature="x", text=None))
+    assert reader.reasoning_details == [
+        {"type": "reasoning.text", "index": 0, "text": "ab", "summary": "s", "signature": "x"}
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +18,9 @@ from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 from test_openai_clients import client_of
 
-from flask_llmchat.chat import ChatRequest, ChatResult
+from flask_llmchat.chat import ChatRequest, ChatResult, Chunk, Event, ToolCallDelta
 from flask_llmchat.dialects.openai_chunks import ChunkEncoder
+from flask_llmchat.dialects.openai_completion import CompletionEncoder
 from flask_llmchat.errors import ErrorChunk
 from flask_llmchat.providers.chunks import ChunkReader
 from flask_llmchat.testing import FakeUpstream, ReceivedRequest, Reply, sse_reply
@@ -53,6 +55,20 @@ CITED = {
     "type": "url_citation",
     "url_citation": {"url": "https://a.example", "title": "A", "start_index": 0, "end_index": 1},
 }
+
+
+def test_a_piece_costs_the_same_however_many_came_before() -> None:
+    chat = ChatRequest(provider="x", model="m", messages=[], request_id="r")
+    whole, streamed = CompletionEncoder(chat), ChunkEncoder(chat, tells_usage=False)
+    texts = ["x" * 4_000_000, *["abcd"] * 8000]
+    written = [{"index": 0, "id": "c", "custom": {"name": "f", "input": text}} for text in texts]
+    started = time.process_time()
+    for call in written:
+        whole.encode([Chunk(b"", chunk({"tool_calls": [call]}))])
+    at_once: list[Event] = [ToolCallDelta(0, "", "f", text) for text in texts]
+    told = streamed.encode([Chunk(b"", chunk({"tool_calls": []})), *at_once])
+    assert time.process_time() - started < 1
+    assert told.count(b"abcd") == 8000
 
 
 # Streams that would end a client with an exception, or hide something from it: the chunks,
@@ -228,6 +244,22 @@ ODD: dict[str, tuple[list[Any], dict[str, Any]]] = {
         {"calls": [F, ("c2", "f", '{"a":1}')]},
     ),
     "no id": (pieces([piece('{"a":1}', "f", type="function")]), {"calls": [(None, *F[1:])]}),
+    "two calls under one index, without ids": (
+        pieces([piece('{"a":1}', "f")], [piece('{"a":1}', "f")], [piece("{}", "g")]),
+        {"calls": [(None, *F[1:]), (None, *F[1:]), (None, "g", "{}")]},
+    ),
+    "half characters of a call": (
+        pieces([piece('{"a":"\ud83d', "f", **NEW)], [piece('\ude00"}')]),
+        {"calls": [("c1", "f", f'{{"a":"{EMOJI}"}}')]},
+    ),
+    "half a character of a call": (
+        pieces([piece('{"a":"\ud83d', "f", **NEW)], [piece('"}')]),
+        {"calls": [("c1", "f", '{"a":"\ufffd"}')]},
+    ),
+    "half a character at the end of arguments": (
+        pieces([piece('{"a":"\ud83d', "f", **NEW)]),
+        {"calls": [("c1", "f", '{"a":"\ufffd')]},
+    ),
     "calls that are none": (
         [
             START,

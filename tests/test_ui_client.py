@@ -72,6 +72,8 @@ ODD = {
     "thinking again": ("ids", "theirs invents an id where ours counts"),
     "thinking call thinking text": ("ids", "theirs invents an id where ours counts"),
     "bad arguments": ("errorText", "ours quotes nothing and names no class"),
+    "half characters of arguments": ("chunks", "ours joins them before they are sent"),
+    "two whole calls, both index 0, without ids": ("message", "theirs makes one call of them"),
     "no id": ("ids", "both invent one"),
     "blank id": ("ids", "both invent one"),
     "one id twice": ("ids", "both invent one"),
@@ -195,6 +197,8 @@ def test_what_theirs_drops_is_in_ours(answers: dict[str, tuple[Any, Any]]) -> No
             "reasoning_details": [{"type": "reasoning.encrypted", "data": "x", "index": 0}],
         }
     }
+    two = parts["two whole calls, both index 0, without ids"]
+    assert [part["input"] for part in two] == [{"a": 1}, {"b": 2}]
 
 
 # ---- In: what the provider is sent.

@@ -78,10 +78,10 @@ class CompletionEncoder:
                     self._note_custom(piece, piece["custom"])
 
     def _note_custom(self, piece: dict[str, Any], custom: dict[str, Any]) -> None:
-        call = self._custom.setdefault(piece.get("index"), {"id": "", "name": "", "input": ""})
+        call = self._custom.setdefault(piece.get("index"), {"id": "", "name": "", "input": []})
         call["id"] = call["id"] or piece.get("id")
         call["name"] = call["name"] or custom.get("name")
-        call["input"] += str(custom.get("input") or "")
+        call["input"].append(str(custom.get("input") or ""))
 
     def finish(self, result: ChatResult) -> bytes:
         """Write the completion down."""
@@ -124,7 +124,7 @@ class CompletionEncoder:
     def _call(self, call: ToolCall) -> dict[str, Any]:
         custom = next((c for c in self._custom.values() if c["id"] == call.id), None)
         if custom:
-            told = {"name": custom["name"], "input": custom["input"]}
+            told = {"name": custom["name"], "input": "".join(custom["input"])}
             return {"id": call.id, "type": "custom", "custom": told}
         function = {"name": call.name, "arguments": call.arguments}
         extra = {"extra_content": call.extra_content} if call.extra_content else {}

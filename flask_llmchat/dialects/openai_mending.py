@@ -153,7 +153,7 @@ class Mender:
             and (content or delta.get("refusal") or "") == _text_in(events)
             and (reason is None or (reason.__class__ is str and reason in _FINISH_REASONS))
             and (delta.get("role") == "assistant" or (self._has_role and not delta.get("role")))
-            and (delta.get("tool_calls") is None or _are_plain(calls, delta["tool_calls"]))
+            and _are_plain(calls, delta.get("tool_calls"))
             and "message" not in choice  # Perplexity's, which Node takes for its own
             and (choice.get("logprobs") is None or _are_logprobs(choice["logprobs"]))
             and body.get("object") == _OBJECT
@@ -264,6 +264,8 @@ def _text_in(events: Sequence[Event]) -> str:
 
 def _are_plain(calls: list[_Call], pieces: Any) -> bool:
     """Tell whether the pieces of tool calls are as they should be, one for each event."""
+    if pieces is None:
+        return not calls
     return (
         isinstance(pieces, list)
         and len(pieces) == len(calls) == len({place for _, place, _ in calls})
@@ -282,7 +284,7 @@ def _is_plain(piece: Any, event: ToolCallDelta, place: int, new: bool) -> bool:
     if not isinstance(function, dict):
         return False
     arguments = function.get("arguments")
-    if arguments is not None and not isinstance(arguments, str):
+    if (arguments or "") != event.arguments:  # they are no string, or half a character is held
         return False
     if new:
         named = event.id == piece.get("id") and event.name == function.get("name")
@@ -296,6 +298,7 @@ def _is_plain(piece: Any, event: ToolCallDelta, place: int, new: bool) -> bool:
 def _mended_calls(calls: list[_Call], given: Any) -> list[dict[str, Any]]:
     given = [piece for piece in given if isinstance(piece, dict)] if isinstance(given, list) else []
     pieces: dict[int, dict[str, Any]] = {}
+    arguments: dict[int, list[str]] = {}
     begun = {place for _, place, new in calls if new}
     for i, (event, place, _) in enumerate(calls):
         beside = given[i] if len(given) == len(calls) else {}
@@ -304,9 +307,11 @@ def _mended_calls(calls: list[_Call], given: Any) -> list[dict[str, Any]]:
             piece["id"] = event.id
         if event.name:
             piece["function"]["name"] = event.name
-        piece["function"]["arguments"] += event.arguments
+        arguments.setdefault(place, []).append(event.arguments)
         for name in beside.keys() - {"index", "id", "type", "function"}:
             piece[name] = beside[name]
+    for place, parts in arguments.items():
+        pieces[place]["function"]["arguments"] = "".join(parts)
     for place in begun:
         pieces[place] = {"id": new_call_id(), "type": "function", **pieces[place]}
     return list(pieces.values())

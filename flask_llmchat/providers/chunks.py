@@ -7,7 +7,6 @@ that may be missing, null or said twice, comes from recordings.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,11 +19,11 @@ from ..chat import (
     Source,
     TextDelta,
     ToolCall,
-    ToolCallDelta,
     Usage,
 )
 from ..errors import ErrorChunk
 from .think import InlineThink
+from .tools import ToolCalls, whole
 
 # Providers' words, in lower case and up to a colon. A word that is not here is an ending too.
 _FINISH_REASONS = {
@@ -70,8 +69,6 @@ class ChunkReader:
     :param passes_chunks: put a :class:`Chunk` in front of the events of every chunk.
     :ivar text: pieces of the answer so far.
     :ivar reasoning: pieces of the thinking so far.
-    :ivar reasoning_details: OpenRouter's form of the thinking, its pieces put together.
-    :ivar tool_calls: tool calls so far, by index.
     :ivar sources: pages the answer rests on, by URL, in the order they were told.
     :ivar images: URLs of the images so far.
     :ivar usage: token count, once the provider has told it.
@@ -81,17 +78,26 @@ class ChunkReader:
     def __init__(self, *, inline_think: bool = False, passes_chunks: bool = False) -> None:
         self.text: list[str] = []
         self.reasoning: list[str] = []
-        self.reasoning_details: list[dict[str, Any]] = []
-        self.tool_calls: dict[int, ToolCall] = {}
         self.sources: dict[str, Source] = {}
         self.images: list[str] = []
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self._reasoning_in = ""  # which of the places for thinking this provider uses
-        self._moved: dict[int, int] = {}  # of calls that came under another's index
+        self._details = _Details()
+        self._calls = ToolCalls()
         self._think = InlineThink() if inline_think else None
         self._passes_chunks = passes_chunks
         self._half = ""  # the first half of a character whose other half is in the next chunk
+
+    @property
+    def tool_calls(self) -> dict[int, ToolCall]:
+        """Return the tool calls so far, by index."""
+        return self._calls.joined()
+
+    @property
+    def reasoning_details(self) -> list[dict[str, Any]]:
+        """Return OpenRouter's form of the thinking, its pieces put together."""
+        return self._details.joined()
 
     def read(self, chunk: Any, data: bytes = b"") -> list[Event]:
         """Take the next chunk; return what it brings.
@@ -123,7 +129,7 @@ class ChunkReader:
             self._add_text("\ufffd", events)
         if self._think:
             self._add_all(self._think.finish(), events)
-        return events
+        return [*events, *self._calls.finish()]
 
     def _count(self, holder: Mapping[str, Any]) -> None:
         usage = _usage_in(holder)
@@ -172,11 +178,11 @@ class ChunkReader:
                 self._reasoning_in = place
                 self._add(ReasoningDelta(reasoning), events)
         for detail in _list_of_dicts(delta.get("reasoning_details")):
-            _put_together(self.reasoning_details, detail)
+            self._details.add(detail)
 
     def _read_besides(self, delta: dict[str, Any], events: list[Event]) -> None:
         for call in _list_of_dicts(delta.get("tool_calls")):
-            self._read_tool_call(call, events)
+            events.append(self._calls.read(call))
         for image in _list_of_dicts(delta.get("images")):
             if (url := _url_in(image.get("image_url"))) and url not in self.images:
                 self.images.append(url)
@@ -186,7 +192,7 @@ class ChunkReader:
 
     def _add_text(self, text: str, events: list[Event]) -> None:
         if self._half or not text.isascii():
-            text = self._whole(text)
+            text, self._half = whole(self._half + text)
         if self._think:
             self._add_all(self._think.feed(text), events)
         else:
@@ -210,51 +216,6 @@ class ChunkReader:
                 self.sources[url] = source = Source(url, title if isinstance(title, str) else "")
                 events.append(source)
 
-    def _whole(self, text: str) -> str:
-        """Join a surrogate pair that the provider's tokens cut in two; mend what has no pair."""
-        text, self._half = self._half + text, ""
-        if "\ud800" <= text[-1:] <= "\udbff":
-            text, self._half = text[:-1], text[-1]
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-    def _read_tool_call(self, piece: dict[str, Any], events: list[Event]) -> None:
-        function = piece.get("function")
-        function = function if isinstance(function, dict) else {}
-        id_, name = str(piece.get("id") or ""), str(function.get("name") or "")
-        arguments = function.get("arguments")
-        if not isinstance(arguments, str):
-            arguments = "" if arguments is None else json.dumps(arguments)
-        index = piece.get("index")
-        if not isinstance(index, int):
-            index = self._index_of(id_, name)
-        else:
-            # Gemini's parallel calls all have index 0, and each an id and a name of its own.
-            there = self.tool_calls.get(self._moved.get(index, index))
-            if there and id_ and name and there.id and id_ != there.id:
-                self._moved[index] = self._index_of(id_, name)
-            index = self._moved.get(index, index)
-        call = self.tool_calls.setdefault(index, ToolCall())
-        # Some providers repeat id and name in every piece.
-        id_, name = (id_ if not call.id else ""), (name if not call.name else "")
-        call.id += id_
-        call.name += name
-        call.arguments += arguments
-        extra = piece.get("extra_content")
-        if isinstance(extra, dict):
-            call.extra_content = extra
-        events.append(ToolCallDelta(index, id_, name, arguments, call.extra_content))
-
-    def _index_of(self, id_: str, name: str) -> int:
-        """Find the call that a piece without an index belongs to: a new id begins a new one."""
-        for index, call in self.tool_calls.items():
-            if id_ and call.id == id_:
-                return index
-        if not self.tool_calls:
-            return 0
-        index, call = max(self.tool_calls.items())
-        begins_another = (id_ and call.id) or (name and call.name)
-        return index + 1 if begins_another else index
-
 
 def _reasoning_in(delta: dict[str, Any], content: Any) -> Iterator[tuple[str, str]]:
     """Give each place for thinking, and what stands there in this delta."""
@@ -267,22 +228,33 @@ def _reasoning_in(delta: dict[str, Any], content: Any) -> Iterator[tuple[str, st
     yield "reasoning_details", "".join([*_texts(details, "text"), *_texts(details, "summary")])
 
 
-def _put_together(details: list[dict[str, Any]], piece: dict[str, Any]) -> None:
-    """Add a piece of ``reasoning_details``: those of one kind and index are one detail.
+class _Details:
+    """``reasoning_details``: the pieces of one kind and index are one detail.
 
     https://openrouter.ai/docs/use-cases/reasoning-tokens wants them back as they would have
     come without streaming.
     """
-    last = details[-1] if details else {}
-    same = all(name in last and last[name] == piece.get(name) for name in ("type", "index"))
-    if not same or piece["type"] not in ("reasoning.text", "reasoning.summary"):
-        details.append(dict(piece))
-        return
-    for name, value in piece.items():
-        if name in ("text", "summary") and isinstance(value, str):
-            last[name] = (last.get(name) or "") + value
-        elif value is not None:
-            last[name] = value
+
+    def __init__(self) -> None:
+        self._details: list[tuple[dict[str, Any], dict[str, list[str]]]] = []
+
+    def add(self, piece: dict[str, Any]) -> None:
+        last, texts = self._details[-1] if self._details else ({}, {})
+        same = all(name in last and last[name] == piece.get(name) for name in ("type", "index"))
+        if not same or piece["type"] not in ("reasoning.text", "reasoning.summary"):
+            last, texts = dict(piece), {}
+            self._details.append((last, texts))
+        for name, value in piece.items():
+            if name in ("text", "summary") and isinstance(value, str):
+                texts.setdefault(name, []).append(value)
+            elif value is not None:
+                last[name] = value
+
+    def joined(self) -> list[dict[str, Any]]:
+        return [
+            last | {name: "".join(pieces) for name, pieces in texts.items()}
+            for last, texts in self._details
+        ]
 
 
 def _thoughts(part: dict[str, Any]) -> list[str]:
