@@ -150,6 +150,12 @@ STREAMS: dict[str, list[Any]] = {
         call(0, None, "f", '{"b":2}'),
         END_TOOLS,
     ],
+    "a whole answer in one message": [
+        {
+            **HEAD,
+            "choices": [{"index": 0, "message": {"content": "Look"}, "finish_reason": "stop"}],
+        },
+    ],
     # Where we differ, on purpose.
     "bad arguments": [call(0, "c1", "f", '{"a":'), END_TOOLS],
     "no id": [call(0, None, "f", "{}"), END_TOOLS],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from typing import Any
 
@@ -371,3 +372,14 @@ def test_details_whose_texts_are_none() -> None:
     assert reader.reasoning_details == [
         {"type": "reasoning.text", "index": 0, "text": "ab", "summary": "s", "signature": "x"}
     ]
+
+
+@pytest.mark.parametrize("beside", [{}, {"delta": None}, {"delta": {}}, {"delta": "x"}])
+def test_a_whole_answer_in_one_message(beside: dict[str, Any]) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {"content": "Hi", "reasoning_content": "Hm", "tool_calls": [call, call | {"id": "d"}]}
+    chunk = {"choices": [{"index": 0, "message": message, "finish_reason": "stop", **beside}]}
+    reader = read(copy.deepcopy(chunk), copy.deepcopy(chunk))
+    assert (reader.text, reader.reasoning) == (["Hi"], ["Hm"])
+    assert [c.id for c in reader.tool_calls.values()] == ["c", "d"]
+    assert read(delta(content="H"), chunk).text == ["H"]

@@ -14,7 +14,7 @@ from flask_llmchat import ChatError, ChatRequest, ChatResult, LLMChat
 from flask_llmchat.chat import Event, TextDelta
 from flask_llmchat.dialects import builtin_dialects, choose
 from flask_llmchat.http import liking
-from flask_llmchat.testing import FakeUpstream, error_reply
+from flask_llmchat.testing import FakeUpstream, error_reply, sse_reply
 
 URL = "/api/chat/openai"
 ANSWER = "Hello from the fake upstream."
@@ -154,6 +154,39 @@ def test_hooks_are_told_the_dialect(upstream: FakeUpstream) -> None:
     assert [chat.dialect for chat in chats] == ["text", "ui"]
     assert chats[1].raw == ui_body(mine=1)
     assert chats[1].messages == [{"role": "user", "content": "Hi"}]
+
+
+@pytest.mark.parametrize("path", ["text", "ui", "openai", "openai whole"])
+def test_a_whole_answer_in_one_message(upstream: FakeUpstream, path: str) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+    message = {"role": "assistant", "content": "Hi", "reasoning": "Hm", "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    whole = {"id": "i", "object": "chat.completion", "created": 1, "model": "m"}
+    upstream.add(sse_reply(b"data: %b\n\n" % json.dumps({**whole, "choices": [choice]}).encode()))
+    client = make_app(upstream).test_client()
+    if path in ("text", "ui"):
+        posted = body() if path == "text" else ui_body()
+        told = client.post(URL, json=posted).text
+    else:
+        posted = {"model": "gpt-4.1", "messages": OPENAI, "stream": path == "openai"}
+        told = client.post(URL + "/chat/completions", json=posted).text
+    if path == "text":
+        assert told == "Hi"
+    elif path == "ui":
+        frames = [json.loads(line[6:]) for line in told.split("\n\n")[:-2]]
+        said = {frame["type"]: frame for frame in frames}
+        assert said["reasoning-delta"]["delta"] == "Hm"
+        assert said["text-delta"]["delta"] == "Hi"
+        assert said["tool-input-available"]["input"] == {"a": 1}
+    elif path == "openai":
+        sent = json.loads(told.split("\n\n")[0].removeprefix("data: "))
+        assert sent["object"] == "chat.completion.chunk"
+        (only,) = sent["choices"]
+        assert "message" not in only
+        assert only["delta"] == {**message, "tool_calls": [{**call, "index": 0}]}
+    else:
+        (only,) = json.loads(told)["choices"]
+        assert (only["message"]["content"], only["message"]["tool_calls"]) == ("Hi", [call])
 
 
 class ToyEncoder:

@@ -50,6 +50,7 @@ def pieces(*groups: list[dict[str, Any]]) -> list[Any]:
 
 START, END = chunk({"role": "assistant", "content": ""}), chunk({}, "stop")
 NEW = {"id": "c1", "type": "function"}
+A_CALL = {**NEW, "function": {"name": "f", "arguments": '{"a":1}'}}
 F = ("c1", "f", '{"a":1}')
 CITED = {
     "type": "url_citation",
@@ -131,6 +132,25 @@ ODD: dict[str, tuple[list[Any], dict[str, Any]]] = {
             END,
         ],
         {"text": "ab"},
+    ),
+    "a whole answer in one message": (
+        [
+            chunk(
+                ...,
+                "stop",
+                choice={"message": {"content": "a", "reasoning_content": "hm"}},
+                object="chat.completion",
+            )
+        ],
+        {"text": "a", "reasoning": "hm"},
+    ),
+    "a whole refusal in one message": (
+        [chunk(..., "stop", choice={"message": {"content": None, "refusal": "No."}})],
+        {"text": "", "refusal": "No."},
+    ),
+    "a whole call in one message": (
+        [chunk(None, "tool_calls", choice={"message": {"content": None, "tool_calls": [A_CALL]}})],
+        {"calls": [F]},
     ),
     "two answers": (
         [

@@ -74,6 +74,7 @@ ODD = {
     "bad arguments": ("errorText", "ours quotes nothing and names no class"),
     "half characters of arguments": ("chunks", "ours joins them before they are sent"),
     "two whole calls, both index 0, without ids": ("message", "theirs makes one call of them"),
+    "a whole answer in one message": ("message", "theirs sees nothing in it"),
     "no id": ("ids", "both invent one"),
     "blank id": ("ids", "both invent one"),
     "one id twice": ("ids", "both invent one"),
@@ -199,6 +200,7 @@ def test_what_theirs_drops_is_in_ours(answers: dict[str, tuple[Any, Any]]) -> No
     }
     two = parts["two whole calls, both index 0, without ids"]
     assert [part["input"] for part in two] == [{"a": 1}, {"b": 2}]
+    assert [part["text"] for part in parts["a whole answer in one message"]] == ["Look"]
 
 
 # ---- In: what the provider is sent.

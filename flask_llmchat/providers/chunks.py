@@ -138,6 +138,9 @@ class ChunkReader:
 
     def _read_choice(self, choice: dict[str, Any], events: list[Event]) -> None:
         delta = choice.get("delta")
+        if not (isinstance(delta, dict) and delta) and self._is_whole_answer(choice):
+            # Put where encoders that are given the chunk look for it, too.
+            delta = choice["delta"] = choice["message"]
         if isinstance(delta, dict):
             self._read_delta(delta, events)
         if "usage" in choice:  # Moonshot's place for it
@@ -146,6 +149,11 @@ class ChunkReader:
             raise ErrorChunk(choice)
         if choice.get("finish_reason"):
             self._read_ending(choice, events)
+
+    def _is_whole_answer(self, choice: dict[str, Any]) -> bool:
+        """Tell whether a choice has all of the answer in one ``message``, as without streaming."""
+        begun = self.text or self.reasoning or self._calls or self.images or self._half
+        return not begun and isinstance(choice.get("message"), dict)
 
     def _read_ending(self, choice: dict[str, Any], events: list[Event]) -> None:
         reason = str(choice["finish_reason"]).lower().partition(":")[0]
