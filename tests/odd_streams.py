@@ -158,6 +158,7 @@ STREAMS: dict[str, list[Any]] = {
     ],
     # Where we differ, on purpose.
     "bad arguments": [call(0, "c1", "f", '{"a":'), END_TOOLS],
+    "a call cut off": [THINK, call(0, "c1", "f", '{"a":'), delta("length")],
     "no id": [call(0, None, "f", "{}"), END_TOOLS],
     "blank id": [call(0, "", "f", "{}"), END_TOOLS],
     "one id twice": [call(0, "c1", "f", "{}"), call(1, "c1", "g", "{}"), END_TOOLS],

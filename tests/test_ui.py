@@ -283,6 +283,25 @@ def test_how_it_ended(outcome: str, reason: str) -> None:
     assert frames(encoder().finish(result(outcome)))[-2]["finishReason"] == reason
 
 
+@pytest.mark.parametrize("outcome", ["length", "content_filtered"])
+@pytest.mark.parametrize("arguments", ["", "{", '{"a":'])
+def test_a_call_that_is_cut_off_stays_open(outcome: str, arguments: str) -> None:
+    writer = encoder()
+    writer.encode([ToolCallDelta(0, "c", "f", "{}"), ToolCallDelta(1, "d", "g", arguments)])
+    told = frames(writer.finish(result(outcome, reasoning_details=DETAILS)))
+    assert [frame["type"] for frame in told[:-1]] == [
+        *("tool-input-available", "finish-step", "finish")
+    ]
+    assert told[0]["toolCallId"] == "c"
+    alone = encoder()
+    alone.encode([ToolCallDelta(0, "d", "g", arguments)])
+    told = frames(alone.finish(result(outcome, reasoning_details=DETAILS)))
+    assert [frame["type"] for frame in told[:-1]] == [
+        *("reasoning-start", "reasoning-end", "finish-step", "finish")
+    ]
+    assert told[1]["providerMetadata"] == METADATA
+
+
 DETAILS = ({"type": "reasoning.encrypted", "data": "x"},)
 METADATA = {"lab": {"reasoning_details": list(DETAILS)}}
 

@@ -72,6 +72,7 @@ ODD = {
     "thinking again": ("ids", "theirs invents an id where ours counts"),
     "thinking call thinking text": ("ids", "theirs invents an id where ours counts"),
     "bad arguments": ("errorText", "ours quotes nothing and names no class"),
+    "a call cut off": ("tool-f", "theirs makes an error of it, which a page sends back for ever"),
     "half characters of arguments": ("chunks", "ours joins them before they are sent"),
     "two whole calls, both index 0, without ids": ("message", "theirs makes one call of them"),
     "a whole answer in one message": ("message", "theirs sees nothing in it"),
@@ -198,6 +199,8 @@ def test_what_theirs_drops_is_in_ours(answers: dict[str, tuple[Any, Any]]) -> No
             "reasoning_details": [{"type": "reasoning.encrypted", "data": "x", "index": 0}],
         }
     }
+    open_call = {"type": "tool-f", "toolCallId": "c1", "state": "input-streaming"}
+    assert parts["a call cut off"][1].items() >= open_call.items()
     two = parts["two whole calls, both index 0, without ids"]
     assert [part["input"] for part in two] == [{"a": 1}, {"b": 2}]
     assert [part["text"] for part in parts["a whole answer in one message"]] == ["Look"]
@@ -397,6 +400,24 @@ def test_a_page_whose_tool_is_carried_out_by_it(upstream: FakeUpstream, port: in
         {"role": "tool", "tool_call_id": "c1", "content": '{"sky":"clear"}'},
     ]
     assert upstream.requests[2].json["messages"] == [{"role": "user", "content": "Rome?"}]
+
+
+def test_a_page_does_not_ask_again_for_a_call_that_was_cut_off(
+    upstream: FakeUpstream, port: int
+) -> None:
+    cut_off = [delta(content="Let me see."), call(0, "c1", "f", '{"a":'), delta("length")]
+    upstream.add(sse_reply(wire(cut_off)), text_reply("Yes."))
+    steps = [{"send": "Rome?"}, {"send": "Go on"}]
+    (told,) = run({"op": "chat", "api": api(port), "body": SETTINGS, "steps": steps})
+    assert told["errors"] == []
+    first, second = (s["messages"] for s in told["snapshots"])
+    assert shown(first[-1]) == ["step-start", "Let me see.", "tool-f"]
+    assert shown(second[-1]) == ["step-start", "Yes."]
+    assert upstream.requests[1].json["messages"] == [
+        {"role": "user", "content": "Rome?"},
+        {"role": "assistant", "content": "Let me see."},
+        {"role": "user", "content": "Go on"},
+    ]
 
 
 def test_a_page_that_stops_and_asks_again(upstream: FakeUpstream, app: Flask, port: int) -> None:

@@ -53,6 +53,13 @@ class _Call:
     arguments: list[str] = field(default_factory=list)
     signature: str = ""
 
+    def is_cut_off(self) -> bool:
+        try:
+            parse_value("".join(self.arguments))
+        except ValueError:
+            return True
+        return False
+
 
 class UIEncoder:
     """Writes one answer down as a UI message stream.
@@ -104,7 +111,11 @@ class UIEncoder:
         """Write down that the answer is complete."""
         out: list[str] = []
         self._start(out)
-        calls = [call for _, call in sorted(self._calls.items()) if call.shown]
+        shown = [call for _, call in sorted(self._calls.items()) if call.shown]
+        # A call that was cut off stays open: an error would count as its result, and the page
+        # would ask again by itself, to be cut off again.
+        cut_off = result.outcome in ("length", "content_filtered")
+        calls = [call for call in shown if not (cut_off and call.is_cut_off())]
         details: dict[str, Any] = {}
         if result.reasoning_details:
             details = {"reasoning_details": list(result.reasoning_details)}
