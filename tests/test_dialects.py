@@ -59,6 +59,24 @@ def test_what_reads_a_body(messages: Any, reads: str) -> None:
     assert spoken.answers.name == reads
 
 
+@pytest.mark.parametrize(
+    ("posted", "reads"),
+    [
+        ({"message": UI[0]}, "ui"),
+        ({"message": UI[0], "messages": []}, "ui"),
+        ({"trigger": "submit-message"}, "ui"),
+        ({"trigger": "submit-message", "messages": OPENAI}, "text"),
+        ({"message": UI[0], "messages": OPENAI}, "text"),
+        ({"message": OPENAI[0]}, "text"),
+        ({"message": GEMINI[0]}, "text"),
+        ({"message": "Hi"}, "text"),
+        ({}, "text"),
+    ],
+)
+def test_what_reads_a_body_without_messages(posted: Any, reads: str) -> None:
+    assert choose(builtin_dialects, "", posted, accepting("*/*")).reads.name == reads
+
+
 def accepting(header: str | None) -> Callable[[str], tuple[float, bool]]:
     return liking(header or "")
 

@@ -55,6 +55,7 @@ def refused(client: FlaskClient, posted: Any, status: int = 422) -> str:
 
 
 NO_SETTINGS = {name: value for name, value in ui_body().items() if name != "chatSettings"}
+LAST_ALONE = {"message": HI, "chatSettings": {"model": "m"}, "id": "c"}
 DEEP: dict[str, Any] = {}
 for _ in range(900):
     DEEP = {"a": DEEP}
@@ -63,6 +64,11 @@ for _ in range(900):
 @pytest.mark.parametrize(
     ("posted", "message"),
     [
+        (LAST_ALONE, "messages: Missing data for required field. Send the whole conversation, or"),
+        (LAST_ALONE, "{messages: [message]} from prepareSendMessagesRequest for the last one alon"),
+        ({**LAST_ALONE, "messages": None}, "Send the whole conversation, or {messages: [message]"),
+        ({"trigger": "submit-message"}, "messages: Missing data for required field. Send the wh"),
+        ({"trigger": "submit-message", "messages": []}, "messages: Nothing in them can be sent"),
         (NO_SETTINGS, "new DefaultChatTransport({api, body: {chatSettings: {model}}})"),
         (ui_body(chatSettings={}), "chatSettings.model: Missing data"),
         (ui_body(chatSettings={"model": "m", "apiKey": "x"}), "chatSettings.apiKey: Unknown field"),
@@ -161,6 +167,14 @@ def test_other_fields_are_the_hosts(upstream: FakeUpstream) -> None:
     (chat,) = chats
     assert (chat.dialect, chat.endpoint_id, chat.raw) == ("ui", "e1", posted)
     assert chat.settings == {"model": "gpt-4.1"}
+
+
+def test_the_last_message_alone_can_be_sent(upstream: FakeUpstream, client: FlaskClient) -> None:
+    posted = {**LAST_ALONE, "messages": [HI]}
+    with client.post(URL, json=posted) as response:
+        assert response.status_code == 200
+        assert response.mimetype == "text/event-stream"
+    assert upstream.requests[0].json["messages"] == [{"role": "user", "content": "Hi"}]
 
 
 def test_at_most_twenty_errors_are_told(client: FlaskClient) -> None:

@@ -37,6 +37,11 @@ _NO_SETTINGS = (
     " new DefaultChatTransport({{api, body: {{chatSettings: {{model}}}}}})."
 )
 
+_NO_MESSAGES = (
+    "Missing data for required field. Send the whole conversation, or"
+    " {{messages: [message]}} from prepareSendMessagesRequest for the last one alone."
+)
+
 
 class BodySchema(ChatBodySchema):
     """What the transports post. A page may add fields of its own, for the host's hooks."""
@@ -47,7 +52,9 @@ class BodySchema(ChatBodySchema):
         unknown = ma.EXCLUDE
 
     chatSettings = Sparse(SettingsSchema, required=True, error_messages={"required": _NO_SETTINGS})
-    messages = UIMessages(required=True)
+    messages = UIMessages(
+        required=True, error_messages={"required": _NO_MESSAGES, "null": _NO_MESSAGES}
+    )
     id = Text(allow_none=True)
     trigger = Text(allow_none=True)
     messageId = Text(allow_none=True)
@@ -77,8 +84,13 @@ class UIDialect:
     mimetype = UIEncoder.mimetype
 
     def recognises(self, body: dict[str, Any]) -> bool:
-        """Tell by a message that has parts with types; those of Gemini's form have none."""
+        """Tell by a message that has parts with types; those of Gemini's form have none.
+
+        Pages that send the last message alone are told how, in words that they show.
+        """
         messages = body.get("messages")
+        if not messages:
+            return "trigger" in body or _is_ui_message(body.get("message"))
         return isinstance(messages, list) and any(map(_is_ui_message, messages))
 
     def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:
