@@ -294,7 +294,15 @@ def test_an_empty_answer_is_an_answer() -> None:
     ],
 )
 def test_how_it_ended(outcome: str, reason: str) -> None:
-    assert frames(encoder().finish(result(outcome)))[-2]["finishReason"] == reason
+    writer = encoder()
+    writer.encode([ToolCallDelta(0, "c", "f", "{}")])
+    assert frames(writer.finish(result(outcome)))[-2]["finishReason"] == reason
+
+
+def test_a_call_that_cannot_be_shown_is_no_ending() -> None:
+    writer = encoder()
+    writer.encode([TextDelta("a"), ToolCallDelta(0, "c", "", "{}")])
+    assert frames(writer.finish(result("tool_calls")))[-2]["finishReason"] == "stop"
 
 
 @pytest.mark.parametrize("outcome", ["length", "content_filtered"])

@@ -130,6 +130,8 @@ class UIEncoder:
         out.append(_frame("finish-step"))
         usage = {"messageMetadata": {"usage": _usage(result.usage)}} if result.usage else {}
         reason = _FINISH_REASONS.get(result.outcome, "other")
+        if reason == "tool-calls" and not shown:
+            reason = "stop"  # nobody can answer a call without a name
         out += [_frame("finish", finishReason=reason, **usage), _DONE]
         return _bytes(out)
 
