@@ -332,12 +332,34 @@ OURS: dict[str, tuple[list[Json], list[Json]]] = {
                 file("text/plain", "data:text/plain,a%20%C3%A9"),
                 file("text/plain", "data:,b"),
                 file("text/plain", b""),
+                *[
+                    file(f"application/{name}", name.encode())
+                    for name in ("sql", "x-sh", "toml", "ndjson", "x-ndjson")
+                ],
             )
         ],
         [
             {
                 "role": "user",
-                "content": [text(t) for t in ('{"a": 1}', "<a/>", "a: 1", "1", "a é", "b")],
+                "content": [
+                    text(t)
+                    for t in (
+                        *('{"a": 1}', "<a/>", "a: 1", "1", "a é", "b"),
+                        *("sql", "x-sh", "toml", "ndjson", "x-ndjson"),
+                    )
+                ],
+            }
+        ],
+    ),
+    "audio as browsers name it": (
+        [user(file("audio/x-wav", b"RIFF"), file("audio/wave", b"RIFF"))],
+        [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+                ]
+                * 2,
             }
         ],
     ),

@@ -16,11 +16,18 @@ import marshmallow as ma
 from .base import is_whole
 
 _TEXTUAL = re.compile(
-    r"text(/.*)?|application/([\w.-]+\+)?(json|xml|yaml)|application/(x-)?(json|yaml|javascript)"
+    r"text(/.*)?|application/([\w.-]+\+)?(json|xml|yaml)"
+    r"|application/(x-)?(json|ndjson|yaml|toml|javascript|sql|sh)"
 )
 _IMAGE_TYPE = re.compile(r"image/[\w.+-]+")
 _TELLABLE = re.compile(r"[a-z]+/[\w.+-]{1,60}")
-_AUDIO = {"audio/wav": "wav", "audio/mp3": "mp3", "audio/mpeg": "mp3"}
+_AUDIO = {
+    "audio/wav": "wav",
+    "audio/wave": "wav",
+    "audio/x-wav": "wav",
+    "audio/mp3": "mp3",
+    "audio/mpeg": "mp3",
+}
 
 # How images begin; "." is any byte. Providers refuse one that is not what it says it is.
 _IMAGES = [
