@@ -141,6 +141,8 @@ class UIEncoder:
         if self._open:
             self._switch(out, "")
         if error.code == "cancelled":
+            # The protocol's word for it. Answer writes nothing then, for the connection is shut;
+            # this is for whoever else writes answers with this encoder.
             out.append(_frame("abort", reason=error.message))
         else:
             out.append(_frame("error", errorText=error.message))
