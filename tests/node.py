@@ -16,9 +16,11 @@ HERE = Path(__file__).parent / "js"
 
 @cache
 def _node() -> str | None:
-    """Return the Node that npm brings, installing it and the clients the first time."""
-    node = HERE / "node_modules" / ".bin" / "node"
-    if not node.exists():
+    """Return the Node that npm brings, installing what is not there of it and the clients."""
+    modules = HERE / "node_modules"
+    node = modules / ".bin" / "node"
+    wanted = json.loads((HERE / "package.json").read_text())["dependencies"]
+    if not node.exists() or not all((modules / name).exists() for name in wanted):
         npm = shutil.which("npm")
         if npm is None:
             return None

@@ -206,6 +206,49 @@ def test_what_theirs_drops_is_in_ours(answers: dict[str, tuple[Any, Any]]) -> No
     assert [part["text"] for part in parts["a whole answer in one message"]] == ["Look"]
 
 
+# ---- Out: what the older majors of their client read.
+
+
+@pytest.mark.parametrize("sdk", ["ai5", "ai6"])
+def test_older_majors_of_their_client(sdk: str) -> None:
+    think = [delta(reasoning_content="Hm"), delta(content="Look"), delta("stop")]
+    calls = [call(0, "c1", "f", '{"a":'), call(0, None, None, "1}"), delta("tool_calls")]
+    cut_off = [call(0, "c1", "f", '{"a":'), delta("length")]
+    replies = {
+        "text": text_reply(ANSWER),
+        "thinking": sse_reply(wire(think)),
+        "call": sse_reply(wire(calls)),
+        "cut off": sse_reply(wire(cut_off)),
+        "early error": error_reply(429, "Slow down."),
+        "late error": text_reply("Good", then=[CUT], done=False, finish_reason=None, usage=None),
+    }
+    with (
+        FakeUpstream(lambda request: replies[request.json["model"]]) as upstream,
+        served(make_app(upstream)) as port,
+    ):
+        jobs = [
+            {"api": api(port), "messages": [HI], "body": {"chatSettings": {"model": name}}}
+            for name in replies
+        ]
+        results = run_js("ui_older.mjs", {"sdk": sdk, "jobs": jobs}, timeout=30)
+    told = dict(zip(replies, results, strict=True))
+    errors = {name: read["errors"] for name, read in told.items() if read["errors"]}
+    assert errors == {
+        "early error": ["Slow down."],
+        "late error": ["OpenAI broke off before the answer was complete."],
+    }
+    assert shown(told["text"]["message"]) == ["step-start", ANSWER]
+    assert told["text"]["message"]["metadata"]["usage"]["totalTokens"] == 2
+    assert shown(told["thinking"]["message"]) == ["step-start", "Hm", "Look"]
+    read = [told[name]["message"]["parts"][1] for name in ("call", "cut off")]
+    states = [(part["type"], part["state"], part["input"]) for part in read]
+    assert states == [
+        ("tool-f", "input-available", {"a": 1}),
+        ("tool-f", "input-streaming", {}),
+    ]
+    assert shown(told["late error"]["message"]) == ["step-start", "Good"]
+
+
 # ---- In: what the provider is sent.
 
 
