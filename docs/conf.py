@@ -1,0 +1,87 @@
+"""How Sphinx builds these pages: ``sphinx-build -W --keep-going -b html docs build/docs``."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import download_reference, pending_xref
+from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.nodes import make_refnode
+
+project = "flask-llmchat"
+copyright = "the flask-llmchat authors"
+version = release = version_of(project)
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "pallets_sphinx_themes"]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["_build"]
+
+# GitHub's links to headings.
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+add_module_names = False
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 80
+
+html_theme = "flask"
+html_title = f"flask-llmchat {version}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+version_banner = False  # it would ask PyPI from every reader's browser
+html_sidebars = {"**": ["globaltoc.html", "localtoc.html", "searchbox.html"], "404": []}
+html_show_copyright = False
+html_show_sourcelink = False
+
+ROOT = Path(__file__).parents[1]
+INCLUDED = {
+    "README": "index",
+    "CHANGES": "changes",
+    "example_app/README": "example-app",
+    "example_app/deploy/README": "deployment",
+}
+"""Pages outside this folder, and the page here that takes each of them in."""
+
+
+class LinksOutside(SphinxPostTransform):
+    """Leads what on GitHub is a link to a file outside this folder to its page here.
+
+    A module of the package is shown as source; any other file is a download.
+    """
+
+    default_priority = 8  # before any other link is looked up
+
+    def run(self, **kwargs: Any) -> None:
+        """Change the links of one page."""
+        for link in self.document.findall(pending_xref):
+            target = (Path(self.env.srcdir) / link["reftarget"]).resolve()
+            if link["reftype"] == "myst" and target.is_relative_to(ROOT):
+                inside = target.relative_to(ROOT).as_posix()
+                link["reftarget"] = INCLUDED.get(inside, link["reftarget"])
+        for link in list(self.document.findall(download_reference)):
+            target = (Path(self.env.srcdir) / link["reftarget"]).resolve()
+            if target.suffix == ".py" and target.is_relative_to(ROOT / "flask_llmchat"):
+                inside = target.relative_to(ROOT).with_suffix("").as_posix()
+                page = f"_modules/{inside.removesuffix('/__init__')}"
+                text = nodes.inline("", "", *link.children)
+                made = make_refnode(self.app.builder, self.env.docname, page, None, text)
+                link.replace_self(made)
+
+
+def home_of(app: Sphinx, module: str, name: str) -> str | None:
+    """Tell viewcode where an alias of a type stands; it would look for the type itself."""
+    return module if name == "Message" else None
+
+
+def setup(app: Sphinx) -> None:
+    """Add what is above."""
+    app.connect("viewcode-follow-imported", home_of)
+    app.add_post_transform(LinksOutside)
