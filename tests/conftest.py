@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from werkzeug.datastructures import ImmutableDict
 from werkzeug.serving import make_server
 
 from flask_llmchat import ChatError, ChatResult, LLMChat, chat_finished
@@ -190,6 +191,17 @@ def close_pool() -> Iterator[None]:
 def upstream() -> Iterator[FakeUpstream]:
     with FakeUpstream() as fake:
         yield fake
+
+
+@pytest.fixture
+def host(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> FakeUpstream:
+    """Have apps as the docs write them call the fake upstream, with the server's own keys."""
+    urls = dict.fromkeys(("openai", "groq"), upstream.base_url)
+    config = {**Flask.default_config, "LLMCHAT_BASE_URLS": urls, "TESTING": True}
+    monkeypatch.setattr(Flask, "default_config", ImmutableDict(config))
+    monkeypatch.setenv("OPENAI_API_KEY", KEYS["openai_api_key"])
+    monkeypatch.setenv("GROQ_API_KEY", KEYS["groq_api_key"])
+    return upstream
 
 
 def recordings(provider: str | None = None) -> list[Any]:
