@@ -164,7 +164,7 @@ class ChatResult:
         front end named, or some of ``LLMCHAT_FALLBACKS``.
     :param outcome: how it ended: ``ok``, ``length``, ``content_filtered``, ``tool_calls``,
         ``truncated``, ``upstream_error``, ``timeout``, ``deadline``, ``cancelled`` or
-        ``refused``; see :data:`Outcome`.
+        ``refused``; see :data:`~flask_llmchat.chat.Outcome`.
     :param text: the answer as far as it came, also when it broke off.
     :param reasoning: what the model thought aloud.
     :param reasoning_details: the same as OpenRouter wants it back in the next turn, encrypted
@@ -253,3 +253,4 @@ class Chunk:
 
 
 Event = TextDelta | ReasoningDelta | ToolCallDelta | Source | Image | Finish | Chunk
+"""What an answer comes as, piece by piece."""

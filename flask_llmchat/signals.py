@@ -10,7 +10,13 @@ from blinker import Namespace
 _signals = Namespace()
 
 chat_started = _signals.signal("chat-started")
-"""Sent with ``chat``, the :class:`ChatRequest`, once it is valid and its profile is known."""
+"""Sent with ``chat``, once it is valid and its profile is known.
+
+It is the :class:`~flask_llmchat.ChatRequest`.
+"""
 
 chat_finished = _signals.signal("chat-finished")
-"""Sent with ``result``, the :class:`ChatResult`: exactly once for every chat that started."""
+"""Sent with ``result``, exactly once for every chat that started.
+
+It is the :class:`~flask_llmchat.ChatResult`.
+"""
