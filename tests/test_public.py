@@ -621,11 +621,11 @@ def test_a_connection_that_went_elsewhere_is_closed(
     """As by a patched socket module that goes through a proxy."""
     made = []
 
-    def astray(address: tuple[str, int], timeout: float) -> socket.socket:
-        made.append(REAL_TCP((PRIVATE, address[1]), timeout))
-        return made[0]
+    def astray(self: socket.socket, address: tuple[str, int]) -> None:
+        made.append(self)
+        REAL_CONNECT(self, (PRIVATE, address[1]))
 
-    monkeypatch.setattr(socket, "create_connection", astray)
+    monkeypatch.setattr(socket.socket, "connect", astray)
     names.add("outer.test", (PUBLIC,))
     with (
         socket.create_server((PRIVATE, 0)) as listener,
@@ -642,15 +642,10 @@ def test_a_server_that_hung_up_at_once_is_an_ordinary_failure(
 ) -> None:
     made = []
 
-    class HungUp(socket.socket):
-        def getpeername(self) -> Any:
-            raise OSError(107, "Transport endpoint is not connected")
+    def hung_up(self: socket.socket, address: tuple[str, int]) -> None:
+        made.append(self)  # and is not connected
 
-    def hung_up(address: tuple[str, int], timeout: float) -> socket.socket:
-        made.append(HungUp())
-        return made[0]
-
-    monkeypatch.setattr(socket, "create_connection", hung_up)
+    monkeypatch.setattr(socket.socket, "connect", hung_up)
     with pytest.raises(OSError) as caught:
         dial(PUBLIC, 80, 5)
     assert not isinstance(caught.value, NotPublic)
@@ -761,12 +756,12 @@ def slow_tcp(monkeypatch: pytest.MonkeyPatch, *seconds: float) -> list[float]:
     """Let connecting fail after so many seconds; return the timeouts it is given."""
     timeouts: list[float] = []
 
-    def connect(address: tuple[str, int], timeout: float) -> Any:
+    def connect(self: socket.socket, address: tuple[str, int]) -> None:
         time.sleep(seconds[len(timeouts)])
-        timeouts.append(timeout)
+        timeouts.append(cast(float, self.gettimeout()))
         raise TimeoutError("timed out")
 
-    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr(socket.socket, "connect", connect)
     return timeouts
 
 

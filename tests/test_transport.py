@@ -509,20 +509,95 @@ def test_a_connection_that_speaks_unasked_is_not_used() -> None:
 
 
 def test_a_port_that_nobody_listens_at_and_one_that_does_not_answer() -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, client() as made:
-        port = listener.getsockname()[1]
-        with closing(socket.create_connection(("127.0.0.1", port))), ExitStack() as stack:
-            for _ in range(3):  # so that no more get in
+    with full() as port, client() as made:
+        started = time.monotonic()
+        with pytest.raises(httpx2.ConnectTimeout):
+            made.post(f"http://127.0.0.1:{port}", timeout=httpx2.Timeout(5, connect=0.2))
+        assert time.monotonic() - started < 1
+    with client() as made, pytest.raises(httpx2.ConnectError, match="refused"):
+        post(made, f"http://127.0.0.1:{port}")
+
+
+@contextmanager
+def full(*addresses: str) -> Iterator[int]:
+    """Listen at a port of each address where nobody more gets in."""
+    port = 0
+    with ExitStack() as stack:
+        for address in addresses or ("127.0.0.1",):
+            listener = stack.enter_context(socket.create_server((address, port), backlog=0))
+            port = listener.getsockname()[1]
+            for _ in range(4):
                 waiting = stack.enter_context(socket.socket())
                 waiting.setblocking(False)
-                waiting.connect_ex(("127.0.0.1", port))
-            started = time.monotonic()
-            with pytest.raises(httpx2.ConnectTimeout):
-                made.post(f"http://127.0.0.1:{port}", timeout=httpx2.Timeout(5, connect=0.2))
-            assert time.monotonic() - started < 1
-        listener.close()
-        with pytest.raises(httpx2.ConnectError, match="refused"):
-            post(made, f"http://127.0.0.1:{port}")
+                waiting.connect_ex((address, port))
+        yield port
+
+
+def test_addresses_that_do_not_answer_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = [f"127.0.0.{number}" for number in range(1, 6)]
+    with full(*addresses) as port, client() as made:
+        found = [(socket.AF_INET, 1, 6, "", (address, port)) for address in addresses]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        started = time.monotonic()
+        with pytest.raises(httpx2.ConnectTimeout):
+            made.post(f"http://many.test:{port}", timeout=httpx2.Timeout(5, connect=0.4))
+        assert time.monotonic() - started < 0.8
+
+
+def ended_after(url: str, *, leave: float | None = 0.2, **more: Any) -> tuple[str, float]:
+    """Return how a chat's wait ended, and when; the reader may leave meanwhile."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        started = time.monotonic()
+        if leave is not None:
+            threading.Timer(leave, theirs.close).start()
+        with pytest.raises(ChatError) as caught:
+            Stream(call_of(url, **more), ChunkReader(), ours)
+        return caught.value.code, time.monotonic() - started
+
+
+WAITS: dict[str, dict[str, Any]] = {
+    "cancelled": {},
+    "timeout": {"leave": None, "read_timeout": 0.3},
+    "deadline": {"leave": None, "deadline": 0.3},
+}
+
+
+def wait_of(reason: str) -> dict[str, Any]:
+    how = dict(WAITS[reason])
+    if "deadline" in how:
+        how["deadline"] += time.monotonic()
+    return how
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "timeout"])
+def test_connecting_ends_when_the_chat_does(reason: str) -> None:
+    with full() as port:
+        code, seconds = ended_after(f"http://127.0.0.1:{port}", **wait_of(reason))
+    assert code == reason and seconds < 1
+
+
+def dripping(visit: Visit) -> None:
+    """Begin a handshake, and go on with it for ever."""
+    visit.sock.recv(65536)
+    visit.say(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc")
+    while True:
+        visit.say(b"\0")
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("reason", WAITS)
+def test_a_handshake_ends_when_the_chat_does(reason: str) -> None:
+    def count() -> int:
+        return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+
+    with Peer(dripping) as peer:
+        ended_after(f"https://localhost:{peer.port}", **wait_of(reason))
+        before = count()
+        for _ in range(2):
+            code, seconds = ended_after(f"https://localhost:{peer.port}", **wait_of(reason))
+            assert code == reason and seconds < 1
+    assert count() <= before
 
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 200 OK\r\nX\r\n\r\n", b""])
@@ -829,6 +904,10 @@ def slowly(visit):
 with Peer(slowly, tls_context({server_file!r})) as peer:
     ended, text = beats("https://localhost:%d" % peer.port, 0.1)
     assert text == "Hello" and 2 <= ended <= 6, (ended, text)
+with Peer(dripping) as peer, full() as port:
+    for url in ("https://localhost:%d" % peer.port, "http://127.0.0.1:%d" % port):
+        code, seconds = ended_after(url)
+        assert code == "cancelled" and seconds < 1, (url, code, seconds)
 for sdk in process.current().sdks.values():
     sdk.close()
 print("as it should")

@@ -23,8 +23,8 @@ from .watch import Watch
 # No proxy stands between us and this machine: a model server here, or a test's.
 _HERE = ("localhost", "127.0.0.1", "::1")
 
-Dial = Callable[[str, int, float], socket.socket]
-"""What makes a TCP connection to a host and port within so many seconds."""
+Dial = Callable[[str, int, float, Watch | None], socket.socket]
+"""What makes a TCP connection to a host and port within so many seconds, unless a watch ends it."""
 
 
 class Origin(NamedTuple):
@@ -51,13 +51,6 @@ class Connection:
     idle_since: float = 0.0
 
 
-def dial(host: str, port: int, timeout: float) -> socket.socket:
-    """Connect to the first of a host's addresses that takes us."""
-    sock = socket.create_connection((host, port), timeout)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
 class _Dialled:
     """A connection of urllib3's whose TCP connection is made by somebody else, and watched."""
 
@@ -67,13 +60,29 @@ class _Dialled:
     dial: Dial
     watch: Watch | None
     is_dialled = False
+    watched: socket.socket | None = None
 
     def _new_conn(self) -> socket.socket:
-        sock = self.dial(self._dns_host, self.port, self.timeout)
+        sock = self.dial(self._dns_host, self.port, self.timeout, self.watch)
         self.is_dialled = True
         if self.watch is not None:
-            self.watch.attach(sock)  # for a proxy that says nothing
+            try:
+                # TLS takes the descriptor away from its socket, but a duplicate stays ours: a
+                # proxy may say nothing, and a handshake may not end.
+                self.watched = sock.dup()
+            except OSError:
+                self.watch.detach()
+                sock.close()
+                raise
+            self.watch.attach(self.watched)
         return sock
+
+    def let_go(self) -> None:
+        """Take the connection away from the watch."""
+        if self.watch is not None:
+            self.watch.detach()
+        if self.watched is not None:
+            self.watched.close()
 
 
 class _Plain(_Dialled, HTTPConnection):
@@ -135,10 +144,10 @@ class Opener:
                     "addresses cannot be checked. Use an older one, or a newer flask-llmchat."
                 )
         except BaseException:
-            if watch is not None:
-                watch.detach()
+            made.let_go()  # first: once it is closed, its number may be another connection's
             made.close()
             raise
+        made.let_go()
         return made.sock
 
 

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import time
+
+from . import tcp
+from .watch import Watch
 
 # Tables of our own: the stdlib's is_global changed within 3.12 (3.12.4), and to none of its
 # versions are multicast, NAT64 to 127.0.0.1 or Azure's host address anything but global.
@@ -55,8 +57,6 @@ _NOT_PUBLIC_V6 = tuple(
     )
 )
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-
-_LEAST_SHARE = 1.0  # seconds for one of several addresses: less would fail servers far away
 
 
 class NotPublic(OSError):
@@ -105,36 +105,19 @@ def _is_isatap(ip: ipaddress.IPv6Address) -> bool:
     return (int(ip) >> 32) & 0xFCFFFFFF == 0x5EFE
 
 
-def dial(host: str, port: int, timeout: float) -> socket.socket:
+def dial(host: str, port: int, timeout: float, watch: Watch | None = None) -> socket.socket:
     """Resolve a host, once, and connect to one of its addresses if all are public.
 
-    :param timeout: seconds for all of it. The system's resolver cannot be interrupted, but
-        what it takes is taken off; several addresses share what is left.
+    :param timeout: seconds for all of it.
+    :param watch: what may end the waiting.
     :raises NotPublic: when any of the addresses is not public.
     :raises OSError: when none of them can be reached.
     """
-    deadline = time.monotonic() + timeout
-    addresses = _resolve(host, port)
-    failure = OSError(f"{host!r} has no address")
-    for index, address in enumerate(addresses):
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        share = min(left, max(left / (len(addresses) - index), _LEAST_SHARE))
-        try:
-            # An address in place of the name: there is nothing left to be looked up.
-            sock = socket.create_connection((address, port), share)
-        except OSError as error:
-            failure = error
-            continue
-        _check_peer(sock, host)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
-    raise failure
+    return tcp.dial(host, port, timeout, watch, _check)
 
 
-def _resolve(host: str, port: int) -> list[str]:
-    """Return a host's addresses, all of them public.
+def _check(host: str, addresses: list[str]) -> None:
+    """Let only public addresses pass, before connecting and, in spite of all, after it.
 
     The host is not looked at, only what the resolver makes of it: ``2130706433``, ``0x7f.1``
     and ``127.1`` are ways to write 127.0.0.1, and which others there are is the resolver's to
@@ -144,27 +127,5 @@ def _resolve(host: str, port: int) -> list[str]:
     order and can have the public ones fail, so that the inner one's turn comes; and no honest
     provider's name leads both ways.
     """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, ValueError, OverflowError) as error:  # a label or a port out of range, too
-        raise OSError(str(error)) from error
-    # str: a Python built without IPv6 gives numbers and bytes, which are then no address.
-    addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
     if not all(is_public(address) for address in addresses):
-        raise _not_public(host)
-    return addresses
-
-
-def _check_peer(sock: socket.socket, host: str) -> None:
-    """Close a connection that, in spite of all, has not gone to a public address."""
-    try:
-        peer = str(sock.getpeername()[0])
-        if not is_public(peer):
-            raise _not_public(host)
-    except OSError:  # also when it has hung up on us already
-        sock.close()
-        raise
-
-
-def _not_public(host: str) -> NotPublic:
-    return NotPublic(f"{host!r} does not lead to a public internet address")
+        raise NotPublic(f"{host!r} does not lead to a public internet address")

@@ -19,9 +19,10 @@ from typing import Any
 import httpx2
 from urllib3.exceptions import HTTPError
 
-from .connect import Connection, Dial, Opener, Origin, dial
+from .connect import Connection, Dial, Opener, Origin
 from .http1 import Framing, Head, Malformed, framing, read_head, write_head
 from .pool import Idle
+from .tcp import dial
 from .watch import Watch
 
 sending: ContextVar[Watch | None] = ContextVar("flask_llmchat_sending", default=None)

@@ -1,0 +1,80 @@
+"""TCP connections: to the first of a host's addresses that takes us, all in one time."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .watch import Watch
+
+_LEAST_SHARE = 1.0  # seconds for one of several addresses: less would fail servers far away
+
+Check = Callable[[str, list[str]], None]
+"""Takes a host and addresses of it, and raises when they must not be connected to."""
+
+
+def dial(
+    host: str, port: int, timeout: float, watch: Watch | None = None, check: Check | None = None
+) -> socket.socket:
+    """Resolve a host, once, and connect to one of its addresses.
+
+    :param timeout: seconds for all of it. The system's resolver cannot be interrupted, but
+        what it takes is taken off; several addresses share what is left.
+    :param watch: what may end the waiting. The connection stays attached to it.
+    :param check: what the addresses have to pass, and then the one connected to.
+    :raises OSError: when none of them can be reached.
+    """
+    deadline = time.monotonic() + timeout
+    found = _resolve(host, port)
+    if check is not None:
+        # str: a Python built without IPv6 gives numbers and bytes, which are then no address.
+        check(host, [str(address[0]) for *_, address in found])
+    failure = OSError(f"{host!r} has no address")
+    for index, (family, address) in enumerate(found):
+        left = deadline - time.monotonic()
+        if left <= 0 or (watch is not None and watch.reason is not None):
+            raise TimeoutError("timed out")
+        share = min(left, max(left / (len(found) - index), _LEAST_SHARE))
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:  # no IPv6 here, say
+            failure = error
+            continue
+        try:
+            sock.settimeout(share)
+            if watch is not None:
+                watch.attach(sock)
+            sock.connect(address)
+        except OSError as error:
+            failure = error
+            _close(sock, watch)
+            continue
+        except BaseException:
+            _close(sock, watch)
+            raise
+        try:
+            if check is not None:
+                check(host, [str(sock.getpeername()[0])])
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(timeout)
+        except BaseException:  # also when it has hung up on us already
+            _close(sock, watch)
+            raise
+        return sock
+    raise failure
+
+
+def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, ValueError, OverflowError) as error:  # a label or a port out of range, too
+        raise OSError(str(error)) from error
+    return list(dict.fromkeys((family, address) for family, *_, address in found))
+
+
+def _close(sock: socket.socket, watch: Watch | None) -> None:
+    if watch is not None:
+        watch.detach()  # first: once it is closed, its number may be another connection's
+    sock.close()
