@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ChatError, redact
 from .errors import from_body, parse_json
 from .process import current
-from .watch import Watch
+from .watch import TICK, Watch
 
 if TYPE_CHECKING:
     import httpx2
@@ -173,8 +173,16 @@ def send(call: Call, watch: Watch) -> Body:
                 raise failed.error from None
             logger.info("chat %s is tried again: %s", call.request_id, failed.error.message)
             watch.quiet_until = math.inf
-            time.sleep(wait)
+            _sleep(wait, watch)
+            if watch.reason is not None:
+                raise call.interrupted(watch) from None
     raise AssertionError("the last attempt returns or raises")
+
+
+def _sleep(seconds: float, watch: Watch) -> None:
+    until = time.monotonic() + seconds
+    while watch.reason is None and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, TICK))
 
 
 class _Failed(Exception):
