@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_llmchat.upstream import http1
-from flask_llmchat.upstream.http1 import Chunked, Malformed, framing, read_head, write_head
+from flask_llmchat.upstream.http1 import Chunked, HeadReader, Malformed, framing, write_head
 
 
 def head(*lines: bytes, end: bytes = b"\r\n") -> http1.Head:
-    found = read_head(end.join([*lines, b"", b""]))
+    found = HeadReader().feed(end.join([*lines, b"", b""]))
     assert found and found[1] == b""
     return found[0]
 
@@ -42,9 +44,24 @@ def test_a_head_comes_in_any_pieces_and_early_ones_are_passed_over() -> None:
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
     raw = early + b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"
     for end in range(len(raw)):
-        assert read_head(raw[:end]) is None
-    found = read_head(raw + b"body")
+        assert HeadReader().feed(raw[:end]) is None
+    found = HeadReader().feed(raw + b"body")
     assert found and found[0].status == 200 and found[1] == b"body"
+
+
+def test_a_head_or_a_trailer_byte_by_byte_costs_no_more_than_its_length() -> None:
+    raw = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: %b\r\n\r\n" % (b"a" * 60_000)
+    reader, frame = HeadReader(), Chunked()
+    started = time.process_time()
+    found = [reader.feed(raw[at : at + 1]) for at in range(len(raw))]
+    assert found[-1] and len(found[-1][0].fields[0][1]) == 60_000
+    assert not any(found[:-1])
+    trailer = b"0\r\nX: %b\r\n\r\n" % (b"a" * 60_000)
+    for at in range(len(trailer)):
+        assert not frame.ended
+        assert frame.feed(trailer[at : at + 1]) == b""
+    assert frame.ended and frame.spare == b""
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
@@ -65,13 +82,13 @@ def test_a_head_comes_in_any_pieces_and_early_ones_are_passed_over() -> None:
 )
 def test_what_is_no_head(raw: bytes) -> None:
     with pytest.raises(Malformed):
-        read_head(raw + b"\r\n\r\n")
+        HeadReader().feed(raw + b"\r\n\r\n")
 
 
 @pytest.mark.parametrize("raw", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 100 C\r\n\r\n" * 4000])
 def test_a_head_that_does_not_end(raw: bytes) -> None:
     with pytest.raises(Malformed):
-        read_head(raw + b"x" * 70_000)
+        HeadReader().feed(raw + b"x" * 70_000)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +191,7 @@ def test_a_trailer_that_does_not_end() -> None:
     frame = Chunked()
     with pytest.raises(Malformed):
         for _ in range(20):
-            frame.feed(b"0\r\n" if not frame._in_trailer else b"X: y\r\n" * 1000)
+            frame.feed(b"0\r\n" if frame._trailer is None else b"X: y\r\n" * 1000)
 
 
 @pytest.mark.parametrize("raw", [b"", b"5", b"5\r\nab", b"2\r\nab", b"0\r\n", b"0\r\nX: y\r\n"])

@@ -59,24 +59,37 @@ class Head:
         return b"close" not in said if self.minor else b"keep-alive" in said
 
 
-def read_head(data: bytes) -> tuple[Head, bytes] | None:
-    """Read an answer's head; return it and what follows it, or None while it is incomplete.
+class HeadReader:
+    """Reads an answer's head, in whatever pieces it comes.
 
     Heads before the answer's own (``103 Early Hints``, say) are passed over.
 
-    :raises Malformed: when it is none.
+    :ivar size: how many bytes have come.
     """
-    size = len(data)
-    while end := _HEAD_END.search(data):
-        head = _parse_head(data[: end.start()])
-        data = data[end.end() :]
-        if head.status >= 200:
-            return head, data
-        if head.status == 101:
-            raise Malformed("the server changed the protocol")
-    if size > _LONGEST_HEAD:
-        raise Malformed("the head of the answer does not end")
-    return None
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self.size = 0
+
+    def feed(self, data: bytes) -> tuple[Head, bytes] | None:
+        """Take what was read; return the head and what follows it, or None as yet.
+
+        :raises Malformed: when it is none.
+        """
+        start = max(len(self._data) - 3, 0)  # what stands before was searched: it may be long
+        self._data += data
+        self.size += len(data)
+        while end := _HEAD_END.search(self._data, start):
+            head = _parse_head(bytes(self._data[: end.start()]))
+            del self._data[: end.end()]
+            start = 0
+            if head.status >= 200:
+                return head, bytes(self._data)
+            if head.status == 101:
+                raise Malformed("the server changed the protocol")
+        if self.size > _LONGEST_HEAD:
+            raise Malformed("the head of the answer does not end")
+        return None
 
 
 def _parse_head(head: bytes) -> Head:
@@ -186,12 +199,12 @@ class UntilClosed:
 class Chunked:
     """A body in chunks."""
 
-    __slots__ = ("_in_trailer", "_missing", "_rest", "ended", "spare")
+    __slots__ = ("_missing", "_rest", "_trailer", "ended", "spare")
 
     def __init__(self) -> None:
         self._missing = 0  # bytes that the present chunk lacks
         self._rest = b"\r\n"  # what could not be read yet
-        self._in_trailer = False
+        self._trailer: bytearray | None = None  # once the last chunk was there
         self.ended = False
         self.spare = b""
 
@@ -200,34 +213,35 @@ class Chunked:
 
         :raises Malformed: when it is not in chunks.
         """
+        if self._trailer is not None:
+            self._end(self._trailer, data)
+            return b""
         at = self._missing
         if at > len(data):
             self._missing -= len(data)
             return data
         pieces = [data[:at]] if at else []
         data = self._rest + data
-        if not self._in_trailer:
-            while line := _CHUNK_LINE.match(data, at):
-                start = line.end()
-                size = int(line[1], 16)
-                if not size:
-                    self._in_trailer = True
-                    at = start - 2
-                    break
-                at = start + size
-                pieces.append(data[start:at])
+        while line := _CHUNK_LINE.match(data, at):
+            start = line.end()
+            size = int(line[1], 16)
+            if not size:
+                self._trailer = bytearray()
+                self._end(self._trailer, data[start - 2 :])
+                return b"".join(pieces)
+            at = start + size
+            pieces.append(data[start:at])
         self._missing = max(at - len(data), 0)
         self._rest = data[at:]
-        if self._in_trailer:
-            self._end()
-        elif self._rest and not pieces:  # what came before it is told first
+        if self._rest and not pieces:  # what came before it is told first
             self._check()
         return b"".join(pieces)
 
-    def _end(self) -> None:
-        trailer, end, spare = self._rest.partition(b"\r\n\r\n")
-        if end:
-            self.ended, self.spare = True, spare
+    def _end(self, trailer: bytearray, data: bytes) -> None:
+        start = max(len(trailer) - 3, 0)
+        trailer += data
+        if (end := trailer.find(b"\r\n\r\n", start)) >= 0:
+            self.ended, self.spare = True, bytes(trailer[end + 4 :])
         elif len(trailer) > _LONGEST_HEAD:
             raise Malformed("the trailer does not end")
 

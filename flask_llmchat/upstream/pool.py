@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
 from collections import deque
@@ -47,6 +48,14 @@ class Idle:
                 self._kept.popleft().sock.close()
         except IndexError:  # another thread was faster
             pass
+
+    def forget(self, origin: Origin) -> None:
+        """Close the connections to an origin."""
+        for connection in self._kept.copy():
+            if connection.origin == origin:
+                with contextlib.suppress(ValueError):  # another thread was faster
+                    self._kept.remove(connection)
+                    connection.sock.close()
 
     def close(self) -> None:
         """Close all of them."""

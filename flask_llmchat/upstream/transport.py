@@ -20,7 +20,7 @@ import httpx2
 from urllib3.exceptions import HTTPError
 
 from .connect import Connection, Dial, Opener, Origin
-from .http1 import Framing, Head, Malformed, framing, read_head, write_head
+from .http1 import Framing, Head, HeadReader, Malformed, framing, write_head
 from .pool import Idle
 from .tcp import dial
 from .watch import Watch
@@ -72,7 +72,7 @@ class Transport(httpx2.BaseTransport):
         try:
             with _told_as(httpx2.ReadTimeout, httpx2.ReadError):
                 connection.sock.settimeout(timeouts["read"])
-                head, first = _receive_head(connection.sock)
+                head, first = self._receive_head(connection, watch)
                 body = Body(connection, head, first, timeouts["read"], watch, self._idle.keep)
         except BaseException:
             _drop(connection, watch)
@@ -82,6 +82,23 @@ class Transport(httpx2.BaseTransport):
         )
         body.headers = response.headers
         return response
+
+    def _receive_head(self, connection: Connection, watch: Watch | None) -> tuple[Head, bytes]:
+        reader = HeadReader()
+        try:
+            while data := connection.sock.recv(_MOST_READ):
+                if found := reader.feed(data):
+                    return found
+            raise Malformed("the server hung up without an answer")
+        except TimeoutError:
+            raise
+        except (OSError, Malformed):
+            ended = watch is not None and watch.reason is not None
+            if connection.idle_since and not reader.size and not ended:
+                # Whoever was there is gone, and the others that wait most likely lead nowhere
+                # either: whoever tries again is to be led to who is there now.
+                self._idle.forget(connection.origin)
+            raise
 
     def _send(
         self, request: httpx2.Request, timeouts: dict[str, float], watch: Watch | None
@@ -150,15 +167,6 @@ def _written(request: httpx2.Request, connection: Connection) -> bytes:
         target = b"%b://%b%b" % (url.raw_scheme, url.netloc, target)
     fields = [*request.headers.raw, *connection.fields]
     return write_head(request.method, target, fields) + content
-
-
-def _receive_head(sock: Any) -> tuple[Head, bytes]:
-    data = b""
-    while more := sock.recv(_MOST_READ):
-        data += more
-        if found := read_head(data):
-            return found
-    raise Malformed("the server hung up without an answer")
 
 
 def _drop(connection: Connection, watch: Watch | None) -> None:
