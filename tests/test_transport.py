@@ -24,7 +24,7 @@ from wire import Peer, Talk, Visit, chunk, pump, tls_context, write_certificates
 
 from flask_llmchat import ChatError
 from flask_llmchat.providers.chunks import ChunkReader
-from flask_llmchat.testing import HOLD, FakeUpstream, Reply, event, text_reply
+from flask_llmchat.testing import HOLD, FakeUpstream, Reply, error_reply, event, text_reply
 from flask_llmchat.upstream import pool, process, transport
 from flask_llmchat.upstream import watch as watch_module
 from flask_llmchat.upstream.client import Call
@@ -403,6 +403,29 @@ def test_a_chat_that_may_have_been_read_is_not_sent_again(answer: bytes) -> None
         assert [number for number, _, _ in peer.requests] == [1, 1]
 
 
+def test_when_a_kept_connection_leads_nowhere_the_others_are_not_tried() -> None:
+    """As when a provider's machine is replaced: its connections are reset once they are used."""
+
+    def replaced(visit: Visit) -> None:
+        visit.request()
+        visit.say(WHOLE)
+        if visit.number > 6:
+            visit.request()
+            visit.say(WHOLE)
+        visit.sock.recv(10)
+        visit.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    with Peer(replaced) as peer:
+        url = f"http://{peer.netloc}"
+        with ExitStack() as stack:
+            streams = [stack.enter_context(closing(stream_of(url))) for _ in range(6)]
+            for stream in streams:
+                while stream.read():
+                    pass
+        assert told(url, max_retries=1) == told(url) == "Hello"
+        assert peer.connections == 7
+
+
 def test_an_answer_given_before_the_request_was_read_is_taken() -> None:
     refusal = b'{"error": {"message": "Too much"}}'
     length = b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(refusal)
@@ -568,6 +591,15 @@ def wait_of(reason: str) -> dict[str, Any]:
     if "deadline" in how:
         how["deadline"] += time.monotonic()
     return how
+
+
+def test_the_wait_before_another_attempt_ends_when_the_reader_leaves(
+    upstream: FakeUpstream,
+) -> None:
+    upstream.add(error_reply(429, "Slowly", headers={"Retry-After": "3"}))
+    code, seconds = ended_after(upstream.url, max_retries=1)
+    assert code == "cancelled" and seconds < 1
+    assert len(upstream.requests) == 1
 
 
 @pytest.mark.parametrize("reason", ["cancelled", "timeout"])
@@ -789,6 +821,25 @@ def test_the_watch_fails_now_and_then_and_is_kept_all_the_same(
         with pytest.raises(ChatError) as caught:
             stream.read()
     assert caught.value.code == "timeout" and not fails
+
+
+def test_a_watch_that_cannot_be_kept_is_let_go(
+    upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def fails(thread: threading.Thread) -> None:
+        if "watcher" in thread.name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fails)
+        with pytest.raises(RuntimeError):
+            stream_of(upstream.url)
+    assert len(process.current().watcher) == 0
+    upstream.add(text_reply("Hi"))
+    assert told(upstream.url) == "Hi"
 
 
 # Waiting for events, with patience

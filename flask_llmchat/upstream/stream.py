@@ -70,16 +70,16 @@ class Stream:
         self._left: float | None = None  # of the wait for an event, seconds
         self._watch = Watch(client, call.deadline)
         self._watcher = current().watcher
-        self._watcher.add(self._watch)
         try:
+            self._watcher.add(self._watch)
             self._body = send(call, self._watch)
         except BaseException:
             self._watcher.remove(self._watch)
             raise
-        import httpx2  # here already, with the SDK; looked up once, and not for every read
-
-        self._http_failures = (httpx2.HTTPError, OSError)
         try:
+            import httpx2  # here already, with the SDK; looked up once, and not for every read
+
+            self._http_failures = (httpx2.HTTPError, OSError)
             self.request_id = upstream_request_id(self._body.headers, call.secrets)
             self._check_content_type()
         except BaseException:

@@ -146,8 +146,9 @@ class Watcher:
             # in a worker forked with --preload the lock is a real one, made before gevent came.
             try:
                 thread.start()
-            except RuntimeError:  # no more threads to be had: the next chat tries again
+            except BaseException:  # no more threads to be had: the next chat tries again
                 self._runs = False
+                self.remove(watch)
                 raise
 
     def remove(self, watch: Watch) -> None:
