@@ -132,8 +132,10 @@ def _new_sdk(*, public_only: bool) -> openai.OpenAI:
     guarded: dict[str, Any] = (
         {"dial": public.dial, "most_idle": 0, "proxies": False} if public_only else {}
     )
+    transport = Transport(**guarded)
+    current().transports.append(transport)
     http_client = openai.DefaultHttpxClient(
-        transport=Transport(**guarded),
+        transport=transport,
         follow_redirects=False,  # a redirect would take an api-key header and the chat with it
         # A cookie set in one user's answer would go out with the next user's chat.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),

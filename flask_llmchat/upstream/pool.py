@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import time
 from collections import deque
@@ -56,6 +57,18 @@ class Idle:
                 with contextlib.suppress(ValueError):  # another thread was faster
                     self._kept.remove(connection)
                     connection.sock.close()
+
+    def abandon(self) -> None:
+        """Let go of all of them in a process that inherited them, and send nothing.
+
+        Their sockets are left with numbers that lead to nothing: a socket that is collected
+        closes its number, which must not be that of something new.
+        """
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for connection in self._kept.copy():
+            with contextlib.suppress(OSError):
+                os.dup2(nothing, connection.sock.fileno(), inheritable=False)
+        os.close(nothing)
 
     def close(self) -> None:
         """Close all of them."""

@@ -10,16 +10,20 @@ from .watch import Watcher
 if TYPE_CHECKING:
     import openai
 
+    from .transport import Transport
+
 
 class Process:
     """The pooled SDK clients and the watcher of this process, each made when first needed.
 
     :ivar sdks: by whether they call public addresses alone.
+    :ivar transports: what these clients' requests go through.
     :ivar places: those taken by chats that are running.
     """
 
     def __init__(self) -> None:
         self.sdks: dict[bool, openai.OpenAI] = {}
+        self.transports: list[Transport] = []
         self.watcher = Watcher()
         self.places: set[Place] = set()
 
@@ -56,9 +60,12 @@ def current() -> Process:
 
 def _forget_after_fork() -> None:
     global _current
-    # Kept, not closed: the parent goes on using these connections.
+    # Kept, not closed, which would tell the other side: the parent goes on using these.
     _inherited.append(_current)
-    _current = Process()
+    inherited, _current = _current, Process()
+    # But once the parent has closed one that is idle, nobody is to hold it open.
+    for transport in inherited.transports:
+        transport.abandon()
 
 
 if hasattr(os, "register_at_fork"):

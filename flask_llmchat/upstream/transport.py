@@ -60,6 +60,10 @@ class Transport(httpx2.BaseTransport):
         """Close the connections that nobody uses."""
         self._idle.close()
 
+    def abandon(self) -> None:
+        """Let go of them in a process that inherited them."""
+        self._idle.abandon()
+
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request and wait for the head of its answer.
 
