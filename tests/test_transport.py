@@ -602,6 +602,17 @@ def test_the_wait_before_another_attempt_ends_when_the_reader_leaves(
     assert len(upstream.requests) == 1
 
 
+def test_a_body_that_ends_with_its_connection_leaves_none_to_keep() -> None:
+    def once(visit: Visit) -> None:
+        visit.request()
+        visit.say(OK, b"\r\n", TEXT, STOP, DONE)
+
+    with Peer(once) as peer:
+        assert told(f"http://{peer.netloc}") == "Hello"
+        (made,) = process.current().transports
+        assert not made._idle._kept
+
+
 @pytest.mark.parametrize("reason", ["cancelled", "timeout"])
 def test_connecting_ends_when_the_chat_does(reason: str) -> None:
     with full() as port:
@@ -703,6 +714,34 @@ def test_a_body_may_break_off_after_the_finish_reason(answer: bytes) -> None:
         assert peer.connections == 2
 
 
+WHOLE_CHUNK = chunk(TEXT + STOP + DONE) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" + WHOLE_CHUNK,
+        OK + b"Transfer-Encoding: identity, chunked\r\n\r\n" + WHOLE_CHUNK,
+        OK + b"Transfer-Encoding: chunked,\r\n\r\n" + WHOLE_CHUNK,
+        OK + b"Content-Type: text/event-stream\r\n" + CHUNKED[len(OK) :] + WHOLE_CHUNK,
+        CHUNKED + b"%020x\r\n%b\r\n%018x\r\n\r\n" % (len(TEXT + STOP), TEXT + STOP, 0),
+    ],
+    ids=["twice", "identity", "comma", "type", "padded"],
+)
+def test_a_head_and_chunks_that_are_said_oddly(answer: bytes) -> None:
+    with Peer(always(answer)) as peer:
+        assert told(f"http://{peer.netloc}") == told(f"http://{peer.netloc}") == "Hello"
+        assert peer.connections == 1
+
+
+@pytest.mark.parametrize("encoding", [b"br", b"zstd", b"gzip, gzip"])
+def test_a_compression_we_do_not_know_cannot_be_read(encoding: bytes) -> None:
+    head = OK + b"Content-Encoding: %b\r\nContent-Length: 9\r\n\r\n" % encoding
+    with Peer(always(head, b"\x8b\x02\x80jibber")) as peer, pytest.raises(ChatError) as caught:
+        told(f"http://{peer.netloc}")
+    assert caught.value.code == "upstream_error" and "cannot be read" in caught.value.message
+
+
 def test_a_body_byte_by_byte_with_extensions_and_a_trailer() -> None:
     pieces = [b"%x;a=b\r\n%b\r\n" % (len(piece), piece) for piece in (TEXT, STOP, DONE)]
     raw = b"".join([CHUNKED, *pieces, b"0\r\nX-Sum: 1\r\nX-Other: 2\r\n\r\n"])
@@ -739,10 +778,10 @@ def test_a_body_that_was_closed_is_not_read_on() -> None:
 
 
 def compressed(data: bytes, encoding: str) -> bytes:
-    return gzip.compress(data) if encoding == "gzip" else zlib.compress(data)
+    return gzip.compress(data) if "gzip" in encoding else zlib.compress(data)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate"])
 def test_a_compressed_body_is_read(encoding: str) -> None:
     data = compressed(TEXT + STOP + DONE, encoding)
     head = OK + f"Content-Encoding: {encoding}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
@@ -997,3 +1036,41 @@ def test_a_forked_process_uses_no_connection_of_its_parent(upstream: FakeUpstrea
     assert run.returncode == 0, run.stderr
     parent, child, parent_again = (request.connection for request in upstream.requests)
     assert parent == parent_again != child
+
+
+HELD = """
+import gc, os, sys, time
+sys.path[:0] = [{tests!r}]
+from test_transport import *
+
+with Peer(always(WHOLE), tls_context({server_file!r})) as peer:
+    url = "https://localhost:%d" % peer.port
+    assert told(url) == "Hello"
+    if not (child := os.fork()):
+        gc.collect()
+        time.sleep(10)
+        os._exit(0)
+    time.sleep(0.2)
+    assert told(url) == "Hello" and peer.connections == 1, "nothing was sent to the other side"
+    assert len(peer._open) == 1
+    for sdk in process.current().sdks.values():
+        sdk.close()
+    until = time.monotonic() + 1
+    while peer._open and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not peer._open
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+print("as it should")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_holds_no_idle_connection_of_its_parent_open(
+    certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca_file, server_file = certificates
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    code = HELD.format(tests=str(Path(__file__).parent), server_file=str(server_file))
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.stdout.strip() == "as it should", run.stderr

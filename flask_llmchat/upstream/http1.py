@@ -19,7 +19,7 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) (\d\d\d)(?: |$)")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # With the line end that closes the chunk before: the first one has it put in front.
-_CHUNK_LINE = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+_CHUNK_LINE = re.compile(rb"\r\n0*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 
 class Malformed(Exception):
@@ -108,10 +108,23 @@ def _parse_head(head: bytes) -> Head:
             raise Malformed("a header that is none")
         fields.append((name, value.strip()))
     lowered: dict[bytes, bytes] = {}
+    told: Fields = []
     for name, value in fields:
-        name = name.lower()
-        lowered[name] = lowered[name] + b", " + value if name in lowered else value
-    return Head(int(status_line[2]), int(status_line[1]), fields, lowered)
+        lower = name.lower()
+        if lower == b"content-type" and lowered.get(lower) == value:
+            continue  # some proxies say it once more, and two of it joined would be none
+        told.append((name, value))
+        lowered[lower] = lowered[lower] + b", " + value if lower in lowered else value
+    return Head(int(status_line[2]), int(status_line[1]), told, lowered)
+
+
+def codings_of(head: Head, name: bytes) -> list[bytes]:
+    """Return the codings that a field lists, without those that are none before the first."""
+    listed = [coding.strip() for coding in head.lowered.get(name, b"").lower().split(b",")]
+    codings = [coding for coding in listed if coding]
+    while codings[:1] == [b"identity"]:
+        del codings[0]
+    return codings
 
 
 class Framing(Protocol):
@@ -141,10 +154,10 @@ def framing(head: Head) -> Framing:
     """
     if head.status in (204, 304):
         return Sized(0)
-    coding = head.lowered.get(b"transfer-encoding", b"identity").lower()
-    if coding == b"chunked":
+    codings = codings_of(head, b"transfer-encoding")
+    if set(codings) == {b"chunked"}:  # some proxies say it once more
         return Chunked()
-    if coding != b"identity":
+    if codings:
         raise Malformed("a transfer coding that was not asked for")
     if b"content-length" not in head.lowered:
         return UntilClosed()

@@ -20,7 +20,16 @@ import httpx2
 from urllib3.exceptions import HTTPError
 
 from .connect import Connection, Dial, Opener, Origin
-from .http1 import Framing, Head, HeadReader, Malformed, framing, write_head
+from .http1 import (
+    Framing,
+    Head,
+    HeadReader,
+    Malformed,
+    UntilClosed,
+    codings_of,
+    framing,
+    write_head,
+)
 from .pool import Idle
 from .tcp import dial
 from .watch import Watch
@@ -204,7 +213,8 @@ class Body(httpx2.SyncByteStream):
         self._first = first
         self._wait = wait
         self._watch = watch
-        self._keep = keep if head.keeps_alive else None
+        kept = head.keeps_alive and not isinstance(self._frame, UntilClosed)
+        self._keep = keep if kept else None
         self._decoder = _take_decoder(head)
         if self._frame.ended:
             self._frame.spare = first
@@ -286,8 +296,19 @@ class Body(httpx2.SyncByteStream):
 
 def _take_decoder(head: Head) -> Any:
     """Return what undoes a compression, which nobody else is to undo, though we ask for none."""
-    encoding = head.lowered.pop(b"content-encoding", b"").lower()
-    if not encoding:
+    codings = codings_of(head, b"content-encoding")
+    if head.lowered.pop(b"content-encoding", None) is None:
         return None
     head.fields = [field for field in head.fields if field[0].lower() != b"content-encoding"]
-    return zlib.decompressobj(47) if encoding in (b"gzip", b"deflate") else None
+    if len(codings) == 1 and codings[0] in (b"gzip", b"x-gzip", b"deflate"):
+        return zlib.decompressobj(47)
+    return _Unknown() if codings and head.status == 200 else None  # an error's status tells enough
+
+
+class _Unknown:
+    """Stands for what would undo a compression that we do not know."""
+
+    unconsumed_tail = b""
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        raise zlib.error("a compression that was not asked for")
