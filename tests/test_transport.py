@@ -148,6 +148,23 @@ def test_tls_trusts_nobody_else(certificates: tuple[Path, Path]) -> None:
         assert peer.requests == []
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_certificates_that_cannot_be_read_are_told_and_concern_tls_alone(
+    exists: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "trusted.pem"
+    if exists:
+        file.write_text("nothing of that kind")
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with Peer(always(WHOLE)) as peer:
+        assert told(f"http://{peer.netloc}") == "Hello"
+        with pytest.raises(ChatError) as caught:
+            told(f"https://localhost:{peer.port}", max_retries=1)
+    assert caught.value.code == "internal" and str(file) in caught.value.detail
+    assert str(file) not in caught.value.message
+    assert "planted" not in caught.value.detail + caught.value.message
+
+
 def test_tls_is_for_the_name_that_was_called(
     certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -200,6 +200,7 @@ def _post(call: Call, watch: Watch) -> Body:
     import httpx2
     import openai
 
+    from .connect import NoTrust
     from .transport import sending
 
     omit: Any = openai.Omit()
@@ -258,6 +259,14 @@ def _post(call: Call, watch: Watch) -> Body:
         body = parse_json(error.response.content)
         refusal = call.error_from(body, error.status_code, error.response.headers)
         raise _Failed(refusal, may_pass=_may_pass(error.response, refusal)) from None
+    except NoTrust as error:
+        untrusting = ChatError(
+            f"{call.label} cannot be called: this server is not set up for it.",
+            "internal",
+            provider=call.provider,
+            detail=redact(str(error), call.secrets),
+        )
+        raise _Failed(untrusting, may_pass=False) from None
     except (httpx2.InvalidURL, UnicodeError):
         nowhere = ChatError(
             f"{call.label} cannot be called: its address is not valid.", provider=call.provider

@@ -6,6 +6,7 @@ This module imports urllib3 (50 ms): import it only when the first call is made.
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import ssl
 from base64 import b64encode
@@ -25,6 +26,10 @@ _HERE = ("localhost", "127.0.0.1", "::1")
 
 Dial = Callable[[str, int, float, Watch | None], socket.socket]
 """What makes a TCP connection to a host and port within so many seconds, unless a watch ends it."""
+
+
+class NoTrust(Exception):
+    """The certificates of those whom TLS is to trust cannot be read."""
 
 
 class Origin(NamedTuple):
@@ -96,19 +101,21 @@ class _Tls(_Dialled, HTTPSConnection):
 class Opener:
     """Makes connections.
 
-    :param context: how TLS is spoken, to proxies too.
+    :param context: what makes up how TLS is spoken, to proxies too. Asked when TLS first is.
     :param dial: what connects, to the origin or to a proxy.
     :param proxies: whether the environment's proxies are used.
     """
 
-    def __init__(self, context: ssl.SSLContext, dial: Dial, *, proxies: bool) -> None:
-        self._context = context
+    def __init__(self, context: Callable[[], ssl.SSLContext], dial: Dial, *, proxies: bool) -> None:
+        self._make_context = context
+        self._made_context: ssl.SSLContext | None = None
         self._dial = dial
         self._proxies = Proxies(getproxies() if proxies else {})
 
     def open(self, origin: Origin, timeout: float, watch: Watch | None) -> Connection:
         """Connect, through a proxy if there is one, and shake hands.
 
+        :raises NoTrust: when there is no telling whom to trust.
         :raises RuntimeError: when this urllib3 does not ask what is to connect.
         """
         proxy = self._proxies.find(origin)
@@ -126,13 +133,23 @@ class Opener:
         if proxy is None:
             if origin.scheme == "http":
                 return _Plain(origin.host, origin.port)
-            return _Tls(origin.host, origin.port, ssl_context=self._context)
+            return _Tls(origin.host, origin.port, ssl_context=self._context())
         host, scheme = str(proxy.host).strip("[]"), proxy.scheme
         port = proxy.port or (443 if scheme == "https" else 80)
         if origin.scheme == scheme == "http":
             return _Plain(host, port, proxy=proxy)
-        config = ProxyConfig(self._context, False, None, None)
-        return _Tls(host, port, ssl_context=self._context, proxy=proxy, proxy_config=config)
+        context = self._context()
+        config = ProxyConfig(context, False, None, None)
+        return _Tls(host, port, ssl_context=context, proxy=proxy, proxy_config=config)
+
+    def _context(self) -> ssl.SSLContext:
+        if self._made_context is None:
+            try:
+                self._made_context = self._make_context()
+            except OSError as error:  # which does not say what file it is about
+                where = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+                raise NoTrust(f"the certificates of {where} cannot be read: {error}") from error
+        return self._made_context
 
     def _connect(self, made: _Plain | _Tls, timeout: float, watch: Watch | None) -> Any:
         made.dial, made.watch, made.timeout = self._dial, watch, timeout

@@ -62,7 +62,7 @@ class Transport(httpx2.BaseTransport):
     def __init__(
         self, dial: Dial = dial, *, most_idle: int = _MOST_IDLE, proxies: bool = True
     ) -> None:
-        self._opener = Opener(httpx2.create_ssl_context(), dial, proxies=proxies)
+        self._opener = Opener(httpx2.create_ssl_context, dial, proxies=proxies)
         self._idle = Idle(most_idle)
 
     def close(self) -> None:
