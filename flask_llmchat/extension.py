@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 from flask import Blueprint, Flask, current_app
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException, default_exceptions
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 from .chat import ChatRequest
 from .cli import make_commands
@@ -93,9 +93,8 @@ class LLMChat:
         """A plain Flask blueprint; registering it is all the set-up there is."""
         self.blueprint.record(self._set_up)
         self.blueprint.register_error_handler(HTTPException, _http_error)
-        # Named one by one, or the app's own handler for a status would go first.
-        for status in default_exceptions:
-            self.blueprint.register_error_handler(status, _http_error)
+        # Named apart, or the app's own handler for 500 would go first.
+        self.blueprint.register_error_handler(InternalServerError, _http_error)
         self.blueprint.teardown_request(close_unsent)
         # These run before the app's own before_request functions.
         self.blueprint.url_value_preprocessor(_keep_form_body)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import body, finished, make_app
-from flask import Blueprint, Flask, abort, request, url_for
+from flask import Blueprint, Flask, request, url_for
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager, UserMixin, login_required, login_user
@@ -335,18 +335,3 @@ def test_there_is_no_stream_to_resume() -> None:
     """The AI SDK asks when it is told to: 204 is its word for none."""
     response = make_app().test_client().get("/api/chat/openai/some-chat/stream")
     assert (response.status_code, response.data) == (204, b"")
-
-
-def test_an_apps_error_pages_are_for_the_rest_of_it(upstream: FakeUpstream) -> None:
-    llmchat = LLMChat()
-
-    @llmchat.before_chat
-    def refuse(chat: ChatRequest) -> None:
-        abort(429, "Slowly.")
-
-    app = make_app(upstream, llmchat=llmchat)
-    app.register_error_handler(429, lambda error: ("<h1>Too many</h1>", 429))
-    app.add_url_rule("/page", view_func=lambda: abort(429))
-    client = app.test_client()
-    assert client.post("/api/chat/openai", json=body()).json["message"] == "Slowly."
-    assert client.get("/page").text == "<h1>Too many</h1>"
