@@ -237,7 +237,7 @@ class _Lists:
 
     def _fit_list(self, items: list[Any], path: str) -> list[Any] | None:
         length = self._lengths.get(path)
-        if length is None and all(isinstance(item, str | int | float) for item in items):
+        if length is None and all(map(_is_plain_value, items)):
             return items
         dicts = [item for item in items if isinstance(item, dict)]
         indexes = [item["index"] for item in dicts if "index" in item]
@@ -250,6 +250,11 @@ class _Lists:
         if len(indexes) == len(items) and all(index.__class__ is int for index in indexes):
             return items
         return [item | {"index": (length or 0) + i} for i, item in enumerate(dicts)]
+
+
+def _is_plain_value(item: Any) -> bool:
+    """Tell whether it is text or a number; what is no number in JSON is written as null."""
+    return isinstance(item, str | int) or (isinstance(item, float) and math.isfinite(item))
 
 
 def _without_error(body: dict[str, Any]) -> dict[str, Any]:
