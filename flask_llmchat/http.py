@@ -74,6 +74,11 @@ def read_object(limit: int) -> dict[str, Any]:
     return body
 
 
+def forget_body() -> None:
+    """Let go of the request's body, which nobody needs while its answer is streamed."""
+    request.environ.pop(_BODY, None)
+
+
 def spoken(dialects: Sequence[Dialect], paths: Sequence[str], limit: int) -> Spoken:
     """Tell how to deal with this request, also with one that went wrong somewhere.
 

@@ -14,6 +14,7 @@ from .errors import ChatError
 from .http import (
     client_socket,
     error_response,
+    forget_body,
     read_object,
     refuse_cross_site,
     request_id,
@@ -56,6 +57,7 @@ def chat_view(state: ChatState, provider: Provider) -> Callable[[], ResponseRetu
         response = Response(answer, mimetype=answer.mimetype)
         response.headers.update({**_STREAM_HEADERS, **answer.headers, "X-Request-ID": request_id()})
         response.call_on_close(answer.close)
+        forget_body()
         answer.place, g._llmchat_answer = g.pop("_llmchat_place"), answer
         return response
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
+import http.client
 import io
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
-from conftest import KEYS, body, finished, make_app
+from conftest import KEYS, body, finished, make_app, served
 from flask import Flask, has_app_context, has_request_context
 from werkzeug.test import EnvironBuilder
 
@@ -531,3 +533,30 @@ def test_a_reader_who_takes_nothing_until_the_deadline_has_not_left(upstream: Fa
         time.sleep(1)
         response.close()
         assert done.only.outcome == "deadline"
+
+
+@pytest.mark.parametrize("dialect", ["text", "ui", "openai"])
+def test_a_stream_does_not_hold_what_was_asked(dialect: str, upstream: FakeUpstream) -> None:
+    """A prompt may be megabytes, and an answer goes on for minutes."""
+    upstream.add(Reply(body=[*text_reply("Hi").body[:2], HOLD]))
+    asked = {"model": "m", "stream": True, "messages": body()["messages"]}
+    path, posted = {
+        "text": ("", body()),
+        "ui": ("", {"chatSettings": {"model": "m"}, "messages": [UI_MESSAGE]}),
+        "openai": ("/chat/completions", asked),
+    }[dialect]
+    before = chats_alive()
+    with served(make_app(upstream)) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("POST", f"/api/chat/openai{path}", json.dumps(posted))
+        with closing(connection), connection.getresponse() as response:
+            assert response.read(1)
+            assert chats_alive() <= before
+
+
+UI_MESSAGE = {"id": "u", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
+
+
+def chats_alive() -> int:
+    gc.collect()
+    return sum(type(thing) is ChatRequest for thing in gc.get_objects())

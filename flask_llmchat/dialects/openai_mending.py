@@ -70,7 +70,9 @@ class Head:
     """
 
     def __init__(self, chat: ChatRequest) -> None:
-        self._chat = chat
+        # Not the chat itself: its messages are not needed for as long as the answer.
+        self._id = f"chatcmpl-{chat.request_id}"
+        self._model = chat.model
         self._started = int(time.time())
         self.last: Mapping[str, Any] = {}  # the chunk before
 
@@ -82,10 +84,10 @@ class Head:
             return next((v for v in values if isinstance(v, kind) and v), other)
 
         return {
-            "id": find("id", str, f"chatcmpl-{self._chat.request_id}"),
+            "id": find("id", str, self._id),
             "object": _OBJECT,
             "created": find("created", int, self._started),
-            "model": find("model", str, self._chat.model),
+            "model": find("model", str, self._model),
         }
 
 
