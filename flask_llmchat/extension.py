@@ -202,7 +202,11 @@ class LLMChat:
                     )
             # The AI SDK asks here for a stream to go on with, when it is told to resume.
             setup.add_url_rule(
-                f"/{provider.name}/<chat_id>/stream", "_no_stream", no_stream, methods=["GET"]
+                f"/{provider.name}/<chat_id>/stream",
+                "_no_stream",
+                no_stream,
+                methods=["GET", "OPTIONS"],
+                provide_automatic_options=False,
             )
         for path in state.paths:
             setup.add_url_rule(

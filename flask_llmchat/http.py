@@ -252,7 +252,7 @@ def wrong_method(dialect: Dialect, right: str) -> Response:
 
 def no_stream(chat_id: str) -> Response:
     """Answer that there is no stream to go on with: one is closed when its reader leaves."""
-    return Response(status=204)
+    return Response(status=204, headers={"Allow": "GET, HEAD, OPTIONS"})
 
 
 def no_such_path(dialect: Dialect, rest: str) -> Response:
