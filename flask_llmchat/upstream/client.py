@@ -236,6 +236,8 @@ def _post(call: Call, watch: Watch) -> Body:
         raise _Failed(call.timed_out(), may_pass=connecting) from None
     except openai.APIConnectionError as error:
         cause = error.__cause__
+        if isinstance(cause, NoTrust):  # the first of the SDK's 3.x take it for one of the network
+            raise _untrusting(call, cause) from None
         detail = f"{call.url} could not be reached: {type(cause).__name__}: {cause}"
         if call.public_only:
             # The same for a name that is not known and for one of our own network's: whoever
@@ -260,13 +262,7 @@ def _post(call: Call, watch: Watch) -> Body:
         refusal = call.error_from(body, error.status_code, error.response.headers)
         raise _Failed(refusal, may_pass=_may_pass(error.response, refusal)) from None
     except NoTrust as error:
-        untrusting = ChatError(
-            f"{call.label} cannot be called: this server is not set up for it.",
-            "internal",
-            provider=call.provider,
-            detail=redact(str(error), call.secrets),
-        )
-        raise _Failed(untrusting, may_pass=False) from None
+        raise _untrusting(call, error) from None
     except (httpx2.InvalidURL, UnicodeError):
         nowhere = ChatError(
             f"{call.label} cannot be called: its address is not valid.", provider=call.provider
@@ -274,6 +270,16 @@ def _post(call: Call, watch: Watch) -> Body:
         raise _Failed(nowhere, may_pass=False) from None
     finally:
         sending.reset(sent)
+
+
+def _untrusting(call: Call, error: Exception) -> _Failed:
+    refused = ChatError(
+        f"{call.label} cannot be called: this server is not set up for it.",
+        "internal",
+        provider=call.provider,
+        detail=redact(str(error), call.secrets),
+    )
+    return _Failed(refused, may_pass=False)
 
 
 def _may_pass(response: httpx2.Response, error: ChatError) -> bool:
