@@ -15,7 +15,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 from flask import Flask
 
-from . import chat, database, history, login, security, settings
+from . import chat, database, history, login, react, security, settings
 from .secret_files import read_or_make
 
 __all__ = ["create_app"]
@@ -63,5 +63,6 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.register_blueprint(settings.blueprint)
     app.register_blueprint(chat.blueprint)
     app.register_blueprint(history.blueprint)
+    app.register_blueprint(react.blueprint)
     app.register_blueprint(chat.llmchat.blueprint)  # POST /api/chat/openai and its sisters
     return app

@@ -55,9 +55,7 @@ def page(name: str = "") -> ResponseReturnValue:
     """
     user = logged_in_user()
     assert user is not None  # login_required has seen to it
-    choices = [_choice(provider, user.profile) for provider in current_llmchat.providers.values()]
-    ready = [choice for choice in choices if choice.ready and choice.name != DEMO.name]
-    first = (ready or choices)[0]
+    choices, first = offered(user.profile)
     return render_template("chat.html", choices=choices, first=first, name=name)
 
 
@@ -76,6 +74,13 @@ class Choice:
     models: list[str]
     model: str
     ready: bool
+
+
+def offered(profile: Profile) -> tuple[list[Choice], Choice]:
+    """Return the providers as a page offers them, and the one to begin with."""
+    choices = [_choice(provider, profile) for provider in current_llmchat.providers.values()]
+    ready = [choice for choice in choices if choice.ready and choice.name != DEMO.name]
+    return choices, (ready or choices)[0]
 
 
 _FIRST_MODELS = {

@@ -313,6 +313,25 @@ def test_the_chat_page_offers_every_provider(visitor: FlaskClient) -> None:
     assert '<datalist id="models-azure"><option value="my-model">' in visitor.get("/").text
 
 
+def test_the_react_page_says_how_to_build_it(
+    visitor: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("example_app.react.BUILT", tmp_path)
+    assert visitor.get("/react/").location == "/login?next=%2Freact%2F"
+    assert visitor.get("/api/choices").status_code == 401
+    sign_up(visitor)
+    page = visitor.get("/react", follow_redirects=True)
+    assert page.status_code == 404
+    assert "npm install &amp;&amp; npm run build" in page.text
+    told = visitor.get("/api/choices").get_json()
+    assert told["first"] == "demo"
+    assert {"openai", "groq"} < {choice["name"] for choice in told["choices"]}
+    (tmp_path / "index.html").write_text("built")
+    assert visitor.get("/react/").text == "built"
+    assert visitor.get("/react/none.js").status_code == 404
+    assert visitor.get("/react/%2e%2e/package.json").status_code == 404
+
+
 def test_pages_work_under_their_own_policy(visitor: FlaskClient) -> None:
     pages = [visitor.get(path) for path in ("/login", "/signup")]
     sign_up(visitor)

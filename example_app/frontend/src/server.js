@@ -1,0 +1,37 @@
+import { DefaultChatTransport } from 'ai';
+
+// What is asked for comes with every question: see `asking` in chat.jsx.
+export const transport = new DefaultChatTransport({
+  // Asked for each time: whoever has logged in again, in another tab, has another token by now.
+  headers: async () => ({
+    Accept: 'text/event-stream',
+    'X-CSRFToken': (await getJson('/api/token')).token,
+  }),
+  prepareSendMessagesRequest: ({ id, messages, body, headers, requestMetadata }) => ({
+    api: requestMetadata.url,
+    headers,
+    body: { ...body, id, messages }, // by the id the server saves the chat
+  }),
+  fetch: async (...request) => {
+    const response = await fetch(...request);
+    // The chat's own errors are a sentence already, which the SDK makes its error's message.
+    if (response.ok || response.headers.has('X-LLMChat-Error')) return response;
+    throw await errorOf(response);
+  },
+});
+
+export async function getJson(url) {
+  const response = await fetch(url);
+  if (!response.ok) throw await errorOf(response);
+  return response.json();
+}
+
+async function errorOf(response) {
+  const { message } = await response.json().catch(() => ({})); // a proxy's page is no JSON
+  const told = message ?? `The server answered with an error (${response.status}).`;
+  return Object.assign(new Error(told), { status: response.status });
+}
+
+// A browser says "Failed to fetch", or the like, in words of its own.
+export const sentence = (error) =>
+  error instanceof TypeError ? 'The connection to the server was lost.' : error.message;
