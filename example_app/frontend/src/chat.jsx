@@ -58,6 +58,12 @@ export function Chat({ choice, model }) {
   return (
     <>
       <div className="scroll" ref={scroll} onScroll={onScroll} tabIndex={0} role="region" aria-label="Conversation">
+        {messages.length === 0 && (
+          <section className="empty">
+            <h2>What would you like to ask?</h2>
+            <p>The Demo needs no key. Ask it to reason, for sources, a tool, an error, or something long.</p>
+          </section>
+        )}
         <ol className="turns" aria-busy={busy}>
           {messages.map((message) => (
             <li key={message.id} className="turn">

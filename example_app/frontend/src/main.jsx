@@ -42,7 +42,7 @@ function App({ choices, first }) {
                 {choice.models.map((name) => <option key={name} value={name} />)}
               </datalist>
             </div>
-            <button type="button" onClick={() => setCount(count + 1)}>New chat</button>
+            <button type="button" aria-label="New chat" onClick={() => setCount(count + 1)}>New</button>
           </form>
           {/* Another key is another chat, with an id of its own. */}
           <Chat key={count} choice={choice} model={model.trim()} />
