@@ -162,7 +162,8 @@ def new_tab(browser: Any, site: Site) -> Iterator[Callable[..., Tab]]:
         page.fill("#email", f"user{site.users}@example.org")
         page.fill("#password", "correct horse")
         page.press("#password", "Enter")
-        page.locator("#composer").wait_for()
+        # Its scripts are all here then: to leave while one is sent would leave its file open.
+        page.locator("#send:enabled").wait_for()
         if key:
             page.goto("/settings")
             page.fill("#openai_api_key", "sk-planted-openai-0123456789abcdef")
