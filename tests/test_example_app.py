@@ -327,7 +327,8 @@ def test_the_react_page_says_how_to_build_it(
     assert told["first"] == "demo"
     assert {"openai", "groq"} < {choice["name"] for choice in told["choices"]}
     (tmp_path / "index.html").write_text("built")
-    assert visitor.get("/react/").text == "built"
+    with visitor.get("/react/") as built:
+        assert built.text == "built"
     assert visitor.get("/react/none.js").status_code == 404
     assert visitor.get("/react/%2e%2e/package.json").status_code == 404
 
