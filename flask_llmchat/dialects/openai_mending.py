@@ -343,5 +343,5 @@ def _is_sound(chunk: Chunk) -> bool:
         chunk.body.get("error") is None  # an empty one is none, but not in JavaScript
         and data[:1] == b"{"  # no byte order mark
         and b"\n" not in data
-        and not _NO_NUMBER.search(data)
+        and not ((b"NaN" in data or b"Infinity" in data) and _NO_NUMBER.search(data))
     )
