@@ -31,9 +31,6 @@ _LONGEST_ERROR = 64 * 2**10  # bytes read of an answer that is no stream
 _LONGEST_ANSWER = 128 * 2**20
 """Bytes one answer may have in all: many images fit, a provider gone mad does not."""
 
-_BURST = 0.02
-"""Seconds of reading without waiting after which others get their turn."""
-
 
 class Reader(Protocol):
     """What turns the chunks of one answer into events."""
@@ -66,7 +63,6 @@ class Stream:
         self._done = False
         self._closed = False
         self._received = 0
-        self._waited = time.monotonic()
         self._left: float | None = None  # of the wait for an event, seconds
         self._watch = Watch(client, call.deadline)
         self._watcher = current().watcher
@@ -115,11 +111,10 @@ class Stream:
         try:
             while not self._done:
                 piece = self._next_piece(patience)
-                now = self._take_turns(since=now)
+                now = time.monotonic()
                 if piece is not None and (events := self._events_in(piece, now)):
                     self._left = None
                     return events
-                now = time.monotonic()
                 if now >= until:
                     self._left = max(self._watch.quiet_until - now, 0.001)
                     return None
@@ -132,19 +127,6 @@ class Stream:
     def _longest_wait(self) -> float:
         wait = self._call.read_timeout
         return wait if self._reader.finish_reason is None else min(_AFTER_FINISH, wait)
-
-    def _take_turns(self, since: float) -> float:
-        """Let others run after a burst: under gevent, reading what is there lets nobody on.
-
-        :param since: when the read began; one that took a while has waited, and let them.
-        """
-        now = time.monotonic()
-        if now - since > 0.001:
-            self._waited = now
-        elif now - self._waited > _BURST:
-            time.sleep(0)
-            self._waited = now = time.monotonic()
-        return now
 
     def _next_piece(self, wait: float | None) -> bytes | None:
         """Return the next bytes; b"" is the end of the body, and None means: not yet."""

@@ -10,6 +10,7 @@ connection can serve another chat, and not a moment longer.
 from __future__ import annotations
 
 import contextlib
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -31,6 +32,7 @@ from .http1 import (
     write_head,
 )
 from .pool import Idle
+from .ready import ready
 from .tcp import dial
 from .watch import Watch
 
@@ -209,6 +211,7 @@ class Body(httpx2.SyncByteStream):
     ) -> None:
         self._connection: Connection | None = connection
         self._recv = connection.sock.recv
+        self._ready = ready(connection.sock)
         self._frame: Framing = framing(head)
         self._first = first
         self._wait = wait
@@ -235,7 +238,9 @@ class Body(httpx2.SyncByteStream):
         :raises httpx2.DecodingError: when it is not compressed in the way it says.
         """
         if self._decoder is not None:
-            return self._decode(self._decoder.unconsumed_tail or self._receive(wait))
+            if tail := self._decoder.unconsumed_tail:
+                time.sleep(0)  # others' turn: a little that was read can be very much
+            return self._decode(tail or self._receive(wait))
         return self._receive(wait)
 
     def _receive(self, wait: float | None) -> bytes:
@@ -250,6 +255,8 @@ class Body(httpx2.SyncByteStream):
             if wait != self._wait:
                 self._connection.sock.settimeout(wait)
                 self._wait = wait
+            if self._ready is not None:
+                self._ready.wait(wait)
             data = self._recv(_MOST_READ)
         try:
             piece = frame.feed(data) if data else frame.finish()
@@ -286,6 +293,8 @@ class Body(httpx2.SyncByteStream):
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        if self._ready is not None:
+            self._ready.close()
         if self._keep is None or not self._frame.ended or self._frame.spare:
             _drop(connection, self._watch)
             return

@@ -1,0 +1,102 @@
+"""Waiting, under gevent, until the next bytes of a connection are there.
+
+gevent's own ``recv()`` tries first, and waits once that has failed. A chat's next bytes are hardly
+ever there yet, so every token would cost a read in vain; and a wait that has to end some time
+would cost a timer of its own. Threads know neither: their ``recv()`` waits in the system.
+
+Waiting in gevent's loop lets the other chats on as well, however fast this one's bytes come.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import sys
+import time
+from typing import Any, Protocol
+
+
+class Ready(Protocol):
+    """What waits for a connection's next bytes."""
+
+    def wait(self, seconds: float | None) -> None:
+        """Return when there is something to read, or the connection is shut.
+
+        :raises TimeoutError: when that takes too long.
+        """
+
+    def close(self) -> None:
+        """Let go of the connection: before it is closed, or serves another."""
+
+
+def ready(sock: socket.socket) -> Ready | None:
+    """Return what is to wait before each read of a connection; None where none is needed."""
+    cooperative = sys.modules.get("gevent.socket")
+    if cooperative is None:
+        return None
+    if isinstance(sock, cooperative.socket):
+        return _InTheLoop(sock)
+    # Not gevent's, and still under it: TLS within a proxy's TLS, which may hold bytes already.
+    return _InTurn() if socket.socket is cooperative.socket else None
+
+
+class _InTheLoop:
+    """Waits in gevent's event loop.
+
+    Its timer is set once and not at every wait: when it goes off, it looks whether the present
+    wait has taken too long, and is set again for what is left of it.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        gevent = sys.modules["gevent"]
+        self._wait, self._cancel = gevent.socket.wait, gevent.socket.cancel_wait
+        self._pending = getattr(sock, "pending", _nothing)  # what TLS has decrypted already
+        self._loop: Any = gevent.get_hub().loop
+        self._readable = self._loop.io(sock.fileno(), 1)
+        self._timer: Any = None
+        self._rings_at = self._until = math.inf  # time.monotonic()
+
+    def wait(self, seconds: float | None) -> None:
+        if self._pending():
+            return
+        self._until = math.inf if seconds is None else time.monotonic() + seconds
+        if seconds is not None and self._until < self._rings_at:
+            self._set_timer(seconds)
+        self._wait(self._readable)
+
+    def _set_timer(self, seconds: float) -> None:
+        self._drop_timer()
+        self._rings_at = time.monotonic() + seconds
+        self._timer = self._loop.timer(seconds)
+        self._timer.start(self._ring)
+
+    def _drop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+        self._timer, self._rings_at = None, math.inf
+
+    def _ring(self) -> None:
+        self._drop_timer()
+        left = self._until - time.monotonic()
+        if left <= 0:
+            self._cancel(self._readable, TimeoutError("timed out"))
+        elif left < math.inf:
+            self._set_timer(left)
+
+    def close(self) -> None:
+        self._drop_timer()
+        self._readable.close()
+
+
+def _nothing() -> int:
+    return 0
+
+
+class _InTurn:
+    """Lets the others on; the read itself waits then."""
+
+    def wait(self, seconds: float | None) -> None:
+        time.sleep(0)
+
+    def close(self) -> None:
+        """Nothing was held."""
