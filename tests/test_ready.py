@@ -28,6 +28,7 @@ def ends() -> Iterator[tuple[Any, Any]]:
 def waiting(ends: tuple[Any, Any]) -> Iterator[Ready]:
     waiting = ready(ends[0])
     assert waiting is not None
+    waiting.wait(None)  # not for the first read
     yield waiting
     waiting.close()
 
@@ -123,6 +124,7 @@ def test_it_leaves_nothing_behind(ends: tuple[Any, Any]) -> None:
     waiting = ready(ends[0])
     assert waiting is not None
     ends[1].sendall(b"x")
+    waiting.wait(60.0)
     waiting.wait(60.0)
     waiting.close()
     assert gevent.get_hub().loop.activecnt == 0

@@ -41,11 +41,23 @@ def ready(sock: socket.socket) -> Ready | None:
 
 
 class _InTheLoop:
-    """Waits in gevent's event loop.
+    """Waits in gevent's event loop, except for the first read: most heads bring its bytes along.
 
     Its timer is set once and not at every wait: when it goes off, it looks whether the present
     wait has taken too long, and is set again for what is left of it.
     """
+
+    __slots__ = (
+        "_begun",
+        "_cancel",
+        "_loop",
+        "_pending",
+        "_readable",
+        "_rings_at",
+        "_timer",
+        "_until",
+        "_wait",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         gevent = sys.modules["gevent"]
@@ -53,11 +65,13 @@ class _InTheLoop:
         self._pending = getattr(sock, "pending", _nothing)  # what TLS has decrypted already
         self._loop: Any = gevent.get_hub().loop
         self._readable = self._loop.io(sock.fileno(), 1)
+        self._begun = False
         self._timer: Any = None
         self._rings_at = self._until = math.inf  # time.monotonic()
 
     def wait(self, seconds: float | None) -> None:
-        if self._pending():
+        if not self._begun or self._pending():
+            self._begun = True
             return
         self._until = math.inf if seconds is None else time.monotonic() + seconds
         if seconds is not None and self._until < self._rings_at:
