@@ -266,6 +266,13 @@ def test_thinking_inside_the_text(text: str, reasoning: str, answer: str) -> Non
         assert ("".join(reader.reasoning), "".join(reader.text)) == (reasoning, answer), size
 
 
+def test_white_space_is_not_held_back_for_ever() -> None:
+    reader = ChunkReader(inline_think=True)
+    for _ in range(2000):
+        reader.read({"choices": [{"delta": {"content": "\n"}}]})
+    assert len("".join(reader.text)) == 2000
+
+
 def test_thinking_told_in_two_places_over_several_chunks_is_read_once() -> None:
     details = [{"type": "reasoning.text", "text": "Hm"}]
     assert read(delta(reasoning="Hm"), delta(reasoning_details=details)).reasoning == ["Hm"]

@@ -6,6 +6,9 @@ from ..chat import ReasoningDelta, TextDelta
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
+_MOST_HELD = 1000
+"""Characters of white space that may stand in front: with more, no thinking follows."""
+
 
 class InlineThink:
     """Tells thinking from text while they come.
@@ -27,7 +30,7 @@ class InlineThink:
             begun = self._held.lstrip()
             if begun.startswith(_OPEN):
                 self._held, self._look_for = begun.removeprefix(_OPEN), _CLOSE
-            elif _OPEN.startswith(begun):
+            elif _OPEN.startswith(begun) and len(self._held) <= _MOST_HELD:
                 return []  # it may still become the tag
             else:
                 return self.finish()
