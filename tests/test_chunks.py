@@ -225,7 +225,7 @@ def test_images_are_told() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,A"}}
     reader = ChunkReader()
     assert reader.read(delta(images=[image, {}, None])) == [Image("data:image/png;base64,A")]
-    assert reader.images == ["data:image/png;base64,A"]
+    assert list(reader.images) == ["data:image/png;base64,A"]
 
 
 def test_a_refusal_is_what_the_model_says() -> None:

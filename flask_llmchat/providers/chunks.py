@@ -70,7 +70,7 @@ class ChunkReader:
     :ivar text: pieces of the answer so far.
     :ivar reasoning: pieces of the thinking so far.
     :ivar sources: pages the answer rests on, by URL, in the order they were told.
-    :ivar images: URLs of the images so far.
+    :ivar images: URLs of the images so far, in the order they came.
     :ivar usage: token count, once the provider has told it.
     :ivar finish_reason: the provider's own ending, once it has told it.
     """
@@ -79,7 +79,7 @@ class ChunkReader:
         self.text: list[str] = []
         self.reasoning: list[str] = []
         self.sources: dict[str, Source] = {}
-        self.images: list[str] = []
+        self.images: dict[str, None] = {}
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self._reasoning_in = ""  # which of the places for thinking this provider uses
@@ -193,7 +193,7 @@ class ChunkReader:
             events.append(self._calls.read(call))
         for image in _list_of_dicts(delta.get("images")):
             if (url := _url_in(image.get("image_url"))) and url not in self.images:
-                self.images.append(url)
+                self.images[url] = None
                 events.append(Image(url))
         annotations = _list_of_dicts(delta.get("annotations"))
         self._read_sources([a.get("url_citation") for a in annotations], events)
