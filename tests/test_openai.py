@@ -311,6 +311,7 @@ def test_thinking_goes_back_to_those_who_want_it(
     [
         ({}, "model: Missing data for required field; messages: Missing data"),
         (asked(n=2), "n: Only 1 answer is given to a request"),
+        (asked(n=True), "n: Only 1 answer is given to a request"),
         (asked(n=[1]), "n: Only 1 answer is given to a request"),
         (asked(modalities=["text", "audio"]), 'modalities: Only ["text"] is answered'),
         (asked(audio={"voice": "x"}), "audio: Only text is answered"),

@@ -200,6 +200,16 @@ def test_a_wrong_field_is_named(
     assert upstream.requests == []
 
 
+def test_a_whole_number_may_be_written_with_a_point(
+    client: FlaskClient, upstream: FakeUpstream
+) -> None:
+    content = json.dumps(body(seed=7, maxTokens=5)).replace("7", "7.0").replace("5}", "5e0}")
+    assert client.post("/api/chat/openai", data=content).status_code == 200
+    sent = upstream.requests[0].json
+    assert repr([sent["seed"], sent["max_tokens"]]) == "[7, 5]"
+    assert "Not a valid integer" in refused(client, body(seed=7.5), 422)
+
+
 HOSTILE = {
     "twins": b"{" + b"".join(b'"%d":1,' % i for i in range(100_000)) + b'"0":1,"0":1}',
     "stop": json.dumps(body(stop=[1] * 10**6)).encode(),

@@ -191,6 +191,8 @@ class Whole(ma.fields.Integer):
         super().__init__(strict=True, validate=ma.validate.Range(least, 2**63 - 1), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)  # JSON knows one kind of number: 1.0 is 1
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.make_error("invalid", input=value)
         return value

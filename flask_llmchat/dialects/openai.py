@@ -78,6 +78,19 @@ _PASSED_ON: dict[str, ma.fields.Field[Any]] = {
 }
 
 
+class Only(fields.Raw):
+    """One value, or null, or nothing; any other is told what to do instead."""
+
+    def __init__(self, *value: Any, error: str) -> None:
+        super().__init__(allow_none=True)
+        self._value, self._error = value, error
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if value not in self._value or value is True:  # which equals 1
+            raise ma.ValidationError(self._error)
+        return value
+
+
 class StreamOptionsSchema(StrictSchema):
     """``stream_options``."""
 
@@ -117,23 +130,11 @@ class ChatSchema(StrictSchema):
     endpointId = Text(allow_none=True, validate=validate.Length(max=256))
 
     # What cannot be had here says what to do instead.
-    n = fields.Raw(
-        allow_none=True,
-        validate=validate.OneOf((1,), error="Only 1 answer is given to a request; leave it out."),
-    )
-    modalities = fields.Raw(
-        allow_none=True,
-        validate=validate.OneOf((["text"],), error='Only ["text"] is answered; leave it out.'),
-    )
-    audio = fields.Raw(
-        allow_none=True, validate=validate.OneOf((), error="Only text is answered; leave it out.")
-    )
-    functions = fields.Raw(
-        allow_none=True, validate=validate.OneOf((), error="Not taken any more; use tools.")
-    )
-    function_call = fields.Raw(
-        allow_none=True, validate=validate.OneOf((), error="Not taken any more; use tool_choice.")
-    )
+    n = Only(1, error="Only 1 answer is given to a request; leave it out.")
+    modalities = Only(["text"], error='Only ["text"] is answered; leave it out.')
+    audio = Only(error="Only text is answered; leave it out.")
+    functions = Only(error="Not taken any more; use tools.")
+    function_call = Only(error="Not taken any more; use tool_choice.")
 
 
 _BODY = ChatSchema.from_dict(dict(_PASSED_ON), name="BodySchema")()
