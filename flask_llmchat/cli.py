@@ -23,7 +23,7 @@ from flask.cli import with_appcontext
 from .asking import prepare
 from .chat import ChatRequest, Event, Message, ReasoningDelta, TextDelta, Usage
 from .errors import ChatError
-from .models import Model, catalogue_of, find
+from .models import Model, catalogue_of, find, starter
 from .profiles import Profile, is_set
 from .providers import Provider, bearer_target
 from .providers.azure import azure_target
@@ -33,14 +33,6 @@ from .upstream.stream import Stream
 if TYPE_CHECKING:
     from .extension import LLMChat
     from .state import ChatState
-
-# What a chat without --model asks, where the first of the catalogue is not an ordinary model
-# of today: some lists begin with models that are shut down, some with the dearest one.
-STARTERS = {
-    "openai": "gpt-4.1-mini",
-    "anthropic": "claude-sonnet-4-6",
-    "groq": "openai/gpt-oss-20b",
-}
 
 _ENDINGS = {
     "length": "[cut off: the answer has reached its token limit]",
@@ -242,9 +234,9 @@ def _starter(provider: Provider, state: ChatState) -> str:
 
     :raises click.UsageError: when there is none to know. Azure's are the customer's own.
     """
-    models = [model.name for model in _catalogue(provider, state)]
-    if models and provider.target is bearer_target:
-        return STARTERS.get(provider.catalogue, models[0])
+    model = starter(provider.catalogue, state.config.models.get(provider.name, ()))
+    if model and provider.target is bearer_target:
+        return model
     raise click.UsageError(f"{provider.label} has no default model here: name one with --model.")
 
 

@@ -7,7 +7,7 @@ a token limit. What it knows stands in :mod:`flask_llmchat.catalogue`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
@@ -71,6 +71,23 @@ def catalogue_of(catalogue: str) -> dict[str, Model]:
     from .catalogue import CATALOGUE  # made of Models itself
 
     return {model.name: model for model in CATALOGUE.get(catalogue, ())}
+
+
+# What to ask where nobody names a model, and the first of a catalogue is not an ordinary one of
+# today: some lists begin with models that are shut down, some with the dearest one.
+STARTERS = {
+    "openai": "gpt-4.1-mini",
+    "anthropic": "claude-sonnet-4-6",
+    "groq": "openai/gpt-oss-20b",
+}
+
+
+def starter(catalogue: str, own: Iterable[str] = ()) -> str | None:
+    """Return the model to ask where nobody names one; None when none is known.
+
+    :param own: names of models that the host knows besides.
+    """
+    return STARTERS.get(catalogue) or next(iter((*catalogue_of(catalogue), *own)), None)
 
 
 @lru_cache(1024)  # names come from outside

@@ -19,8 +19,8 @@ from flask import Flask
 
 import flask_llmchat
 from flask_llmchat import LLMChat, Provider, builtin_providers
-from flask_llmchat.cli import STARTERS, make_commands
-from flask_llmchat.models import catalogue_of
+from flask_llmchat.cli import make_commands
+from flask_llmchat.models import STARTERS, catalogue_of
 from flask_llmchat.testing import (
     CUT,
     HOLD,
