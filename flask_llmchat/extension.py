@@ -22,6 +22,7 @@ from .http import (
     says_form,
 )
 from .listing import add_models
+from .openapi import make_command
 from .providers import Provider, builtin_providers
 from .state import ChatState, current_state
 from .views import chat_view, close_unsent
@@ -98,7 +99,8 @@ class LLMChat:
         self.blueprint.teardown_request(close_unsent)
         # These run before the app's own before_request functions.
         self.blueprint.url_value_preprocessor(_keep_form_body)
-        for command in make_commands(self):  # flask llmchat providers, and its sisters
+        # flask llmchat providers, and its sisters
+        for command in (*make_commands(self), make_command(self)):
             self.blueprint.cli.add_command(command)
         self.blueprint.cli.help = "Chat providers, their models, and a chat in the terminal."
         if app is not None:

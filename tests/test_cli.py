@@ -75,7 +75,7 @@ def make_app(config: dict[str, Any] | None = None, *instances: LLMChat) -> Flask
 
 
 def run(app: Flask, *args: str, exit_code: int = 0, **more: Any) -> str:
-    group = () if args[0].startswith("llmchat") else ("llmchat",)
+    group = more.pop("group", () if args[0].startswith("llmchat") else ("llmchat",))
     result = app.test_cli_runner().invoke(args=[*group, *args], **more)
     assert result.exit_code == exit_code, result.output
     assert "planted" not in result.output

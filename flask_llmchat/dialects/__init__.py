@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import ChatError
 from .base import Dialect, parse_object
+from .describing import ANY_OBJECT, Book, Description
 from .openai import OpenAIDialect
 from .text import TextDialect
 from .ui import UIDialect
@@ -48,4 +50,25 @@ def choose(
     return Spoken(reads, answers, answers if reads is there[-1] else reads)
 
 
-__all__ = ["Dialect", "Spoken", "builtin_dialects", "choose", "parse_object"]
+def describe(dialect: Dialect, book: Book) -> Description:
+    """Return what an OpenAPI document tells of a dialect.
+
+    One without a ``describe`` method of its own is asked for what can be seen of it.
+    """
+    if hasattr(dialect, "describe"):
+        described: Description = dialect.describe(book)
+        return described
+    _, mimetype, _ = dialect.error(ChatError("Any."), "")
+    return Description(body=ANY_OBJECT, answers={dialect.mimetype: {}}, errors={mimetype: {}})
+
+
+__all__ = [
+    "Book",
+    "Description",
+    "Dialect",
+    "Spoken",
+    "builtin_dialects",
+    "choose",
+    "describe",
+    "parse_object",
+]

@@ -15,6 +15,7 @@ import marshmallow as ma
 from ..answer import Encoder
 from ..chat import ChatRequest
 from ..errors import ChatError
+from .describing import ANY_OBJECT, Book, JSONSchema
 
 MOST_ERRORS = 20
 """How many fields one error names; whoever sends more mistakes than that made one."""
@@ -166,6 +167,21 @@ class Text(ma.fields.String):
         return text
 
 
+class Address(Text):
+    """A URL that has to be there and to begin in a certain way.
+
+    :param start: pattern of how it begins, in lower case; it may have any.
+    :param error: what to say of any other.
+    """
+
+    def __init__(self, start: str, error: str) -> None:
+        super().__init__(
+            required=True,
+            validate=ma.validate.Regexp(f"(?i)({start})", error=error),
+            metadata={"pattern": f"^({start})"},
+        )
+
+
 class Number(ma.fields.Float):
     """A JSON number; marshmallow's own Float takes "0.5" and true as well."""
 
@@ -187,7 +203,9 @@ class Flag(ma.fields.Boolean):
 class Whole(ma.fields.Integer):
     """A JSON integer that fits 64 bits."""
 
-    def __init__(self, least: int = -(2**63), **kwargs: Any) -> None:
+    _LEAST = -(2**63)
+
+    def __init__(self, least: int = _LEAST, **kwargs: Any) -> None:
         super().__init__(strict=True, validate=ma.validate.Range(least, 2**63 - 1), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
@@ -197,12 +215,20 @@ class Whole(ma.fields.Integer):
             raise self.make_error("invalid", input=value)
         return value
 
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Add how wide it is, instead of bounds that JavaScript would round."""
+        told["format"] = "int64"
+        del told["maximum"]
+        if told["minimum"] == self._LEAST:
+            del told["minimum"]
+
 
 class Items(ma.fields.List[Any]):
     """A list whose length is looked at before its items are: a million errors tell no more."""
 
     def __init__(self, inner: ma.fields.Field[Any], most: int, least: int = 0, **kw: Any) -> None:
-        super().__init__(inner, **kw)
+        limits = {"maxItems": most, **({"minItems": least} if least else {})}
+        super().__init__(inner, metadata=limits, **kw)
         self._bounds = ma.validate.Length(least, most)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
@@ -237,6 +263,10 @@ class Object(ma.fields.Field[dict[str, Any]]):
             raise self.make_error("unsendable")
         return value
 
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Add that it may hold anything."""
+        told |= ANY_OBJECT
+
 
 class OneOf(ma.fields.Field[Any]):
     """A value that one of several fields takes; the error is the last one's."""
@@ -250,6 +280,10 @@ class OneOf(ma.fields.Field[Any]):
             with contextlib.suppress(ma.ValidationError):
                 return choice.deserialize(value, attr, data)
         return self._choices[-1].deserialize(value, attr, data)
+
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Add what it may be."""
+        told["anyOf"] = [book.tell(choice) for choice in self._choices]
 
 
 class Sparse(ma.fields.Nested):
@@ -287,3 +321,8 @@ class StrictSchema(ma.Schema):
         if isinstance(data, dict) and len(data) > self.MOST_FIELDS:
             raise ma.ValidationError(f"Has more than {self.MOST_FIELDS} fields.")
         return data
+
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Add to what an OpenAPI document tells of it; its fields are there already."""
+        if self.unknown != ma.RAISE:
+            told["maxProperties"] = self.MOST_FIELDS

@@ -7,7 +7,8 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from .base import Items, Object, StrictSchema, Text
+from .base import Address, Items, Object, StrictSchema, Text
+from .describing import TEXT, Book, JSONSchema, has_only, word
 from .settings import MOST_PARTS, MOST_TOOLS
 
 MOST_PARTS_IN_ALL = 4096
@@ -19,12 +20,7 @@ ROLES = ("system", "developer", "user", "assistant", "tool")
 class ImageUrlSchema(StrictSchema):
     """Where an image is: in the URL itself, or where the provider can fetch it."""
 
-    url = Text(
-        required=True,
-        validate=validate.Regexp(
-            r"(?i)(data:image/|https?://)", error="Not a data: or http(s) URL of an image."
-        ),
-    )
+    url = Address("data:image/|https?://", "Not a data: or http(s) URL of an image.")
     detail = Text(validate=validate.OneOf(("auto", "low", "high", "original")))
 
 
@@ -39,6 +35,14 @@ class PartSchema(StrictSchema):
     def _has_what_it_says(self, data: dict[str, Any], **kwargs: Any) -> None:
         if data["type"] not in data:
             raise ma.ValidationError("Missing data for required field.", data["type"])
+
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Tell each type by itself."""
+        image_url = told["properties"]["image_url"]
+        text = has_only("A text.", type=word("text"), text=TEXT)
+        image = has_only("An image.", type=word("image_url"), image_url=image_url)
+        told.clear()
+        told["oneOf"] = [book.add("TextPart", text), book.add("ImagePart", image)]
 
 
 class Content(fields.Field[Any]):
@@ -59,6 +63,12 @@ class Content(fields.Field[Any]):
             raise ma.ValidationError(f"Must have 1 to {MOST_PARTS} parts.")
         return self._part.load(value, many=True)
 
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Add both of its forms."""
+        part = book.tell(self._part)
+        parts = {"type": "array", "minItems": 1, "maxItems": MOST_PARTS, "items": part}
+        told["anyOf"] = [TEXT, parts]
+
 
 class MessageSchema(StrictSchema):
     """One message in the chat-completions form."""
@@ -73,3 +83,15 @@ class MessageSchema(StrictSchema):
     def _has_content(self, data: dict[str, Any], **kwargs: Any) -> None:
         if data.get("content") is None and "tool_calls" not in data:
             raise ma.ValidationError("Missing data for required field.", "content")
+
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Tell those by themselves that call tools: they need no content."""
+        fields = told["properties"]
+        text, parts, _null = fields["content"]["anyOf"]
+        said = {**fields, "content": {"anyOf": [text, parts]}}
+        del said["tool_calls"]
+        beside = ("name", "tool_call_id")
+        plain = has_only("A message.", *beside, **said)
+        calling = has_only("A message that calls tools.", "content", *beside, **fields)
+        told.clear()
+        told["oneOf"] = [book.add("PlainMessage", plain), book.add("CallingMessage", calling)]

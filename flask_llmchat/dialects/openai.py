@@ -26,12 +26,13 @@ from .base import (
     is_sendable,
     load,
 )
+from .describing import CODES, Book, Description, JSONSchema, word
 from .messages import MOST_PARTS_IN_ALL
-from .openai_chunks import ChunkEncoder, error_body
-from .openai_completion import CompletionEncoder
+from .openai_chunks import ChunkEncoder, error_body, error_schema
+from .openai_completion import COMPLETION_SCHEMA, CompletionEncoder
 from .openai_mending import dump
 from .openai_messages import MessageField
-from .settings import MOST_TOOLS, check_size
+from .settings import ENDPOINT, MOST_TOOLS, check_size
 
 
 def _text() -> Text:
@@ -81,8 +82,8 @@ _PASSED_ON: dict[str, ma.fields.Field[Any]] = {
 class Only(fields.Raw):
     """One value, or null, or nothing; any other is told what to do instead."""
 
-    def __init__(self, *value: Any, error: str) -> None:
-        super().__init__(allow_none=True)
+    def __init__(self, *value: Any, error: str, **metadata: Any) -> None:
+        super().__init__(allow_none=True, metadata=metadata)
         self._value, self._error = value, error
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
@@ -92,7 +93,7 @@ class Only(fields.Raw):
 
 
 class StreamOptionsSchema(StrictSchema):
-    """``stream_options``."""
+    """What a stream tells besides, as OpenAI has it."""
 
     include_usage = Flag(allow_none=True)
     include_obfuscation = Flag(allow_none=True)
@@ -108,10 +109,21 @@ class ChatSchema(StrictSchema):
         """Keeps what is not declared."""
 
         unknown = ma.INCLUDE
+        description = (
+            "Parameters of chat completions. Whether a provider has a use for all of them is for"
+            " it to say."
+        )
 
     model = Text(required=True, validate=validate.Length(1, 256))
-    messages = fields.List(MessageField(), required=True, validate=validate.Length(min=1))
-    stream = Flag(allow_none=True)
+    messages = fields.List(
+        MessageField(),
+        required=True,
+        validate=validate.Length(min=1),
+        metadata={"description": f"Oldest first; at most {MOST_PARTS_IN_ALL} parts in all."},
+    )
+    stream = Flag(
+        allow_none=True, metadata={"description": "Whether to answer in chunks, as they come."}
+    )
     stream_options = fields.Nested(StreamOptionsSchema, allow_none=True)
     temperature = Number(allow_none=True, validate=validate.Range(0, 2))
     top_p = Number(allow_none=True, validate=validate.Range(0, 1))
@@ -127,17 +139,31 @@ class ChatSchema(StrictSchema):
     response_format = _object()
     tools = Items(Object(), MOST_TOOLS, allow_none=True)
     tool_choice = OneOf(Object(), Text(), allow_none=True)
-    endpointId = Text(allow_none=True, validate=validate.Length(max=256))
+    endpointId = Text(allow_none=True, validate=validate.Length(max=256), metadata=ENDPOINT)
 
     # What cannot be had here says what to do instead.
-    n = Only(1, error="Only 1 answer is given to a request; leave it out.")
-    modalities = Only(["text"], error='Only ["text"] is answered; leave it out.')
+    n = Only(
+        1,
+        error="Only 1 answer is given to a request; leave it out.",
+        **{"type": "integer", "minimum": 1, "maximum": 1, "description": "There is one answer."},
+    )
+    modalities = Only(
+        ["text"],
+        error='Only ["text"] is answered; leave it out.',
+        **{"type": "array", "items": {"const": "text"}, "minItems": 1, "maxItems": 1},
+    )
     audio = Only(error="Only text is answered; leave it out.")
     functions = Only(error="Not taken any more; use tools.")
     function_call = Only(error="Not taken any more; use tool_choice.")
 
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Tell that nothing else is taken; what a provider's row says is added elsewhere."""
+        for name in ("audio", "functions", "function_call"):  # null alone
+            del told["properties"][name]
+        told["additionalProperties"] = False
 
-_BODY = ChatSchema.from_dict(dict(_PASSED_ON), name="BodySchema")()
+
+_BODY = ChatSchema.from_dict(dict(_PASSED_ON), name="CompletionBodySchema")()
 
 # SDKs ask again, twice, whenever the status allows it. Of other errors than these it is in vain.
 _MAY_PASS = {"rate_limited", "timeout", "overloaded", "upstream_error", "truncated", "internal"}
@@ -201,3 +227,39 @@ class OpenAIDialect:
         hopeless = error.code not in _MAY_PASS or error.status == 501
         headers = {"x-should-retry": "false"} if asked_again and hopeless else {}
         return dump(error_body(error)), "application/json", headers
+
+    def describe(self, book: Book) -> Description:
+        """Return what an OpenAPI document tells of this dialect."""
+        chunks = {
+            "type": "string",
+            "description": "With `stream`: the provider's chunks as server-sent events, each the"
+            " JSON of a `chat.completion.chunk`, and `[DONE]`. One that breaks off ends with an"
+            " event that holds `error`.",
+            "examples": [_CHUNKS],
+        }
+        told = "Says `false` where asking again is in vain."
+        retry = {"description": told, "schema": word("false")}
+        error = error_schema(book.add("ErrorCode", CODES))
+        return Description(
+            body=book.body(_BODY),
+            example=_example,
+            answers={
+                "application/json": book.add("Completion", COMPLETION_SCHEMA),
+                "text/event-stream": chunks,
+            },
+            errors={"application/json": book.add("CompletionError", error)},
+            error_headers={"x-should-retry": retry},
+            takes_own=True,
+        )
+
+
+def _example(model: str) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": "Hello!"}], "stream": True}
+
+
+_CHUNKS = "".join(
+    f'data: {{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,'
+    f'"model":"gpt-4.1","choices":[{{"index":0,"delta":{delta},"finish_reason":{reason}}}]}}\n\n'
+    for delta, reason in (('{"role":"assistant","content":"Hi!"}', "null"), ("{}", '"stop"'))
+)
+_CHUNKS += "data: [DONE]\n\n"

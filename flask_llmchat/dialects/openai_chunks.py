@@ -7,6 +7,7 @@ from typing import Any
 
 from ..chat import ChatRequest, ChatResult, Chunk, Event, Finish, Usage
 from ..errors import ChatError
+from .describing import TEXT, JSONSchema, has
 from .openai_mending import Mender, dump, own_choices
 
 # How OpenAI sorts errors. What is not here is the provider's failure, or ours.
@@ -27,6 +28,17 @@ def error_body(error: ChatError) -> dict[str, Any]:
     """Return an error in the form that SDKs raise one of."""
     type_ = "authentication_error" if error.status == 401 else _TYPES.get(error.code, "api_error")
     return {"error": {"message": error.message, "type": type_, "code": error.code, "param": None}}
+
+
+def error_schema(code: JSONSchema) -> JSONSchema:
+    """Return the JSON schema of an error.
+
+    :param code: that of our codes.
+    """
+    message = {"type": "string", "description": "A sentence for people."}
+    null = {"type": "null"}
+    error = has("What went wrong.", message=message, type=TEXT, code=code, param=null)
+    return has("Why there is no answer, as OpenAI's SDKs raise it.", error=error)
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..chat import ChatRequest, ChatResult, Chunk, Event, Finish, TextDelta, ToolCall
 from ..errors import ChatError
+from .describing import ANY_OBJECT, JSONSchema, word
 from .openai_chunks import usage_body
 from .openai_mending import Head, dump, new_call_id, own_choices
 
@@ -133,3 +134,69 @@ class CompletionEncoder:
     def fail(self, error: ChatError) -> None:
         """Say nothing: when anything can fail, the status is still open."""
         return None
+
+
+_STRING_OR_NULL: JSONSchema = {"type": ["string", "null"]}
+_OBJECTS: JSONSchema = {"type": "array", "items": ANY_OBJECT}
+_CALL: JSONSchema = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "type": {"type": "string", "enum": ["function", "custom"]},
+        "function": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "arguments": {"type": "string"}},
+            "required": ["name", "arguments"],
+        },
+        "custom": ANY_OBJECT,
+    },
+    "required": ["id", "type"],
+}
+
+COMPLETION_SCHEMA: JSONSchema = {
+    "type": "object",
+    "description": "A whole answer. What the provider puts beside it stays there.",
+    "properties": {
+        "id": {"type": "string"},
+        "object": word("chat.completion"),
+        "created": {"type": "integer"},
+        "model": {"type": "string"},
+        "choices": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "index": {"type": "integer", "const": 0},
+                    "message": {
+                        "type": "object",
+                        "properties": {
+                            "role": word("assistant"),
+                            "content": _STRING_OR_NULL,
+                            "refusal": _STRING_OR_NULL,
+                            "reasoning_content": {"type": "string"},
+                            "reasoning_details": _OBJECTS,
+                            "annotations": _OBJECTS,
+                            "tool_calls": {"type": "array", "items": _CALL},
+                            "images": _OBJECTS,
+                        },
+                        "required": ["role", "content", "refusal"],
+                    },
+                    "finish_reason": {"type": "string"},
+                    "logprobs": {**ANY_OBJECT, "type": ["object", "null"]},
+                },
+                "required": ["index", "message", "finish_reason", "logprobs"],
+            },
+        },
+        "usage": {
+            "type": "object",
+            "properties": {
+                "prompt_tokens": {"type": "integer"},
+                "completion_tokens": {"type": "integer"},
+                "total_tokens": {"type": "integer"},
+            },
+        },
+    },
+    "required": ["id", "object", "created", "model", "choices"],
+}

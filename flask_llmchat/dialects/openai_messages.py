@@ -12,11 +12,20 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from .base import Items, Object, StrictSchema, Text
+from .base import Address, Items, Object, StrictSchema, Text
+from .describing import Book, JSONSchema, has, has_only, word
 from .messages import ROLES, Content, ImageUrlSchema
 from .settings import MOST_TOOLS
 
-_PLACES = ("text", "image_url", "input_audio", "file", "video_url", "refusal")
+# The types of parts, which are also the names of what they hold, and how documents call them.
+_PLACES = {
+    "text": ("Text", "A text."),
+    "image_url": ("Image", "An image."),
+    "input_audio": ("Audio", "Sound."),
+    "file": ("File", "A file."),
+    "video_url": ("Video", "A video."),
+    "refusal": ("Refusal", "What an earlier answer refused with."),
+}
 
 # Python's SDK adds up what comes in every chunk, and many providers say the role in each.
 _REPEATED = re.compile(r"(?:assistant)+")
@@ -24,6 +33,10 @@ _REPEATED = re.compile(r"(?:assistant)+")
 # In a message no program puts these: somebody put them in the wrong place.
 _MISPLACED = re.compile(
     r"^key$|api.?key|base.?url|authorization|header|password|secret", re.IGNORECASE
+)
+_OTHERS = (
+    " Other fields are passed over, unless their names are those of keys, addresses or headers for"
+    " the provider: these are refused."
 )
 
 
@@ -46,7 +59,7 @@ class InputAudioSchema(StrictSchema):
 
 
 class FileSchema(GivenSchema):
-    """A file: its content as a data: URL, or its id with the provider."""
+    """A file: its content in `file_data` as a data: URL, or its id with the provider."""
 
     file_data = Text()
     file_id = Text(validate=validate.Length(max=256))
@@ -61,24 +74,19 @@ class FileSchema(GivenSchema):
 class VideoUrlSchema(StrictSchema):
     """Where a video is, for the providers that watch them."""
 
-    url = Text(
-        required=True,
-        validate=validate.Regexp(
-            r"(?i)(data:video/|https?://)", error="Not a data: or http(s) URL of a video."
-        ),
-    )
+    url = Address("data:video/|https?://", "Not a data: or http(s) URL of a video.")
 
 
-class GivenImageUrlSchema(GivenSchema, ImageUrlSchema):
+class CompletionImageUrlSchema(GivenSchema, ImageUrlSchema):
     """Where an image is."""
 
 
-class AnyPartSchema(GivenSchema):
+class CompletionPartSchema(GivenSchema):
     """One part of a message, of any type that chat completions know."""
 
     type = Text(required=True, validate=validate.OneOf(_PLACES))
     text = Text()
-    image_url = fields.Nested(GivenImageUrlSchema)
+    image_url = fields.Nested(CompletionImageUrlSchema)
     input_audio = fields.Nested(InputAudioSchema)
     file = fields.Nested(FileSchema)
     video_url = fields.Nested(VideoUrlSchema)
@@ -95,6 +103,17 @@ class AnyPartSchema(GivenSchema):
             if place in data and place != data["type"]:
                 raise ma.ValidationError(f"Does not belong to type {data['type']!r}.", place)
 
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Tell each type by itself."""
+        fields = told["properties"]
+        beside = {name: fields[name] for name in fields if name not in (*_PLACES, "type")}
+        told.clear()
+        told["oneOf"] = []
+        for place, (name, what) in _PLACES.items():
+            own = {"type": word(place), place: fields[place]}
+            part = has_only(what, *beside, **own, **beside)
+            told["oneOf"].append(book.add(f"Completion{name}Part", part))
+
     @ma.post_load
     def _taken_everywhere(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         if data["type"] == "refusal":  # to every provider but OpenAI it is text
@@ -103,7 +122,7 @@ class AnyPartSchema(GivenSchema):
         return data
 
 
-class SentMessageSchema(GivenSchema):
+class CompletionMessageSchema(GivenSchema):
     """A message of anybody but the assistant; what programs keep beside it is passed over."""
 
     class Meta:
@@ -116,8 +135,9 @@ class SentMessageSchema(GivenSchema):
         validate=validate.OneOf(
             ROLES, error="Must be one of: {choices}; for 'function', send 'tool' with tool_call_id."
         ),
+        metadata={"enum": [role for role in ROLES if not _REPEATED.fullmatch(role)]},
     )
-    content = Content(AnyPartSchema(), required=True)
+    content = Content(CompletionPartSchema(), required=True)
     name = Text(validate=validate.Length(1, 256))
     tool_call_id = Text(validate=validate.Length(1, 256))
 
@@ -125,6 +145,11 @@ class SentMessageSchema(GivenSchema):
     def _nothing_misplaced(self, data: Any, **kwargs: Any) -> Any:
         _refuse_misplaced(data)
         return data
+
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Add which names are refused."""
+        super().describe(told, book)
+        told["description"] = "A message of anybody but the assistant." + _OTHERS
 
 
 def _refuse_misplaced(data: Any) -> None:
@@ -135,6 +160,11 @@ def _refuse_misplaced(data: Any) -> None:
 
 class FunctionSchema(ma.Schema):
     """Which function an earlier answer called; what SDKs add to it is passed over."""
+
+    class Meta:
+        """Passes over what SDKs add."""
+
+        unknown = ma.EXCLUDE
 
     name = Text(required=True, validate=validate.Length(1, 256))
     arguments = Text(load_default="", allow_none=True)
@@ -147,9 +177,14 @@ class FunctionSchema(ma.Schema):
 class ToolCallSchema(GivenSchema):
     """One call in an earlier answer; the index that chunks have is passed over."""
 
+    class Meta:
+        """Passes over what SDKs add."""
+
+        unknown = ma.EXCLUDE
+
     id = Text(required=True, validate=validate.Length(1, 256))
     type = Text(load_default="function", validate=validate.OneOf(("function", "custom")))
-    function = fields.Nested(FunctionSchema, unknown=ma.EXCLUDE)
+    function = fields.Nested(FunctionSchema)
     custom = Object()
     extra_content = Object()
 
@@ -158,16 +193,30 @@ class ToolCallSchema(GivenSchema):
         if data["type"] not in data:
             raise ma.ValidationError("Missing data for required field.", data["type"])
 
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Tell each type by itself."""
+        fields = told["properties"]
+        extra = {"extra_content": fields["extra_content"]}
+        given = {"id": fields["id"], "type": word("function"), "function": fields["function"]}
+        function = has("A call of a function.", "type", *extra, **given, **extra)
+        given = {"id": fields["id"], "type": word("custom"), "custom": fields["custom"]}
+        custom = has("A call of a tool that takes free text.", *extra, **given, **extra)
+        told.clear()
+        told["oneOf"] = [book.add("FunctionCall", function), book.add("CustomCall", custom)]
 
-class AnswerSchema(ma.Schema):
+
+class AssistantMessageSchema(ma.Schema):
     """An earlier answer; what providers and SDKs add to one is passed over."""
 
-    content = Content(AnyPartSchema(), allow_none=True)
+    class Meta:
+        """Passes over what providers and SDKs add."""
+
+        unknown = ma.EXCLUDE
+
+    content = Content(CompletionPartSchema(), allow_none=True)
     name = Text(allow_none=True)
     refusal = Text(allow_none=True)
-    tool_calls = Items(
-        fields.Nested(ToolCallSchema, unknown=ma.EXCLUDE), MOST_TOOLS, allow_none=True
-    )
+    tool_calls = Items(fields.Nested(ToolCallSchema), MOST_TOOLS, allow_none=True)
     reasoning_content = Text(allow_none=True)
     reasoning = fields.Raw(allow_none=True)
     reasoning_details = Items(Object(), 4096, allow_none=True)
@@ -206,6 +255,16 @@ class AnswerSchema(ma.Schema):
                 message[key] = value
         return message
 
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Add what is looked for before the fields are."""
+        told["properties"] = {"role": word("assistant"), **told["properties"]}
+        told["required"] = ["role", "content"]
+        told["maxProperties"] = StrictSchema.MOST_FIELDS
+        told["description"] = (
+            "An earlier answer, as it came. `function_call` and `audio` are not taken: use"
+            " `tool_calls`, and send what was said as `content`." + _OTHERS
+        )
+
 
 def _said_once(detail: dict[str, Any]) -> dict[str, Any]:
     """Undo what Python's SDK makes of a format that stands in every piece: it joins them all."""
@@ -226,6 +285,10 @@ class MessageField(fields.Field[dict[str, Any]]):
         loaded: dict[str, Any] = (_ANSWER if answer else _SENT).load(value)
         return loaded
 
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Add both of its forms."""
+        told["oneOf"] = [book.tell(_SENT), book.tell(_ANSWER)]
 
-_ANSWER = AnswerSchema(unknown=ma.EXCLUDE)
-_SENT = SentMessageSchema()
+
+_ANSWER = AssistantMessageSchema()
+_SENT = CompletionMessageSchema()

@@ -17,6 +17,10 @@ MOST_TOOLS = 128
 """How many tools a chat may offer, and an answer may call."""
 
 
+_FOR_HOOKS = {"description": "For the app's hooks; the provider is not told."}
+ENDPOINT = {"description": "Which of the user's own endpoints, for the provider `custom`."}
+
+
 class SettingsSchema(StrictSchema):
     """``chatSettings``: what the front end stores for a chat. Hooks see all of it."""
 
@@ -24,11 +28,11 @@ class SettingsSchema(StrictSchema):
     temperature = Number(allow_none=True, validate=validate.Range(0, 2))
 
     # What the original front end sends besides, and makes use of itself.
-    prompt = Text(allow_none=True)
-    contextLength = Whole(0, allow_none=True)
-    includeProfileContext = Flag(allow_none=True)
-    includeWorkspaceInstructions = Flag(allow_none=True)
-    embeddingsProvider = Text(allow_none=True)
+    prompt = Text(allow_none=True, metadata=_FOR_HOOKS)
+    contextLength = Whole(0, allow_none=True, metadata=_FOR_HOOKS)
+    includeProfileContext = Flag(allow_none=True, metadata=_FOR_HOOKS)
+    includeWorkspaceInstructions = Flag(allow_none=True, metadata=_FOR_HOOKS)
+    embeddingsProvider = Text(allow_none=True, metadata=_FOR_HOOKS)
 
     maxTokens = Whole(1, allow_none=True)
     topP = Number(allow_none=True, validate=validate.Range(0, 1))
@@ -48,8 +52,8 @@ class ChatBodySchema(StrictSchema):
     """What a body has besides its messages."""
 
     chatSettings = Sparse(SettingsSchema, required=True)
-    endpointId = Text(allow_none=True, validate=validate.Length(max=256))
-    customModelId = Text(allow_none=True, validate=validate.Length(max=256))
+    endpointId = Text(allow_none=True, validate=validate.Length(max=256), metadata=ENDPOINT)
+    customModelId = Text(allow_none=True, validate=validate.Length(max=256), metadata=ENDPOINT)
 
 
 def check_size(messages: Any, max_messages: int, max_parts: int) -> None:

@@ -7,6 +7,7 @@ written, with nothing around it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..answer import Encoder
 from ..chat import ChatRequest, ChatResult, Event, TextDelta
 from ..errors import ChatError
 from .base import Items, StrictSchema, Text, load
+from .describing import CODES, TEXT, Book, Description, JSONSchema, has, has_only
 from .messages import MOST_PARTS_IN_ALL, MessageSchema
 from .settings import MOST_PARTS, ChatBodySchema, chat_request, check_size
 
@@ -24,7 +26,11 @@ from .settings import MOST_PARTS, ChatBodySchema, chat_request, check_size
 class InlineDataSchema(StrictSchema):
     """An image in Gemini's form."""
 
-    mimeType = Text(required=True, validate=validate.Regexp(r"image/[\w.+-]+\Z"))
+    mimeType = Text(
+        required=True,
+        validate=validate.Regexp(r"image/[\w.+-]+\Z", re.ASCII),
+        metadata={"pattern": r"^image/[\w.+-]+$"},
+    )
     data = Text(required=True)
 
 
@@ -38,6 +44,13 @@ class GeminiPartSchema(StrictSchema):
     def _has_one(self, data: dict[str, Any], **kwargs: Any) -> None:
         if len(data) != 1:
             raise ma.ValidationError("Must have either text or inlineData.")
+
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Tell the two by themselves."""
+        text = has_only("A text in Gemini's form.", text=TEXT)
+        image = has_only("An image in Gemini's form.", inlineData=told["properties"]["inlineData"])
+        told.clear()
+        told["oneOf"] = [book.add("GeminiTextPart", text), book.add("GeminiImagePart", image)]
 
 
 class GeminiMessageSchema(StrictSchema):
@@ -74,18 +87,27 @@ class AnyMessage(fields.Field[dict[str, Any]]):
         loaded: dict[str, Any] = (_GEMINI_MESSAGE if gemini else _MESSAGE).load(value)
         return loaded
 
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Add both of its forms."""
+        told["oneOf"] = [book.tell(_MESSAGE), book.tell(_GEMINI_MESSAGE)]
+
 
 _MESSAGE = MessageSchema()
 _GEMINI_MESSAGE = GeminiMessageSchema()
 
 
-class BodySchema(ChatBodySchema):
-    """The whole body the original front end posts."""
+class TextBodySchema(ChatBodySchema):
+    """Messages in OpenAI's form or in Gemini's, as the original front end posts them."""
 
-    messages = fields.List(AnyMessage(), required=True, validate=validate.Length(min=1))
+    messages = fields.List(
+        AnyMessage(),
+        required=True,
+        validate=validate.Length(min=1),
+        metadata={"description": f"Oldest first; at most {MOST_PARTS_IN_ALL} parts in all."},
+    )
 
 
-_BODY = BodySchema()
+_BODY = TextBodySchema()
 
 
 class TextDialect:
@@ -120,6 +142,33 @@ class TextDialect:
             "request_id": request_id,
         }
         return json.dumps(body).encode(), "application/json", {}
+
+    def describe(self, book: Book) -> Description:
+        """Return what an OpenAPI document tells of this dialect."""
+        text = {
+            "type": "string",
+            "description": "The text of the answer as it is written, and nothing else."
+            " One that breaks off breaks the connection.",
+            "examples": ["Hi!"],
+        }
+        error = has(
+            "Why there is no answer.",
+            message={"type": "string", "description": "A sentence for people."},
+            code=book.add("ErrorCode", CODES),
+            provider={"type": ["string", "null"]},
+            request_id={"type": "string", "description": "As in the app's log."},
+        )
+        return Description(
+            body=book.body(_BODY),
+            example=_example,
+            answers={"text/plain": text},
+            errors={"application/json": book.add("Error", error)},
+        )
+
+
+def _example(model: str) -> dict[str, Any]:
+    said = {"role": "user", "content": "Hello!"}
+    return {"chatSettings": {"model": model}, "messages": [said]}
 
 
 class _TextEncoder:

@@ -16,6 +16,7 @@ from ..answer import Encoder
 from ..chat import ChatRequest
 from ..errors import ChatError
 from .base import Sparse, Text, load
+from .describing import CODES, Book, Description, word
 from .settings import ChatBodySchema, SettingsSchema, chat_request, check_size
 from .ui_messages import UIMessages
 from .ui_stream import UIEncoder
@@ -43,21 +44,31 @@ _NO_MESSAGES = (
 )
 
 
-class BodySchema(ChatBodySchema):
+class UIBodySchema(ChatBodySchema):
     """What the transports post. A page may add fields of its own, for the host's hooks."""
 
     class Meta:
         """Keeps fields it does not know out of what is loaded; hooks find them in ``raw``."""
 
         unknown = ma.EXCLUDE
+        description = (
+            "UIMessages, as the AI SDK's transports post them. Fields that are not listed are the"
+            " page's own, for the app's hooks; one whose name is that of a key, an address or"
+            " headers for the provider is refused."
+        )
 
     chatSettings = Sparse(SettingsSchema, required=True, error_messages={"required": _NO_SETTINGS})
     messages = UIMessages(
-        required=True, error_messages={"required": _NO_MESSAGES, "null": _NO_MESSAGES}
+        required=True,
+        error_messages={"required": _NO_MESSAGES, "null": _NO_MESSAGES},
+        metadata={
+            "description": f"Oldest first; at most {_MOST_PARTS_IN_ALL} parts in all, and"
+            " something in them has to be fit to be sent to a model."
+        },
     )
-    id = Text(allow_none=True)
-    trigger = Text(allow_none=True)
-    messageId = Text(allow_none=True)
+    id = Text(allow_none=True, metadata={"description": "The chat's id on the page."})
+    trigger = Text(allow_none=True, metadata={"description": "Why the transport asks."})
+    messageId = Text(allow_none=True, metadata={"description": "The message that is made anew."})
 
     @ma.validates_schema(pass_original=True, skip_on_field_errors=False)
     def _holds_no_secret(
@@ -73,7 +84,7 @@ class BodySchema(ChatBodySchema):
             raise ma.ValidationError({name: [reason] for name in found})
 
 
-_BODY = BodySchema()
+_BODY = UIBodySchema()
 
 
 class UIDialect:
@@ -109,6 +120,52 @@ class UIDialect:
         """Write down an error as its bare message: these clients show the body as it is."""
         message = error.message.encode("utf-8", "replace")
         return message, "text/plain", {"X-LLMChat-Error": error.code}
+
+    def describe(self, book: Book) -> Description:
+        """Return what an OpenAPI document tells of this dialect."""
+        stream = {
+            "type": "string",
+            "description": "A UI message stream, as server-sent events:"
+            " https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol",
+            "examples": [_STREAM],
+        }
+        version = {
+            "description": "Of the protocol of a UI message stream; other answers have none.",
+            "schema": word("v1"),
+        }
+        code = {
+            "description": "For programs; JSON has it in the body.",
+            "schema": book.add("ErrorCode", CODES),
+        }
+        message = {"type": "string", "description": "A sentence for people."}
+        return Description(
+            body=book.body(_BODY),
+            example=_example,
+            answers={"text/event-stream": stream},
+            headers={"x-vercel-ai-ui-message-stream": version},
+            errors={"text/plain": message},
+            error_headers={"X-LLMChat-Error": code},
+        )
+
+
+def _example(model: str) -> dict[str, Any]:
+    said = {"id": "1", "role": "user", "parts": [{"type": "text", "text": "Hello!"}]}
+    return {"chatSettings": {"model": model}, "messages": [said], "id": "chat-1"}
+
+
+_STREAM = "".join(
+    f"data: {part}\n\n"
+    for part in (
+        '{"type":"start","messageId":"msg_1"}',
+        '{"type":"start-step"}',
+        '{"type":"text-start","id":"txt-0"}',
+        '{"type":"text-delta","id":"txt-0","delta":"Hi!"}',
+        '{"type":"text-end","id":"txt-0"}',
+        '{"type":"finish-step"}',
+        '{"type":"finish","finishReason":"stop"}',
+        "[DONE]",
+    )
+)
 
 
 def _is_ui_message(message: Any) -> bool:

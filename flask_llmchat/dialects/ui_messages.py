@@ -17,6 +17,8 @@ import marshmallow as ma
 
 from ..chat import Message
 from .base import is_whole, parse_value
+from .describing import Book, JSONSchema
+from .ui_describing import message_schema
 from .ui_files import content_of, text_of
 
 _DENIED = "Tool call execution denied."
@@ -55,6 +57,10 @@ class UIMessages(ma.fields.Field[list[Message]]):
         if not messages:
             raise self.make_error("nothing")
         return messages
+
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Add the form of a message."""
+        told |= {"type": "array", "minItems": 1, "items": message_schema(book)}
 
 
 def _converted(message: Any, *, answered: bool) -> list[Message]:
