@@ -16,10 +16,9 @@ from .cli import make_commands
 from .config import Config
 from .dialects import Dialect, builtin_dialects
 from .http import (
+    guard_body,
     http_error,
-    keep_form_body,
     no_stream,
-    says_form,
 )
 from .listing import add_models
 from .openapi import make_command
@@ -98,7 +97,7 @@ class LLMChat:
         self.blueprint.register_error_handler(InternalServerError, _http_error)
         self.blueprint.teardown_request(close_unsent)
         # These run before the app's own before_request functions.
-        self.blueprint.url_value_preprocessor(_keep_form_body)
+        self.blueprint.url_value_preprocessor(_guard_body)
         # flask llmchat providers, and its sisters
         for command in (*make_commands(self), make_command(self)):
             self.blueprint.cli.add_command(command)
@@ -225,10 +224,10 @@ class LLMChat:
         return view
 
 
-def _keep_form_body(endpoint: str | None, values: dict[str, Any] | None) -> None:
-    if says_form():
-        keep_form_body(current_state().config.max_content_length)
+def _guard_body(endpoint: str | None, values: dict[str, Any] | None) -> None:
+    guard_body(current_state().config.max_content_length)
 
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:
-    return http_error(error, current_state().spoken().tells_errors)
+    state = current_state()
+    return http_error(error, state.spoken().tells_errors, state.config.max_content_length)

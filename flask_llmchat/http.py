@@ -43,18 +43,22 @@ def read_body(limit: int) -> bytes:
     :param limit: the most bytes it may have; the app's other routes keep their own.
     :raises ChatError: with status 413, when it has more.
     """
-    # One more, for of a chunked body Werkzeug gives as much as it may, and does not complain.
-    request.max_content_length = limit + 1
-    try:
-        content = request.get_data(cache=False)
-    except RequestEntityTooLarge:
-        content = None
+    content = None
+    if not _says_too_large(limit):
+        with contextlib.suppress(RequestEntityTooLarge):
+            content = request.get_data(cache=False)
     if content is None or len(content) > limit:
         _discard_body(limit + _DISCARDED)
-        raise ChatError(
-            f"The request body is too large; at most {limit} bytes are taken.", status=413
-        )
+        raise _too_large(limit)
     return content
+
+
+def _says_too_large(limit: int) -> bool:
+    return request.content_length is not None and request.content_length > limit
+
+
+def _too_large(limit: int) -> ChatError:
+    return ChatError(f"The request body is too large; at most {limit} bytes are taken.", status=413)
 
 
 def read_object(limit: int) -> dict[str, Any]:
@@ -113,22 +117,20 @@ def liking(header: str) -> Callable[[str], tuple[float, bool]]:
     return like
 
 
-def says_form() -> bool:
-    """Tell whether the request says that it brings a form."""
-    return request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data")
+def guard_body(limit: int) -> None:
+    """See to it that we can read the body, before anybody looks for a form in it.
 
-
-def keep_form_body(limit: int) -> None:
-    """Keep the body of what says it is a form, before anybody reads it as one.
-
-    curl says so of any body, and a host's CSRF protection looks into every form: what
-    Werkzeug has parsed as a form cannot be read again.
+    A host's CSRF protection does, in a body of any type; and what Werkzeug has begun to read
+    keeps the limit it was begun with. curl says of any body that it is a form, and what has been
+    parsed as a form cannot be read again: such a body is kept.
 
     :param limit: the most bytes it may have; a larger one is left for :func:`read_body`.
     """
+    # One more, for of a chunked body Werkzeug gives as much as it may, and does not complain.
     request.max_content_length = limit + 1
-    with contextlib.suppress(RequestEntityTooLarge):
-        request.get_data(cache=True)
+    if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        with contextlib.suppress(RequestEntityTooLarge):
+            request.get_data(cache=True)
 
 
 def _discard_body(most: int) -> None:
@@ -137,12 +139,14 @@ def _discard_body(most: int) -> None:
     A server that closes while the client is still sending resets the connection, and the
     client never sees why.
     """
-    length = request.content_length
+    length, stream = request.content_length, request.environ["wsgi.input"]
     if length is None:  # chunked: a server that takes it says when it ends
         left = most if request.environ.get("wsgi.input_terminated") else 0
     else:
         left = length if length <= most else 0
-    while left > 0 and (piece := request.environ["wsgi.input"].read(min(left, 65536))):
+        # Somebody may have read of it before we could set a limit: this one knows how much.
+        stream = vars(request).get("stream", stream)
+    while left > 0 and (piece := stream.read(min(left, 65536))):
         left -= len(piece)
 
 
@@ -219,13 +223,18 @@ def error_response(dialect: Dialect, error: ChatError) -> Response:
     return response
 
 
-def http_error(error: HTTPException, dialect: Dialect) -> ResponseReturnValue:
-    """Answer with what the host's own guards raised on our routes: ``abort()``, a rate limit."""
+def http_error(error: HTTPException, dialect: Dialect, limit: int) -> ResponseReturnValue:
+    """Answer with what the host's own guards raised on our routes: ``abort()``, a rate limit.
+
+    :param limit: the most bytes a body may have.
+    """
     if error.response is not None:
         return error.get_response()
     status = error.code or 500
     message = UNEXPECTED if status == 500 else error.description or error.name
     told = ChatError.from_status(status, message)
+    if isinstance(error, RequestEntityTooLarge) and _says_too_large(limit):
+        told = _too_large(limit)  # whoever looked into the body before us has met our limit
     endpoint = (request.endpoint or "").rpartition(".")[2]
     told.provider = None if endpoint.startswith("_") else endpoint
     answer = error_response(dialect, told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from flask import Flask
+from flask import Flask, request
 
 from flask_llmchat import ChatResult, LLMChat, chat_finished
 
@@ -18,6 +18,13 @@ app.register_blueprint(llmchat.blueprint)
 @llmchat.profile_loader
 def load_profile() -> dict[str, str]:
     return {"openai_api_key": "sk-planted-openai-0123456789abcdef"}
+
+
+@app.before_request
+def look_for_a_token() -> None:
+    """Look into every form, as protections against forged requests do."""
+    if "X-Protected" in request.headers:
+        request.form.get("csrf_token")
 
 
 @chat_finished.connect_via(app)

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -53,15 +54,28 @@ class Server:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
 
+    def most_memory(self) -> int:
+        """Return the most bytes that one of its processes ever held; 0 where nobody tells."""
+        assert self.process is not None
+        proc = Path("/proc")
+        children = proc / f"{self.process.pid}/task/{self.process.pid}/children"
+        if not children.exists():
+            return 0
+        found = [str(self.process.pid), *children.read_text().split()]
+        status = "".join((proc / pid / "status").read_text() for pid in found)
+        return max(int(peak) for peak in re.findall(r"VmHWM:\s+(\d+)", status)) * 1024
+
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
 
     @contextmanager
-    def posted(self, content: bytes | None = None) -> Iterator[http.client.HTTPConnection]:
+    def posted(
+        self, content: bytes | None = None, **headers: str
+    ) -> Iterator[http.client.HTTPConnection]:
         """Post a chat; closing is the client's leaving."""
         with closing(self.connect()) as connection:
             content = json.dumps(body()).encode() if content is None else content
-            connection.request("POST", "/api/chat/openai", content)
+            connection.request("POST", "/api/chat/openai", content, headers)
             yield connection
 
     def ended(self, count: int = 1) -> list[dict[str, str]]:
@@ -251,13 +265,20 @@ def test_a_chunked_body_has_the_same_limit(server: Server, size: int) -> None:
             response.read()
 
 
-def test_a_large_body_is_refused_in_words(server: Server) -> None:
+@pytest.mark.parametrize("headers", [{}, {"X-Protected": "1"}], ids=["plain", "protected"])
+@pytest.mark.parametrize("megabytes", [17, 60])
+def test_a_large_body_is_refused_in_words(
+    server: Server, megabytes: int, headers: dict[str, str]
+) -> None:
+    """At once, and it is kept nowhere, also where the host looks into every body for a token."""
+    before = server.most_memory()
     with (
-        server.posted(b" " * (17 * 2**20)) as connection,
+        server.posted(b" " * (megabytes * 2**20), **headers) as connection,
         connection.getresponse() as response,
     ):
         assert response.status == 413
         assert json.loads(response.read())["message"].startswith("The request body is too large")
+    assert server.most_memory() < before + 10 * 2**20
 
 
 @pytest.mark.parametrize("name", SERVERS)
