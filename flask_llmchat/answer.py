@@ -71,6 +71,7 @@ class Record:
         """Note of whom a chat is asked, or is going to be, and what reads the answer."""
         self._provider = chat.provider
         self._model = chat.model
+        self._context = chat.context
         self.reader = reader or ChunkReader()
         self._asked[chat.provider] = None
         self.upstream_request_id: str | None = None
@@ -107,6 +108,7 @@ class Record:
             request_id=self.request_id,
             upstream_request_id=self.upstream_request_id
             or (error.upstream_request_id if error else None),
+            context=self._context,
         )
         self._tell(self.result)
 

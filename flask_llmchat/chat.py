@@ -87,6 +87,8 @@ class ChatRequest:
     :param raw: the request body as the client sent it. Not to be trusted.
     :param request_id: our own id of this chat, also sent as ``X-Request-ID``.
     :param dialect: how the client spoke: ``text``, ``ui``, ``openai``, or a dialect of yours.
+    :param context: the host's own: what a hook puts here, whose chat it is, say, comes back in
+        :attr:`ChatResult.context`. It is sent nowhere.
     """
 
     provider: str
@@ -110,6 +112,7 @@ class ChatRequest:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     request_id: str = ""
     dialect: str = "text"
+    context: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,7 @@ class ChatResult:
     :param duration: seconds from the request to the end.
     :param request_id: our own id of the chat, also sent as ``X-Request-ID``.
     :param upstream_request_id: the provider's id of the call, for its support.
+    :param context: what the hooks put into :attr:`ChatRequest.context`.
     """
 
     provider: str
@@ -197,6 +201,7 @@ class ChatResult:
     duration: float = 0.0
     request_id: str = ""
     upstream_request_id: str | None = None
+    context: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True)

@@ -105,7 +105,7 @@ def test_the_hooks_pages_code_runs(
     names: dict[str, Any] = {
         "__name__": "app",
         "vault": {f"{team}/openai": "sk-of-the-team" for team in ("red", "blue")},
-        "used_today": lambda profile: 100_001 if profile.team == "blue" else 0,
+        "used_today": lambda user: 100_001 if user == "blue" else 0,
         "add_usage": lambda *used: spent.append(used),
     }
     with heard(chat_finished):
@@ -133,7 +133,7 @@ def test_the_hooks_pages_code_runs(
     (sent,) = host.requests
     assert sent.headers["Authorization"] == "Bearer sk-of-the-team"
     assert sent.json["messages"][0]["content"] == "Answer in one paragraph."
-    assert spent == [("openai", "gpt-4.1", 4)]
+    assert spent == [("red", "gpt-4.1", 4)]
     told = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert sorted(told) == ["ok", "refused", "refused"]
 
@@ -141,7 +141,7 @@ def test_the_hooks_pages_code_runs(
 def user_by_header(request: Request) -> Any:
     team = request.headers["X-Team"]
     profile = SimpleNamespace(team=team)
-    return SimpleNamespace(is_authenticated=True, profile=profile) if team else None
+    return SimpleNamespace(is_authenticated=True, id=team, profile=profile) if team else None
 
 
 @runs("docs/errors.md", count=2)

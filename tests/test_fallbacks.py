@@ -202,3 +202,31 @@ def test_a_server_that_stops_asks_nobody_else(
     monkeypatch.setattr(current().watcher, "_stops_at", math.inf)
     assert app.test_client().post("/api/chat/openai", json=body()).status_code == 503
     assert other.requests == []
+
+
+def test_what_a_hook_notes_comes_back_whoever_answers(
+    upstream: FakeUpstream, other: FakeUpstream
+) -> None:
+    upstream.add(error_reply(503, "busy"), text_reply("Hi"))
+    other.add(text_reply("Hi"))
+    llmchat = LLMChat()
+
+    @llmchat.before_chat
+    def note(chat: ChatRequest) -> None:
+        chat.context["user"] = 7
+
+    @llmchat.before_chat
+    def refuse(chat: ChatRequest) -> None:
+        if chat.model == "refused":
+            raise ChatError("No.", "no_permission")
+        chat.context = {**chat.context, "model": chat.model}
+
+    app = app_with(upstream, other, {"openrouter": {}}, llmchat=llmchat)
+    with finished(app) as done:
+        for model in ("fallback", "straight", "refused"):
+            app.test_client().post("/api/chat/openai", json=body(model)).close()
+    assert [dict(result.context) for result in done.wait(3)] == [
+        {"user": 7, "model": "fallback"},
+        {"user": 7, "model": "straight"},
+        {"user": 7},
+    ]
