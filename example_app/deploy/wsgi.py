@@ -6,6 +6,7 @@
     EXAMPLE_LLMCHAT_DEADLINE=300
 """
 
+import openai  # noqa: F401 - or the first chat of every worker would wait for it
 from flask import Config
 from werkzeug.middleware.proxy_fix import ProxyFix
 
