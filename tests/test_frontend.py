@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import served
+from test_browser import CHROMIUM, WAIT, Site
 
 from example_app import create_app, demo, react
 from example_app.database import db
@@ -22,7 +23,6 @@ from flask_llmchat.testing import HOLD, FakeUpstream, error_reply, text_reply
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="Playwright is not installed: pip install -e '.[browser]'"
 )
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NPM = shutil.which("npm")
 pytestmark = [
     pytest.mark.skipif(
@@ -32,7 +32,6 @@ pytestmark = [
 ]
 
 FRONTEND = react.BUILT.parent
-WAIT = 10_000  # ms; for a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -61,25 +60,19 @@ def built() -> None:
         npm("run", "build")
 
 
-class Site:
-    """The app on a real port, and the provider it calls."""
-
-    def __init__(self, address: str, upstream: FakeUpstream) -> None:
-        self.address, self.upstream, self.users = address, upstream, 0
-
-
 @pytest.fixture(scope="module")
 def site(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("example")
     with FakeUpstream() as upstream:
         app = create_app(
             {
-                "INSTANCE_PATH": tmp_path_factory.mktemp("example"),
+                "INSTANCE_PATH": folder,
                 "LLMCHAT_BASE_URLS": {"openai": upstream.base_url},
                 "LLMCHAT_MAX_RETRIES": 0,
             }
         )
         with served(app) as port:
-            yield Site(f"http://127.0.0.1:{port}", upstream)
+            yield Site(app, port, upstream, folder)
         with app.app_context():
             db.engine.dispose()
 
@@ -124,9 +117,14 @@ class Tab:
         if message.type in ("error", "warning") and "status of" not in message.text:
             self.complaints.append(message.text)
 
+    def sending(self) -> Any:
+        """Wait until a chat is asked for: before that, the end of it cannot be waited for."""
+        return self.page.expect_request("**/api/chat/*")
+
     def ask(self, text: str) -> None:
-        self.page.locator("#question").fill(text)
-        self.page.locator("#question").press("Enter")
+        with self.sending():
+            self.page.locator("#question").fill(text)
+            self.page.locator("#question").press("Enter")
         self.page.locator(".question", has_text=text).last.wait_for()
 
     def wait_for_end(self) -> None:
@@ -150,27 +148,16 @@ class Tab:
 
 @pytest.fixture
 def new_tab(browser: Any, site: Site) -> Iterator[Callable[..., Tab]]:
-    """Sign up as a new user and open the page; whatever it complains of fails its test."""
+    """Open the page as a new user; whatever it complains of fails its test."""
     tabs: list[Tab] = []
 
     def open_tab(key: bool = False, **options: Any) -> Tab:
-        tab = Tab(browser.new_context(base_url=site.address, **options).new_page())
+        context = browser.new_context(base_url=site.address, **options)
+        context.add_cookies([site.sign_up(key)])
+        tab = Tab(context.new_page())
         tabs.append(tab)
-        site.users += 1
-        page = tab.page
-        page.goto("/signup")
-        page.fill("#email", f"user{site.users}@example.org")
-        page.fill("#password", "correct horse")
-        page.press("#password", "Enter")
-        # Its scripts are all here then: to leave while one is sent would leave its file open.
-        page.locator("#send:enabled").wait_for()
-        if key:
-            page.goto("/settings")
-            page.fill("#openai_api_key", "sk-planted-openai-0123456789abcdef")
-            page.get_by_role("button", name="Save").click()
-            page.get_by_text("Your settings are saved.").wait_for()
-        page.goto("/react/")
-        page.locator("#question").wait_for()
+        tab.page.goto("/react/")
+        tab.page.locator("#question").wait_for()
         return tab
 
     yield open_tab
@@ -216,8 +203,8 @@ def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
     tab.wait_for_end()
     assert page.locator(".picture img").evaluate("image => image.naturalWidth") == 480
 
-    page.get_by_role("button", name="Regenerate").click()
-    page.locator("ol.turns[aria-busy=true]").wait_for()
+    with tab.sending():
+        page.get_by_role("button", name="Regenerate").click()
     tab.wait_for_end()
     assert page.locator(".question").count() == page.locator(".answer").count() == 5
     page.get_by_role("button", name="New chat").click()
