@@ -7,7 +7,7 @@ import os
 
 from flask import Flask, request
 
-from flask_llmchat import ChatResult, LLMChat, chat_finished
+from flask_llmchat import ChatRequest, ChatResult, LLMChat, chat_finished
 
 llmchat = LLMChat()
 app = Flask(__name__)
@@ -25,6 +25,12 @@ def look_for_a_token() -> None:
     """Look into every form, as protections against forged requests do."""
     if "X-Protected" in request.headers:
         request.form.get("csrf_token")
+
+
+@llmchat.before_chat
+def count(chat: ChatRequest) -> None:
+    with open(os.environ["BEGINNINGS"], "a", encoding="utf-8") as file:
+        file.write(".")
 
 
 @chat_finished.connect_via(app)

@@ -46,6 +46,7 @@ class Server:
     port: int
     upstream: FakeUpstream
     results: Path
+    beginnings: Path
     log: Path
     process: subprocess.Popen[bytes] | None = None
 
@@ -78,6 +79,10 @@ class Server:
             connection.request("POST", "/api/chat/openai", content, headers)
             yield connection
 
+    def begun(self) -> int:
+        """Return how many chats have begun."""
+        return self.beginnings.stat().st_size if self.beginnings.exists() else 0
+
     def ended(self, count: int = 1) -> list[dict[str, str]]:
         """Wait until so many chats are written down; return them."""
         until = time.monotonic() + 5
@@ -86,6 +91,8 @@ class Server:
                 lines = self.results.read_text(encoding="utf-8").splitlines()
                 if len(lines) >= count:
                     return [json.loads(line) for line in lines]
+            elif not count:
+                return []
             time.sleep(0.02)
         raise AssertionError(f"no {count} chats ended; log: {self.log.read_text()[-2000:]}")
 
@@ -102,12 +109,14 @@ def free_port() -> int:
 def started(name: str, folder: Path, **environment: str) -> Iterator[Server]:
     """Start a server whose provider is to be at a port that is free as yet."""
     upstream = FakeUpstream(port=free_port())
-    running = Server(free_port(), upstream, folder / "results", folder / "log")
+    files = (folder / name for name in ("results", "beginnings", "log"))
+    running = Server(free_port(), upstream, *files)
     command = [part.format(port=running.port) for part in SERVERS[name]]
     environ = {
         **os.environ,
         "UPSTREAM": f"http://127.0.0.1:{upstream._address[1]}/v1",
         "RESULTS": str(running.results),
+        "BEGINNINGS": str(running.beginnings),
         **environment,
     }
     with running.log.open("ab") as log:  # which can be emptied meanwhile
@@ -144,15 +153,14 @@ def shared(
 @pytest.fixture
 def server(shared: Server) -> Iterator[Server]:
     """The shared server as if it were new: with a provider, results and a log of its own."""
-    shared.results.unlink(missing_ok=True)
+    for written in (shared.results, shared.beginnings):
+        written.unlink(missing_ok=True)
     os.truncate(shared.log, 0)
     with FakeUpstream(port=shared.upstream._address[1]) as upstream:
         shared.upstream = upstream
         yield shared
     # What this test's chats have still to tell must not be told to the next.
-    told = -1
-    while told != (told := shared.results.stat().st_size if shared.results.exists() else 0):
-        time.sleep(0.4)
+    shared.ended(shared.begun())
 
 
 def test_pieces_come_as_they_are_written(server: Server) -> None:
