@@ -25,6 +25,7 @@ playwright = pytest.importorskip(
 )
 NPM = shutil.which("npm")
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.skipif(
         CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"
     ),

@@ -29,6 +29,8 @@ from flask_llmchat.testing import (
 )
 from flask_llmchat.upstream.stream import Stream
 
+pytestmark = pytest.mark.once
+
 ANSWER = "Hello from the fake upstream."
 SETTINGS = {"chatSettings": {"model": "gpt-4.1"}}
 
