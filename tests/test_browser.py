@@ -160,10 +160,11 @@ class Tab:
         return text
 
     def fits(self) -> bool:
-        """Tell whether nothing has to be scrolled sideways."""
+        """Tell whether nothing has to be scrolled sideways, and the page not at all."""
         return bool(
             self.page.evaluate(
                 "document.documentElement.scrollWidth <= innerWidth"
+                " && document.documentElement.scrollHeight <= innerHeight"
                 " && document.querySelector('.scroll').scrollWidth"
                 " <= document.querySelector('.scroll').clientWidth"
             )
@@ -735,6 +736,19 @@ def test_the_policy_is_a_second_line(new_tab: NewTab) -> None:
 
 
 # ---- Screens, eyes and hands
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (360, 740), (640, 320)])
+def test_only_the_conversation_scrolls(
+    new_tab: NewTab, width: int, height: int, shot: Shot
+) -> None:
+    tab = new_tab(viewport={"width": width, "height": height})
+    for _ in range(3):
+        tab.ask("Show markdown")
+        tab.wait_for_end()
+    assert tab.fits()
+    assert tab.page.locator(".scroll").evaluate("scroll => scroll.clientHeight") > height / 2
+    shot(tab.page, f"screen-{width}")
 
 
 def test_phone(new_tab: NewTab, shot: Shot) -> None:

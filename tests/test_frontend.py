@@ -138,10 +138,11 @@ class Tab:
         self.page.locator(".note", has_text=text).wait_for()
 
     def fits(self) -> bool:
-        """Tell whether nothing has to be scrolled sideways."""
+        """Tell whether nothing has to be scrolled sideways, and the page not at all."""
         return bool(
             self.page.evaluate(
-                "[document.documentElement, document.querySelector('.scroll')]"
+                "document.documentElement.scrollHeight <= innerHeight"
+                " && [document.documentElement, document.querySelector('.scroll')]"
                 ".every((node) => node.scrollWidth <= node.clientWidth)"
             )
         )
