@@ -193,8 +193,11 @@ def _keep_out_of_caches(response: Any) -> Any:
 
 @blueprint.get("/token")
 def token() -> ResponseReturnValue:
-    """Return the CSRF token, for a page that has been open since before the last login."""
-    return jsonify(token=generate_csrf())
+    """Return the CSRF token, for a page that has been open since before the last login.
+
+    It is told whose it is: the last login may have been somebody else's.
+    """
+    return jsonify(token=generate_csrf(), user=_user_id())
 
 
 @blueprint.get("/chats")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import flask_login  # type: ignore[import-untyped]
-from flask import Blueprint, Flask, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -69,7 +69,7 @@ def sign_up() -> ResponseReturnValue:
             db.session.rollback()
             problems["email"] = "There is an account with this address already."
         else:
-            flask_login.login_user(user)
+            _begin_session(user)
             return redirect(url_for("chat.page"))
     page = render_template(
         "sign_up.html", email=email, problems=problems, shortest=SHORTEST_PASSWORD
@@ -93,7 +93,7 @@ def log_in() -> ResponseReturnValue:
     if user is None:
         check_password_hash(_NOBODY, password)  # or the time would tell who has an account
     elif user.has_password(password):
-        flask_login.login_user(user)
+        _begin_session(user)
         return redirect(target)
     return render_template("log_in.html", target=target, email=email, wrong=True), 422
 
@@ -102,7 +102,18 @@ def log_in() -> ResponseReturnValue:
 def log_out() -> ResponseReturnValue:
     """Log out. A POST, so that no other site's image or link can do it."""
     flask_login.logout_user()
+    session.clear()
     return redirect(url_for("login.log_in"))
+
+
+def _begin_session(user: User) -> None:
+    """Log somebody in, with a CSRF token of their own.
+
+    What is still open from before, a page of somebody else among it, has another one, and so
+    can send nothing in the new user's name.
+    """
+    session.clear()
+    flask_login.login_user(user)
 
 
 def _email() -> str:

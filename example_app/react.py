@@ -36,6 +36,7 @@ def choices() -> ResponseReturnValue:
     if user is None:  # no redirect: a script would read the login page as an answer
         return jsonify(message="Your session has ended.", code="no_permission"), 401
     found, first = offered(user.profile)
-    answer = jsonify(choices=[asdict(choice) for choice in found], first=first.name)
+    asked = [asdict(choice) for choice in found]
+    answer = jsonify(choices=asked, first=first.name, user=user.id)
     answer.headers["Cache-Control"] = "no-store"
     return answer

@@ -361,6 +361,30 @@ def test_the_session_is_another_one(new_tab: NewTab) -> None:
     assert tab.page.locator(".note").is_hidden()
 
 
+def test_somebody_else_has_logged_in(new_tab: NewTab, shot: Shot) -> None:
+    """A page of the one before sends nothing in the name of the next one."""
+    tab = new_tab()
+    tab.ask("My secret")
+    tab.wait_for_end()
+    tab.page.locator("#chats a", has_text="My secret").wait_for()
+    other = tab.page.context.new_page()
+    other.goto("/")
+    other.get_by_role("button", name="Log out").click()
+    other.goto("/signup")
+    other.fill("#email", f"other-{time.time()}@example.org")
+    other.fill("#password", PASSWORD)
+    other.press("#password", "Enter")
+    other.locator("#send:enabled").wait_for()
+    tab.ask("Another secret")
+    tab.wait_for_end()
+    assert "Somebody else has logged in here" in tab.note
+    assert tab.page.locator("#chats a").inner_text() == "My secret"
+    shot(tab.page, "somebody-else")
+    other.reload()
+    other.locator("#send:enabled").wait_for()
+    assert other.evaluate("fetch('/api/chats').then((answer) => answer.json())") == []
+
+
 def fulfill(route: Any, **answer: Any) -> None:
     route.fulfill(**answer)
 

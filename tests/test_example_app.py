@@ -103,6 +103,20 @@ def test_sign_up_log_out_log_in(visitor: FlaskClient) -> None:
     assert visitor.get("/").status_code == 200
 
 
+def test_a_page_of_the_one_before_sends_nothing_as_the_next_one(visitor: FlaskClient) -> None:
+    old = token_in(sign_up(visitor).get("/").text)
+    ada = visitor.get("/api/token").get_json()
+    post(visitor, "/logout")
+    post(visitor, "/signup", {**ACCOUNT, "email": "bob@example.org"})
+    for token in (old, ada["token"]):
+        answer = visitor.post("/api/chat/demo", json=body(), headers={"X-CSRFToken": token})
+        assert (answer.status_code, answer.get_json()["code"]) == (400, "csrf")
+    bob = visitor.get("/api/token").get_json()
+    assert bob["user"] != ada["user"]
+    assert f'data-user="{bob["user"]}"' in visitor.get("/").text
+    assert visitor.get("/api/choices").get_json()["user"] == bob["user"]
+
+
 @pytest.mark.parametrize("wrong", [{"password": "incorrect"}, {"email": "bob@example.org"}])
 def test_wrong_login(visitor: FlaskClient, wrong: dict[str, str]) -> None:
     post(sign_up(visitor), "/logout")

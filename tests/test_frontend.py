@@ -294,6 +294,26 @@ def test_errors_are_sentences(new_tab: NewTab, site: Site, shot: Shot) -> None:
     tab.wait_for_note("Your session has ended.")
 
 
+def test_somebody_else_has_logged_in(new_tab: NewTab, site: Site) -> None:
+    """A page of the one before sends nothing in the name of the next one."""
+    tab = new_tab()
+    tab.ask("Hello there")
+    tab.wait_for_end()
+    other = tab.page.context.new_page()
+    other.goto("/")
+    other.get_by_role("button", name="Log out").click()
+    other.goto("/signup")
+    site.users += 1
+    other.fill("#email", f"user{site.users}@example.org")
+    other.fill("#password", "correct horse")
+    other.press("#password", "Enter")
+    other.locator("#send:enabled").wait_for()
+    tab.page.locator("#question").fill("My secret")
+    tab.page.locator("#question").press("Enter")
+    tab.wait_for_note("Somebody else has logged in here")
+    assert other.evaluate("fetch('/api/chats').then((answer) => answer.json())") == []
+
+
 def test_phone(new_tab: NewTab, shot: Shot) -> None:
     tab = new_tab(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     assert tab.fits()

@@ -3,22 +3,36 @@
 import { byId } from "./dom.js";
 
 let token = document.querySelector('meta[name="csrf-token"]').content;
+// Whose page this is; and whether somebody else has logged in since, in another tab.
+const { user } = byId("main").dataset;
+let isOthers = false;
 
 export async function ask(url, { method = "GET", body, headers, signal } = {}) {
+  if (isOthers) return refusal();
   const response = await send();
   if (response.status !== 400) return response;
   // Whoever has logged in again, in another tab, has another token by now.
   const { code } = await response.clone().json().catch(() => ({}));
   if (code !== "csrf") return response;
   const answer = await fetch("/api/token", { signal });
-  if (answer.ok) token = (await answer.json()).token;
-  return send();
+  if (answer.ok) {
+    const given = await answer.json();
+    isOthers = String(given.user) !== user;
+    token = given.token;
+  }
+  return isOthers ? refusal() : send();
 
   function send() {
     const sent = { ...headers, "X-CSRFToken": token };
     if (body !== undefined) sent["Content-Type"] = "application/json";
     return fetch(url, { method, headers: sent, body: body && JSON.stringify(body), signal });
   }
+}
+
+function refusal() {
+  const message =
+    "Somebody else has logged in here, in another tab. Nothing was sent: reload this page to go on as them.";
+  return Response.json({ message, code: "other_user" }, { status: 403 });
 }
 
 export const UNREACHABLE = {

@@ -3,7 +3,7 @@ import '../../static/style.css';
 import { StrictMode, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import { Chat } from './chat.jsx';
-import { getJson, sentence } from './server.js';
+import { opened, sentence } from './server.js';
 
 function App({ choices, first }) {
   const [choice, setChoice] = useState(choices.find(({ name }) => name === first));
@@ -54,7 +54,7 @@ function App({ choices, first }) {
 
 const root = createRoot(document.getElementById('root'));
 try {
-  const given = await getJson('/api/choices');
+  const given = await opened;
   root.render(<StrictMode><App {...given} /></StrictMode>);
 } catch (error) {
   if (error.status === 401) location.assign('/login?next=/react/');

@@ -3,10 +3,7 @@ import { DefaultChatTransport } from 'ai';
 // What is asked for comes with every question: see `asking` in chat.jsx.
 export const transport = new DefaultChatTransport({
   // Asked for each time: whoever has logged in again, in another tab, has another token by now.
-  headers: async () => ({
-    Accept: 'text/event-stream',
-    'X-CSRFToken': (await getJson('/api/token')).token,
-  }),
+  headers: async () => ({ Accept: 'text/event-stream', 'X-CSRFToken': await token() }),
   prepareSendMessagesRequest: ({ id, messages, body, headers, requestMetadata }) => ({
     api: requestMetadata.url,
     headers,
@@ -20,7 +17,16 @@ export const transport = new DefaultChatTransport({
   },
 });
 
-export async function getJson(url) {
+// What can be asked, and whose page this is.
+export const opened = getJson('/api/choices');
+
+async function token() {
+  const given = await getJson('/api/token');
+  if (given.user === (await opened).user) return given.token;
+  throw new Error('Somebody else has logged in here, in another tab. Nothing was sent: reload this page to go on as them.');
+}
+
+async function getJson(url) {
   const response = await fetch(url);
   if (!response.ok) throw await errorOf(response);
   return response.json();
