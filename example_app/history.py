@@ -26,8 +26,11 @@ from .database import db
 from .login import logged_in_user
 from .models import Chat, Message
 
-# Longer than a chat may take (LLMCHAT_DEADLINE): then its worker was stopped before the end.
-_LOST_AFTER = 900
+# A server that dies tells nobody, so it is time that tells: an answer without an end counts as
+# lost then. Only LLMCHAT_DEADLINE would be certain, and is ten minutes of waiting for nothing.
+# The few answers that do take longer are wanted by a window that shows them; it is another
+# window that is told too early, and a reload there shows the answer once it has ended.
+_LOST_AFTER = 120
 
 _LONGEST_TITLE = 60
 _MOST_LISTED = 500
@@ -211,7 +214,9 @@ def chats() -> ResponseReturnValue:
 def one_chat(name: str) -> ResponseReturnValue:
     """Return a chat with its messages."""
     chat = _mine(name)
-    return jsonify(**_listed(chat), messages=[_told(message) for message in chat.messages])
+    last = chat.messages[-1:]
+    told = [_told(message, is_last=message in last) for message in chat.messages]
+    return jsonify(**_listed(chat), messages=told)
 
 
 @blueprint.patch("/chats/<name>")
@@ -256,8 +261,9 @@ def _listed(chat: Chat) -> dict[str, Any]:
     return {"id": chat.name, "title": chat.title, "url": url_for("chat.page", name=chat.name)}
 
 
-def _told(message: Message) -> dict[str, Any]:
+def _told(message: Message, *, is_last: bool) -> dict[str, Any]:
     about = message.about
     if message.role == "assistant" and not about:
-        about = {"outcome": "lost" if time.time() - message.began > _LOST_AFTER else "running"}
+        is_new = time.time() - message.began < _LOST_AFTER
+        about = {"outcome": "running" if is_last and is_new else "lost"}
     return {"id": message.name, "role": message.role, "parts": message.parts, "metadata": about}

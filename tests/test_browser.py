@@ -21,9 +21,11 @@ from typing import Any
 import pytest
 from conftest import KEYS, served
 from flask import Flask
+from sqlalchemy import func, select, update
 
 from example_app import create_app, demo
 from example_app.database import db
+from example_app.models import Message
 from flask_llmchat.testing import HOLD, FakeUpstream, error_reply, event, text_reply
 
 playwright = pytest.importorskip(

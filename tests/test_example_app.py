@@ -481,8 +481,12 @@ def test_an_answer_that_is_not_there_yet(ada: Visitor, monkeypatch: pytest.Monke
         db.session.commit()
     assert ada.messages("c1")[1]["metadata"] == {"outcome": "running"}
     now = time.time()
-    monkeypatch.setattr("example_app.history.time.time", lambda: now + 1000)
+    monkeypatch.setattr("example_app.history.time.time", lambda: now + 150)
     assert ada.messages("c1")[1]["metadata"] == {"outcome": "lost"}
+    monkeypatch.undo()
+    ada.ask("c1", ("q2", "Are you there?"))
+    outcomes = [message["metadata"].get("outcome") for message in ada.messages("c1")]
+    assert outcomes == [None, "lost", None, "ok"]
 
 
 def test_a_question_asked_again_or_edited_replaces_what_followed(

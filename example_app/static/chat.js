@@ -158,7 +158,12 @@ const actions = {
 function addTurn(message) {
   const view = new TurnView(byId("turns"), actions);
   view.showQuestion(message);
-  for (const turn of turns) turn.view.setLast(false);
+  for (const turn of turns) {
+    turn.view.setLast(false);
+    if (turn.answer.metadata.outcome !== "running") continue;
+    turn.answer.metadata.outcome = "lost"; // nobody waits for it any more
+    restore(turn);
+  }
   const turn = { question: message, answer: emptyAnswer(), view };
   turns.push(turn);
   byId("empty").hidden = true;
@@ -190,14 +195,16 @@ async function nowSaved() {
   if (address && location.pathname !== address) history.replaceState(null, "", address);
 }
 
-async function open() {
+// wait: until the next look, in ms, if an answer is still being written.
+async function open(wait = 1000) {
   const response = await ask(`/api/chats/${chatId}`).catch(() => null);
   if (!response?.ok) return showMissing(response);
   const { messages } = await response.json();
   if (running) return; // the user was faster
   const unfinished = messages.at(-1)?.metadata.outcome === "running";
-  if (unfinished) setTimeout(open, 1000); // in another window, or this one before a reload
-  if (unfinished && turns.length) return; // nothing is new
+  // In another window, or in this one before a reload.
+  if (unfinished) setTimeout(open, wait, Math.min(wait * 2, 16_000));
+  if (unfinished && turns.at(-1)?.question.id === messages.at(-2).id) return; // nothing is new
   turns = [];
   byId("turns").replaceChildren();
   let turn = null;

@@ -10,7 +10,7 @@ const ENDINGS = {
   length: "The answer stopped here: it reached the longest that was allowed. Ask it to go on.",
   content_filtered: "The provider's filter ended the answer here.",
   cancelled: "You stopped the answer here, or left before it was complete.",
-  lost: "This answer was lost: the server was stopped while it was being written.",
+  lost: "This answer seems to be lost: the server was stopped while it was being written.",
   running: "This answer is still being written.",
 };
 
