@@ -11,7 +11,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flask import Blueprint, Flask, abort, jsonify, request, url_for
@@ -64,6 +64,7 @@ def keep_question(chat: ChatRequest) -> None:
     question_name = _name("messages: the id of the last question", question.get("id"))
     parts = list(_own_parts(question["parts"]))
     row = _find(chat.profile.user_id, name)
+    _refuse_what_is_behind(row, chat.raw)
     if row is None:
         row = Chat(user_id=chat.profile.user_id, name=name, title=_title(parts))
         db.session.add(row)
@@ -113,6 +114,23 @@ def keep_answer(sender: Flask, result: ChatResult) -> None:
         "total": result.duration,
     }
     db.session.commit()
+
+
+def _refuse_what_is_behind(row: Chat | None, body: Mapping[str, Any]) -> None:
+    """Let a page go on with a chat only as it is by now, and not as it was in that window.
+
+    Else what is saved would not be the conversation that the model was sent. A page may tell
+    which questions it has seen, as ``known``; of other clients this is not asked.
+    """
+    if row is None:
+        if any(message.get("role") == "assistant" for message in body["messages"]):
+            message = "This chat was deleted in another window. To go on, begin a new one."
+            raise ChatError(message, status=409)
+    elif isinstance(body.get("known"), list):
+        asked = select(Message.name).filter_by(chat_id=row.id, role="user")
+        if not set(db.session.scalars(asked)) <= set(map(str, body["known"])):
+            message = "This chat has gone on in another window. Please look, and ask again."
+            raise ChatError(message, status=409)
 
 
 def _name(what: str, value: Any) -> str:

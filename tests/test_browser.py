@@ -546,6 +546,81 @@ def test_edit_and_regenerate(new_tab: NewTab, site: Site, shot: Shot) -> None:
     database.close()
 
 
+def test_a_server_that_died(new_tab: NewTab, site: Site) -> None:
+    tab = new_tab(key=True)
+    page = tab.page
+    tab.ask("First")
+    tab.wait_for_end()
+    page.wait_for_url("**/chats/*")
+    with site.app.app_context():
+        last = select(func.max(Message.id)).scalar_subquery()
+        db.session.execute(update(Message).where(Message.id == last).values(about={}, parts=[]))
+        db.session.commit()
+    looks: list[str] = []
+    address = page.url.replace("/chats/", "/api/chats/")
+    page.on("request", lambda request: looks.extend([request.url] * (request.url == address)))
+    page.reload()
+    page.get_by_text("This answer is still being written.").wait_for()
+    page.wait_for_timeout(5_000)
+    assert len(looks) <= 3  # at once, after 1 s, after 3 s, after 7 s
+    tab.ask("Second")
+    tab.wait_for_end()
+    for _ in range(2):
+        assert "seems to be lost" in page.locator(".turn:first-child .note").inner_text()
+        page.reload()
+        tab.wait_for_text("Hello from the fake upstream.")
+
+
+def test_a_chat_deleted_in_another_window(new_tab: NewTab, shot: Shot) -> None:
+    tab = new_tab()
+    page = tab.page
+    tab.ask("First")
+    tab.wait_for_end()
+    page.wait_for_url("**/chats/*")
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.get_by_role("button", name="Delete").click()
+    other.locator("#delete-chat button", has_text="Delete").click()
+    other.locator("#empty").wait_for()
+    tab.ask("Second")
+    tab.wait_for_end()
+    page.locator(".note", has_text="This chat was deleted in another window.").wait_for()
+    assert page.locator(".question .text").all_inner_texts() == ["First", "Second"]
+    shot(page, "deleted-elsewhere")
+    assert page.evaluate("fetch('/api/chats').then((answer) => answer.json())") == []
+
+
+def test_a_chat_that_went_on_in_another_window(new_tab: NewTab, site: Site, shot: Shot) -> None:
+    tab = new_tab(key=True)
+    page, upstream = tab.page, site.upstream
+    upstream.add(text_reply("One."), text_reply("Two."), text_reply("Three."))
+    tab.ask("First")
+    tab.wait_for_end()
+    page.wait_for_url("**/chats/*")
+    other = Tab(page.context.new_page(), site)
+    other.page.goto(page.url)
+    other.wait_for_text("One.")
+    other.ask("Second, over there")
+    other.wait_for_text("Two.")
+    other.wait_for_end()
+    asked = len(upstream.requests)
+    tab.ask("Third, over here")
+    page.locator(".turn:nth-child(3) .note", has_text="has gone on in another window").wait_for()
+    texts = page.locator(".question .text, .body")
+    seen = ["First", "One.", "Second, over there", "Two.", "Third, over here"]
+    assert [text for text in texts.all_inner_texts() if text] == seen
+    assert len(upstream.requests) == asked
+    shot(page, "went-on-elsewhere")
+    page.get_by_role("button", name="Try again").click()
+    tab.wait_for_text("Three.")
+    tab.wait_for_end()
+    assert [m["content"] for m in upstream.requests[-1].json["messages"][1:]] == seen
+    page.reload()
+    tab.wait_for_text("Three.")
+    assert texts.all_inner_texts() == [*seen, "Three."]
+    assert other.complaints == []
+
+
 # ---- Images
 
 

@@ -389,13 +389,15 @@ class Visitor:
             post(self.client, "/settings", keys)
         self.headers = {"X-CSRFToken": token_in(self.client.get("/").text)}
 
-    def ask(self, chat: str, *messages: tuple[str, str], provider: str = "openai") -> TestResponse:
+    def ask(
+        self, chat: str, *messages: tuple[str, str], provider: str = "openai", **more: Any
+    ) -> TestResponse:
         """Ask with a history of (id, text); every second message is an answer."""
         posted = [
             {"id": id_, "role": role, "parts": [{"type": "text", "text": text}]}
             for (id_, text), role in zip(messages, ["user", "assistant"] * 9, strict=False)
         ]
-        body = {"id": chat, "messages": posted, "chatSettings": {"model": "gpt-4.1"}}
+        body = {"id": chat, "messages": posted, "chatSettings": {"model": "gpt-4.1"}, **more}
         path = f"/api/chat/{provider}"
         return self.client.post(path, json=body, headers=self.headers, buffered=True)
 
@@ -507,6 +509,30 @@ def test_a_page_that_is_behind_loses_nothing(ada: Visitor) -> None:
     ada.ask("c1", ("q1", "Q1"))
     ada.ask("c1", ("q2", "Q2, from a window that knows nothing of Q1"))
     assert [text[:2] for text in ada.texts("c1")] == ["Q1", "He", "Q2", "He"]
+
+
+def test_a_page_that_says_what_it_knows_is_told_that_it_is_behind(
+    ada: Visitor, upstream: FakeUpstream
+) -> None:
+    first = ("q1", "Q1")
+    assert ada.ask("c1", first, known=["q1"]).status_code == 200
+    answer = ("a1", "Hello from the fake upstream.")
+    assert ada.ask("c1", first, answer, ("q2", "Q2"), known=["q1", "q2"]).status_code == 200
+    asked = len(upstream.requests)
+    for messages in ([first, answer, ("q3", "Q3")], [first]):  # to go on, or to ask anew
+        refused = ada.ask("c1", *messages, known=["q1", "q3", 3, None])
+        assert (refused.status_code, len(upstream.requests)) == (409, asked)
+        assert "gone on in another window" in refused.text
+    assert [text[:2] for text in ada.texts("c1")] == ["Q1", "He", "Q2", "He"]
+    # It has seen Q2, and drops it.
+    assert ada.ask("c1", first, known=["q1", "q2"]).status_code == 200
+    assert [text[:2] for text in ada.texts("c1")] == ["Q1", "He"]
+
+    ada.client.delete("/api/chats/c1", headers=ada.headers)
+    refused = ada.ask("c1", first, answer, ("q2", "Q2"))
+    assert refused.status_code == 409
+    assert "deleted in another window" in refused.text
+    assert ada.titles() == []
 
 
 def test_everything_in_an_answer_is_saved_and_can_be_sent_back(

@@ -49,7 +49,7 @@ const ADVICE = {
   content_filtered: "Edit the question and send it again.",
 };
 
-// What to tell of an answer that is none: {message, advice, link, wait}.
+// What to tell of an answer that is none: {message, advice, link, wait, elsewhere}.
 export async function problemOf(response) {
   const { message, code } = await toldBy(response);
   if (response.status === 401 && code !== "bad_key") {
@@ -59,6 +59,8 @@ export async function problemOf(response) {
     const advice = "Begin a new chat, or send smaller images.";
     return { message: "This chat is too large to be sent.", advice };
   }
+  // The server's sentences about other windows say what to do themselves.
+  if (response.status === 409) return { message, elsewhere: true };
   return problemFrom({ message, code }, { status: response.status, wait: secondsToWait(response) });
 }
 

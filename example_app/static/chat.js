@@ -21,6 +21,8 @@ let turns = [];
 let running = null;
 // Whether the end of the conversation is to stay in sight.
 let following = true;
+// The ids of all questions of this chat that were ever seen here.
+const known = new Set();
 
 // ---- Asking, and reading the answer while it is being written
 
@@ -57,6 +59,15 @@ async function answer(turn) {
   turn.view.showEnd(turn.answer, { problem });
   announceEnd(turn, problem);
   if (running === controller) setRunning(null);
+  if (problem?.elsewhere) await catchUp(turn, problem);
+}
+
+// Show the chat as it has become in another window, with what was asked here: its user can ask
+// it again, having seen what was said there.
+async function catchUp({ question: asked }, problem) {
+  await open();
+  const turn = turns.find(({ question }) => question.id === asked.id) ?? addTurn(asked);
+  turn.view.showEnd(turn.answer, { problem, isLast: turn === turns.at(-1) });
 }
 
 function requestBody(turn) {
@@ -66,7 +77,7 @@ function requestBody(turn) {
     if (isAnswered(earlier.answer)) messages.push(earlier.question, earlier.answer);
   }
   const sent = [...messages, turn.question].map(({ id, role, parts }) => ({ id, role, parts }));
-  return { id: chatId, messages: sent, chatSettings: choices.settings() };
+  return { id: chatId, messages: sent, known: [...known], chatSettings: choices.settings() };
 }
 
 // Read an answer to its end; return what went wrong, or null.
@@ -166,6 +177,7 @@ function addTurn(message) {
   }
   const turn = { question: message, answer: emptyAnswer(), view };
   turns.push(turn);
+  known.add(message.id);
   byId("empty").hidden = true;
   byId("missing").hidden = true;
   return turn;
@@ -198,7 +210,10 @@ async function nowSaved() {
 // wait: until the next look, in ms, if an answer is still being written.
 async function open(wait = 1000) {
   const response = await ask(`/api/chats/${chatId}`).catch(() => null);
-  if (!response?.ok) return showMissing(response);
+  if (!response?.ok) {
+    if (!turns.length) showMissing(response);
+    return;
+  }
   const { messages } = await response.json();
   if (running) return; // the user was faster
   const unfinished = messages.at(-1)?.metadata.outcome === "running";

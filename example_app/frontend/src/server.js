@@ -7,7 +7,7 @@ export const transport = new DefaultChatTransport({
   prepareSendMessagesRequest: ({ id, messages, body, headers, requestMetadata }) => ({
     api: requestMetadata.url,
     headers,
-    body: { ...body, id, messages }, // by the id the server saves the chat
+    body: { ...body, id, messages, known: messages.map((message) => message.id) }, // to be saved
   }),
   fetch: async (...request) => {
     const response = await fetch(...request);
