@@ -322,6 +322,35 @@ def test_an_error_says_what_to_do(new_tab: NewTab, site: Site, shot: Shot) -> No
     assert "Open Settings" in tab.note
 
 
+def test_errors_end_in_what_to_do(new_tab: NewTab, site: Site, shot: Shot) -> None:
+    tab = new_tab(key=True)
+    page = tab.page
+    errors = {
+        500: "boom. Please try again in a moment, or pick another model.",
+        400: "boom. Pick another model, or begin a new chat.",
+        403: "boom. Pick another model, or one of another provider.",
+        429: "boom. Wait a little, or pick another model.",
+    }
+    for status, told in errors.items():
+        site.upstream.add(error_reply(status, "boom"))
+        tab.ask("Hello?")
+        tab.wait_for_end()
+        assert page.locator(".turn:last-child .note span").first.inner_text() == told
+    page.reload()
+    tab.wait_for_end()
+    assert page.locator(".turn:last-child .note span").first.inner_text() == errors[429]
+
+    page.fill("#model", "")
+    page.locator("#question").fill("Hello?")
+    page.locator("#question").press("Enter")
+    page.get_by_text("Please name a model first.").wait_for()
+    assert page.evaluate("document.activeElement.id") == "model"
+    assert tab.fits()
+    shot(page, "no-model")
+    page.keyboard.type("m")
+    assert page.locator("#no-model").is_hidden()
+
+
 def test_a_cut_keeps_what_came(new_tab: NewTab, shot: Shot) -> None:
     tab = new_tab()
     tab.ask("Let it be cut")

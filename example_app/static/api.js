@@ -47,6 +47,12 @@ const ADVICE = {
   context_too_long: "Begin a new chat, or edit an earlier question: what follows it is left out.",
   model_not_found: "Pick or type another model above.",
   content_filtered: "Edit the question and send it again.",
+  upstream_error: "Please try again in a moment, or pick another model.",
+  truncated: "Please try again, or pick another model.",
+  bad_request: "Pick another model, or begin a new chat.",
+  no_permission: "Pick another model, or one of another provider.",
+  deadline: "Ask for less at once, or pick a faster model.",
+  internal: "Please try again. If it happens again, tell whoever runs this page.",
 };
 
 // What to tell of an answer that is none: {message, advice, link, wait, elsewhere}.
@@ -67,13 +73,18 @@ export async function problemOf(response) {
 // The same for an error that was saved, or came in the middle of an answer.
 export function problemFrom({ message, code }, { status, wait } = {}) {
   const aboutKey = ["missing_key", "bad_key"].includes(code);
+  const unexplained = `The server answered with an error (${status}) and did not say why.`;
+  const advice = ADVICE[code] ?? (status >= 500 ? "Please try again in a moment." : "");
   return {
-    message: message || `The server answered with an error (${status}) and did not say why.`,
-    advice: wait ? "" : (ADVICE[code] ?? ""),
+    message: asSentence(message || unexplained),
+    advice: wait ? "" : advice,
     link: aboutKey ? ["Open Settings", byId("settings").href] : null,
     wait,
   };
 }
+
+// Not all providers end theirs, and another one follows.
+export const asSentence = (text) => (/[.!?…]["'”’)]*$/.test(text.trim()) ? text : `${text.trim()}.`);
 
 // The chat's own errors are a sentence, with the code in a header; the other routes' are JSON.
 async function toldBy(response) {

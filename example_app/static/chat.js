@@ -1,6 +1,6 @@
 // The chat page: what is asked, and what becomes of it. The other modules show it.
 
-import { ask, problemFrom, problemOf, UNREACHABLE } from "./api.js";
+import { ask, asSentence, problemFrom, problemOf, UNREACHABLE } from "./api.js";
 import * as choices from "./choices.js";
 import { announce, byId } from "./dom.js";
 import * as images from "./images.js";
@@ -99,7 +99,7 @@ async function read(body, turn, since) {
 }
 
 function brokenOff(why) {
-  return { message: `${why} What you see is only the beginning of the answer.` };
+  return { message: `${asSentence(why)} What you see is only the beginning of the answer.` };
 }
 
 // Return what shows the answer as it is, but not more often than the page can bear: a long
@@ -189,9 +189,7 @@ function dropAfter(turn) {
 
 function canSubmit() {
   if (running) return false;
-  if (choices.isComplete()) return true;
-  announce("Please name a model first.");
-  return false;
+  return choices.isComplete();
 }
 
 function submit(text, files) {

@@ -16,11 +16,17 @@ export const settings = () => ({
   temperature: Number(temperature.value),
 });
 
-// Whether there is a model to ask; else its input gets the focus.
+// Whether there is a model to ask; else its input gets the focus, and what to do is said below.
 export function isComplete() {
-  if (model.value.trim()) return true;
+  showMissing(!model.value.trim());
+  if (byId("no-model").hidden) return true;
   model.focus();
   return false;
+}
+
+function showMissing(isMissing) {
+  byId("no-model").hidden = !isMissing;
+  model.setAttribute("aria-invalid", String(isMissing));
 }
 
 // Pick a provider, if there is one of that name.
@@ -41,6 +47,7 @@ function showProvider(modelName) {
   const noKey = byId("no-key");
   noKey.hidden = "ready" in option.dataset;
   noKey.querySelector("span").textContent = option.text;
+  showMissing(false);
 }
 
 function showTemperature() {
@@ -72,6 +79,7 @@ provider.addEventListener("change", () => {
   remember();
 });
 model.addEventListener("change", remember);
+model.addEventListener("input", () => showMissing(false));
 temperature.addEventListener("input", showTemperature);
 temperature.addEventListener("change", remember);
 
