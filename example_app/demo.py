@@ -57,7 +57,7 @@ the page folds it away as soon as the answer begins."""
 
 _REASONED = """\
 This is the demo, not a model. What stands folded above is where a model's **reasoning** \
-would be, with the time it took."""
+would be."""
 
 _SOURCED = """\
 This is the demo, not a model, and it has read nothing. A provider that searches the web names \

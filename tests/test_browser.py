@@ -456,8 +456,9 @@ def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
     page = tab.page
     tab.ask("Please reason")
     tab.wait_for_end()
-    thoughts = page.locator("details", has_text="Reasoned for")
+    thoughts = page.locator("details", has_text="Reasoned")
     assert thoughts.get_attribute("open") is None
+    told = thoughts.locator("summary").inner_text()
     tab.ask("Name your sources")
     tab.wait_for_end()
     assert page.locator(".sources li").count() == 3
@@ -487,6 +488,7 @@ def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
     tab.wait_for_end()
     assert page.locator(".sources li").count() == 3
     assert page.locator(".picture img").count() == 1
+    assert thoughts.locator("summary").inner_text() == told
 
 
 # ---- Saved chats

@@ -61,7 +61,6 @@ export class Assembler {
       case "text-end":
       case "reasoning-end":
         if (chunk.providerMetadata) open.providerMetadata = chunk.providerMetadata;
-        if (open.began) open.seconds = (performance.now() - open.began) / 1000;
         break;
       case "tool-input-start":
         this.#begin(chunk.toolCallId, {
@@ -97,8 +96,6 @@ export class Assembler {
   }
 
   #begin(id, part) {
-    // For the page alone: it is not sent back.
-    Object.defineProperty(part, "began", { value: performance.now() });
     this.#message.parts.push(part);
     this.#open.set(id, part);
   }

@@ -70,9 +70,7 @@ function reasoningView() {
   return [
     node,
     (part, writing) => {
-      const told = part.seconds === undefined ? "" : ` for ${seconds(part.seconds)}`;
-      const thinking = writing && part.seconds === undefined;
-      summary.textContent = thinking ? "Reasoning…" : `Reasoned${told}`;
+      summary.textContent = writing ? "Reasoning…" : "Reasoned";
       node.hidden = !part.text;
       markdown.show(part.text);
     },
