@@ -288,12 +288,13 @@ def test_stop_closes_the_connection_to_the_provider(
 
 def test_waiting_for_the_first_word(new_tab: NewTab, site: Site, shot: Shot) -> None:
     tab = new_tab(key=True)
-    site.upstream.add(text_reply("Well.", delay=0.8))
+    site.upstream.add(text_reply(finish_reason=None, usage=None, done=False, then=[HOLD]))
     tab.ask("Think")
     waiting = tab.page.get_by_text("Waiting for the first word")
     waiting.wait_for()
     assert tab.page.locator(".answer").get_attribute("aria-busy") == "true"
     shot(tab.page, "waiting")
+    tab.page.keyboard.press("Escape")
     tab.wait_for_end()
     assert not waiting.is_visible()
 
@@ -361,8 +362,8 @@ def test_a_cut_keeps_what_came(new_tab: NewTab, shot: Shot) -> None:
     tab.page.reload()
     tab.wait_for_text("and the page says")
     assert "only the beginning" in tab.note
-    tab.page.get_by_role("button", name="Regenerate").click()
-    tab.page.locator(".waiting").wait_for()
+    with tab.page.expect_request("**/api/chat/demo"):
+        tab.page.get_by_role("button", name="Regenerate").click()
     tab.wait_for_end()
     assert tab.page.locator(".turn").count() == 1
 
