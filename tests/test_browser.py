@@ -948,6 +948,54 @@ CONTRAST = """() => {
 }"""
 
 
+PICTURED = """\
+With `stream_with_context`, a generator keeps the request's context while it is read:
+
+```python
+@app.get("/count")
+def count():
+    words = (f"{number}\\n" for number in range(int(request.args["to"])))
+    return Response(stream_with_context(words), mimetype="text/plain")
+```
+
+Set **headers** before the first word: they are sent with it."""
+
+
+def test_the_picture_of_the_readme(new_tab: NewTab, site: Site, shot: Shot) -> None:
+    """A conversation as it may be; docs/_static/chat.png is its screenshot in 64 colours."""
+    tab = new_tab(key=True, viewport={"width": 1280, "height": 820}, color_scheme="light")
+    page = tab.page
+    page.fill("#model", "gpt-5")
+    for asked in ("Dinners without meat", "Why is the sea salty?"):
+        tab.ask(asked)
+        tab.wait_for_end()
+        page.locator("#chats a[aria-current]", has_text=asked).wait_for()
+        page.keyboard.press("Alt+n")
+        page.locator("#empty").wait_for()
+        page.locator("#send:enabled").wait_for()
+    source = {"url": "https://flask.palletsprojects.com/en/stable/patterns/streaming/"}
+    told = [{"url_citation": {**source, "title": "Streaming Contents"}}]
+    usage = {
+        "prompt_tokens": 38,
+        "completion_tokens": 214,
+        "completion_tokens_details": {"reasoning_tokens": 96},
+    }
+    words = re.findall(r"\s*\S+", PICTURED)
+    reply = text_reply(*words, delay=0.005, usage=usage)
+    first = {"reasoning": "They want words to arrive as they are made.", "annotations": told}
+    chunk = event({"choices": [{"index": 0, "delta": first, "finish_reason": None}]})
+    site.upstream.add(type(reply)(body=[0.4, chunk, *reply.body]))
+    tab.ask("How to stream in Flask?")
+    tab.wait_for_end()
+    page.locator("#chats a[aria-current]", has_text="How to stream").wait_for()
+    assert page.locator("#chats a").count() == 3
+    for part in ("details", ".code .copy", ".sources li", ".facts"):
+        assert page.locator(part).count() == 1
+    assert tab.fits()
+    page.locator(".scroll").evaluate("scroll => scroll.scrollTo(0, 0)")
+    shot(page, "chat")
+
+
 def test_keyboard_alone(new_tab: NewTab, site: Site, shot: Shot) -> None:
     tab = new_tab(key=True)
     page = tab.page
