@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import HTTPException
@@ -109,9 +108,7 @@ class Asking:
         for name, models in state.config.fallbacks.get(failed.name, {}).items():
             logger.warning("chat %s: %s failed, %s is asked", chat.request_id, failed.name, name)
             other = state.providers[name]
-            extra = {n: v for n, v in chat.extra.items() if n not in failed.takes - other.takes}
-            model = models.get(chat.model, chat.model)
-            asked = replace(chat, provider=name, model=model, extra=extra)
+            asked = other.instead_of(failed, chat, models.get(chat.model, chat.model))
             try:
                 call = prepare(state, other, asked, self._deadline)
                 return self._answer_of(other, asked, call)
@@ -167,7 +164,12 @@ def prepare(state: ChatState, provider: Provider, chat: ChatRequest, deadline: f
         body=provider.body(
             chat,
             target,
-            find(provider.catalogue, chat.model, state.config.models.get(provider.name)),
+            find(
+                provider.catalogue,
+                chat.model,
+                state.config.models.get(provider.name),
+                sent_as=target.model,
+            ),
         ),
         secrets=tuple({key, *target.secrets()} - {""}),
         connect_timeout=state.config.connect_timeout,

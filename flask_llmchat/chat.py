@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 Message = dict[str, Any]
 """One message in the OpenAI chat-completions form: ``role``, ``content``, and what tools add.
 
-An earlier answer may also have ``reasoning_content`` and ``reasoning_details``, and its tool
-calls ``extra_content``. They go to those providers alone that want them back.
+An earlier answer may also have ``reasoning_content``, ``reasoning_details`` and
+``thinking_blocks``, and its tool calls ``extra_content``, and either
+``provider_specific_fields``. They go to those providers and models alone that want them back.
 """
 
 Outcome = Literal[
@@ -80,6 +81,8 @@ class ChatRequest:
     :param extra: further parameters of chat completions, by the names they have there.
     :param unknown: what else the body of a client with OpenAI's SDK held. What the provider's row
         takes of it is moved to ``extra`` before any hook sees the chat; the rest is refused.
+    :param unknown_in_messages: the same of messages: the place of one to its further fields. What
+        the row does not take of them is passed over.
     :param settings: ``chatSettings`` as the client sent it, for hooks; keys in camelCase.
     :param profile: whatever the profile loader returned.
     :param endpoint_id: which of the user's own endpoints the client named, for ``custom``.
@@ -105,6 +108,7 @@ class ChatRequest:
     tool_choice: str | dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     unknown: dict[str, Any] = field(default_factory=dict, repr=False)
+    unknown_in_messages: dict[int, dict[str, Any]] = field(default_factory=dict, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
     profile: Any = field(default=None, repr=False)
     endpoint_id: str | None = None

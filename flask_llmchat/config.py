@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, cast
-from urllib.parse import urlsplit
+
+from .addresses import read_address
 
 logger = logging.getLogger("flask_llmchat")
 
@@ -79,6 +80,7 @@ _MODEL_FACTS: dict[str, Callable[[Any], bool]] = {
     "takes_temperature": lambda value: isinstance(value, bool),
     "takes_system": lambda value: isinstance(value, bool),
     "refuses": lambda value: isinstance(value, frozenset),
+    "takes_back": lambda value: isinstance(value, frozenset),
 }
 
 
@@ -125,10 +127,15 @@ def _names(value: Any) -> tuple[str, ...] | None:
 def _base_urls(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ValueError("must be a mapping of provider name to URL")
+    read = {}
     for name, url in value.items():
-        if not isinstance(url, str) or not is_http_url(url):
+        if not isinstance(url, str):
             raise ValueError(f"has no http(s) URL under {name!r}")
-    return {name: url.strip().rstrip("/") for name, url in value.items()}
+        try:
+            read[name] = str(read_address(url))
+        except ValueError as error:
+            raise ValueError(f"has no http(s) URL under {name!r}: what is there {error}") from None
+    return read
 
 
 _ORIGIN = re.compile(r"https?://[^/?#@*\s]+/?", re.IGNORECASE)
@@ -150,22 +157,6 @@ def _iterable(value: Any) -> Any:
         return list(value)
     except TypeError:
         raise ValueError("must be a list") from None
-
-
-def is_http_url(url: str) -> bool:
-    """Tell whether ``url`` is one we can post to: http(s), a host, and no user or password."""
-    try:
-        parts = urlsplit(url.strip())
-        _ = parts.port  # a port that is no number is only noticed here
-    except ValueError:
-        return False
-    return (
-        parts.scheme in ("http", "https")
-        and bool(parts.hostname)
-        and parts.username is None
-        and url.strip().isprintable()
-        and " " not in url.strip()
-    )
 
 
 def _quoted(value: Any) -> str:

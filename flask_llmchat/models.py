@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 
@@ -31,6 +31,9 @@ class Model:
     :param refuses: other parameters it answers with an error.
     :param takes_system: False for a model that refuses system messages; they are sent as the
         user's.
+    :param takes_back: what it needs back of its earlier answers, whoever passes them on: such
+        as the signatures of Gemini's tool calls. Heeded by the rows of those who do pass on,
+        see :attr:`Provider.takes_back_by_model <flask_llmchat.Provider>`.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Model:
     takes_temperature: bool = True
     refuses: frozenset[str] = frozenset()
     takes_system: bool = True
+    takes_back: frozenset[str] = frozenset()
 
     def takes_temperature_at(self, effort: str | None) -> bool:
         """Tell whether temperature and top_p may be sent at a reasoning effort."""
@@ -51,7 +55,11 @@ class Model:
 
 
 def find(
-    catalogue: str, name: str, overrides: Mapping[str, Mapping[str, Any]] | None = None
+    catalogue: str,
+    name: str,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    sent_as: str | None = None,
 ) -> Model:
     """Return what is known of a model; for an unknown one, as little as that is.
 
@@ -60,8 +68,14 @@ def find(
 
     :param catalogue: a provider's :attr:`Provider.catalogue <flask_llmchat.Provider>`.
     :param overrides: what the host knows better: model name to fields of :class:`Model`.
+    :param sent_as: what the provider calls it, where that is another name: the name of an Azure
+        deployment may say more than the front end's for it.
     """
-    found = _find(catalogue, name)
+    names = dict.fromkeys((name, sent_as or name))
+    known = (_find(catalogue, one) for one in names)
+    found = replace(next(filter(None, known), Model(name="")), name=name)
+    if back := next(filter(None, map(_taken_back, reversed(names))), None):
+        found = replace(found, takes_back=back)
     return replace(found, **overrides[name]) if overrides and name in overrides else found
 
 
@@ -90,35 +104,73 @@ def starter(catalogue: str, own: Iterable[str] = ()) -> str | None:
     return STARTERS.get(catalogue) or next(iter((*catalogue_of(catalogue), *own)), None)
 
 
-@lru_cache(1024)  # names come from outside
-def _find(catalogue: str, name: str) -> Model:
+def _find(catalogue: str, name: str) -> Model | None:
     known = catalogue_of(catalogue)
     for candidate in (name, _DATE.sub("", name)):
         if candidate in known:
-            return replace(known[candidate], name=name)
-    if (family := _FAMILIES.get(catalogue)) and family[0].match(name):
-        return replace(family[1], name=name)
-    return Model(name=name)
+            return known[candidate]
+    families = _FAMILIES.get(catalogue, ())
+    return next((model for pattern, model in families if pattern.search(name)), None)
+
+
+def _taken_back(name: str) -> frozenset[str]:
+    found = (fields for pattern, fields in _TAKEN_BACK if pattern.search(name))
+    return next(found, frozenset())
 
 
 _DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8}|\d{4})$")
 
 _REFUSES_TEMPERATURE = Model(name="", reasons=True, takes_temperature=False)
 
-# Families whose newer members are known by their name alone.
-_FAMILIES: dict[str, tuple[re.Pattern[str], Model]] = {
+# Families whose members are known by their name alone, newer ones and those that a deployment or
+# a fine-tune is named after: "my-gpt5", "ft:gpt-4o-mini:acme::1".
+_FAMILIES: dict[str, tuple[tuple[re.Pattern[str], Model], ...]] = {
     "openai": (
-        # gpt-5-chat is an ordinary model; gpt-5.1-chat and its successors are not.
-        re.compile(r"o[1-9]\b|gpt-(?:[5-9]|\d\d)(?!\d|-chat)"),
-        replace(
-            _REFUSES_TEMPERATURE,
-            token_param="max_completion_tokens",
-            refuses=frozenset({"stop"}),
+        (
+            # gpt-5-chat is an ordinary model; gpt-5.1-chat and its successors are not. In names
+            # without a dot "gpt-35" is 3.5 and "gpt-41" 4.1, but "gpt-51" reasons as 5.1 does.
+            re.compile(
+                r"(?<![a-z0-9])o[1-9](?![a-z0-9])|gpt[-_]?(?:[5-9]\d?|[12]\d)(?!\d|[-_]?chat)",
+                re.IGNORECASE,
+            ),
+            replace(
+                _REFUSES_TEMPERATURE,
+                token_param="max_completion_tokens",
+                refuses=frozenset({"stop"}),
+            ),
+        ),
+        # Azure's older deployments do not know the limit's new name.
+        # https://github.com/BerriAI/litellm/issues/8855
+        (
+            re.compile(r"gpt[-_]?[34]\d?(?!\d)", re.IGNORECASE),
+            Model(name="", token_param="max_tokens"),
         ),
     ),
     "anthropic": (
-        re.compile(r"claude-(?:opus-4-[7-9]|[a-z]+-(?:[5-9]|\d\d))\b"),
-        _REFUSES_TEMPERATURE,
+        (
+            re.compile(r"^claude-(?:opus-4-[7-9]|[a-z]+-(?:[5-9]|\d\d))\b"),
+            _REFUSES_TEMPERATURE,
+        ),
     ),
-    "moonshot": (re.compile(r"kimi-k"), _REFUSES_TEMPERATURE),
+    "moonshot": ((re.compile(r"^kimi-k"), _REFUSES_TEMPERATURE),),
 }
+
+# What the makers' own servers want back, by the models' names: these reach them through gateways
+# too, and there are gateways of every kind. A gateway's own form of the same is in it.
+_TAKEN_BACK: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = (
+    # "Function call is missing a thought_signature": https://ai.google.dev/gemini-api/docs
+    (
+        re.compile("gemini", re.IGNORECASE),
+        frozenset({"extra_content", "provider_specific_fields", "reasoning_details"}),
+    ),
+    # Thinking is signed, and a tool's result refused without it.
+    (
+        re.compile("claude", re.IGNORECASE),
+        frozenset({"thinking_blocks", "provider_specific_fields", "reasoning_details"}),
+    ),
+    # R1 and what was distilled from it refuse their thinking; later ones want it back.
+    (
+        re.compile(r"deepseek(?!.*(?:\br1|distill))|kimi", re.IGNORECASE),
+        frozenset({"reasoning_content", "reasoning_details"}),
+    ),
+)

@@ -10,7 +10,8 @@ from conftest import make_app
 from flask import Flask
 
 from flask_llmchat import LLMChat, current_llmchat
-from flask_llmchat.config import Config, is_http_url
+from flask_llmchat.addresses import is_http_url
+from flask_llmchat.config import Config
 
 
 def test_the_defaults() -> None:

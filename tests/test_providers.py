@@ -114,7 +114,7 @@ def test_names_and_addresses() -> None:
         "openrouter": "https://openrouter.ai/api/v1",
         "deepseek": "https://api.deepseek.com",
         "xai": "https://api.x.ai/v1",
-        "together": "https://api.together.xyz/v1",
+        "together": "https://api.together.ai/v1",
         "fireworks": "https://api.fireworks.ai/inference/v1",
         "cerebras": "https://api.cerebras.ai/v1",
         "moonshot": "https://api.moonshot.ai/v1",
@@ -206,7 +206,7 @@ def test_what_is_left_out_is_logged(
 ) -> None:
     caplog.set_level("DEBUG", "flask_llmchat")
     sent(upstream, ROWS["google"], seed=7)
-    assert "seed is left out: google with m refuses it" in caplog.text
+    assert "seed is left out: google with 'm' refuses it" in caplog.text
 
 
 def message(role: str, content: Any) -> dict[str, Any]:

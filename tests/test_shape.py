@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Lower rooms know nothing of higher ones.
 ORDER = [
-    ("chat", "errors", "profiles", "models", "catalogue", "config", "signals"),
+    ("chat", "errors", "profiles", "addresses", "models", "catalogue", "config", "signals"),
     ("providers", "upstream"),
     ("answer",),
     ("dialects",),

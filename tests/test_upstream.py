@@ -283,7 +283,11 @@ def test_azures_three_old_deployment_ids(
         ({}, "gpt-3.5-turbo", "Azure resources not found"),
         ({"azure_openai_deployments": {"gpt-4.1": ""}}, "gpt-4.1", "Azure resources not found"),
         ({"azure_openai_endpoint": None}, "gpt-4.1", "Azure resources not found"),
-        ({"azure_openai_endpoint": "my-resource"}, "gpt-4.1", "Azure OpenAI endpoint is not a URL"),
+        (
+            {"azure_openai_endpoint": "my-resource"},
+            "gpt-4.1",
+            "Azure OpenAI endpoint is not an http(s) URL",
+        ),
     ],
 )
 def test_what_azure_lacks_is_told(

@@ -45,6 +45,16 @@ class PartSchema(StrictSchema):
         told["oneOf"] = [book.add("TextPart", text), book.add("ImagePart", image)]
 
 
+class CallId(Text):
+    """The id of a tool call. Gateways keep signatures of thousands of characters in it.
+
+    What we handed out is taken back, however long: the body's size is bounded.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Length(1), **kwargs)
+
+
 class Content(fields.Field[Any]):
     """What a message says: text, or a list of parts.
 
@@ -61,7 +71,11 @@ class Content(fields.Field[Any]):
             return self._text.deserialize(value)
         if not 1 <= len(value) <= MOST_PARTS:
             raise ma.ValidationError(f"Must have 1 to {MOST_PARTS} parts.")
-        return self._part.load(value, many=True)
+        return self._load(value)
+
+    def _load(self, parts: list[Any]) -> list[Any]:
+        loaded: list[Any] = self._part.load(parts, many=True)
+        return loaded
 
     def describe(self, told: JSONSchema, book: Book) -> None:
         """Add both of its forms."""
@@ -77,7 +91,7 @@ class MessageSchema(StrictSchema):
     content = Content(PartSchema(), allow_none=True)
     name = Text(validate=validate.Length(1, 256))
     tool_calls = Items(Object(), MOST_TOOLS, least=1)
-    tool_call_id = Text(validate=validate.Length(1, 256))
+    tool_call_id = CallId()
 
     @ma.validates_schema
     def _has_content(self, data: dict[str, Any], **kwargs: Any) -> None:

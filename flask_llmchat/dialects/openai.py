@@ -31,7 +31,7 @@ from .messages import MOST_PARTS_IN_ALL
 from .openai_chunks import ChunkEncoder, error_body, error_schema
 from .openai_completion import COMPLETION_SCHEMA, CompletionEncoder
 from .openai_mending import dump
-from .openai_messages import MessageField
+from .openai_messages import BESIDE, MessageField
 from .settings import ENDPOINT, MOST_TOOLS, check_size
 
 
@@ -147,10 +147,9 @@ class ChatSchema(StrictSchema):
         error="Only 1 answer is given to a request; leave it out.",
         **{"type": "integer", "minimum": 1, "maximum": 1, "description": "There is one answer."},
     )
-    modalities = Only(
-        ["text"],
-        error='Only ["text"] is answered; leave it out.',
-        **{"type": "array", "items": {"const": "text"}, "minItems": 1, "maxItems": 1},
+    modalities = fields.Raw(  # others than text are some providers' own
+        allow_none=True,
+        metadata={"type": "array", "items": {"const": "text"}, "minItems": 1, "maxItems": 1},
     )
     audio = Only(error="Only text is answered; leave it out.")
     functions = Only(error="Not taken any more; use tools.")
@@ -189,15 +188,19 @@ class OpenAIDialect:
         loaded = load(_BODY, body)
         extra = {name: loaded[name] for name in _PASSED_ON if loaded.get(name) is not None}
         unknown = {n: v for n, v in loaded.items() if n not in _BODY.fields and v is not None}
+        if loaded.get("modalities") not in (None, ["text"]):
+            unknown["modalities"] = loaded["modalities"]
         if not is_sendable(unknown):
             raise ChatError("An unknown field holds what cannot be sent.", status=422)
+        messages = loaded["messages"]
+        beside = {i: m.pop(BESIDE) for i, m in enumerate(messages) if BESIDE in m}
         options = loaded.get("stream_options") or {}
         if options.get("include_obfuscation") is not None:
             extra["stream_options"] = {"include_obfuscation": options["include_obfuscation"]}
         return ChatRequest(
             provider="",
             model=loaded["model"],
-            messages=loaded["messages"],
+            messages=messages,
             temperature=loaded.get("temperature"),
             max_tokens=loaded.get("max_completion_tokens") or loaded.get("max_tokens"),
             top_p=loaded.get("top_p"),
@@ -209,6 +212,7 @@ class OpenAIDialect:
             tool_choice=loaded.get("tool_choice"),
             extra=extra,
             unknown=unknown,
+            unknown_in_messages=beside,
             endpoint_id=loaded.get("endpointId") or None,
             raw=body,
         )

@@ -12,123 +12,39 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from .base import Address, Items, Object, StrictSchema, Text
-from .describing import Book, JSONSchema, has, has_only, word
-from .messages import ROLES, Content, ImageUrlSchema
+from .base import Items, Object, StrictSchema, Text, is_sendable
+from .describing import Book, JSONSchema, has, word
+from .messages import ROLES, CallId
+from .openai_parts import CompletionContent, GivenSchema, refuse_misplaced
 from .settings import MOST_TOOLS
-
-# The types of parts, which are also the names of what they hold, and how documents call them.
-_PLACES = {
-    "text": ("Text", "A text."),
-    "image_url": ("Image", "An image."),
-    "input_audio": ("Audio", "Sound."),
-    "file": ("File", "A file."),
-    "video_url": ("Video", "A video."),
-    "refusal": ("Refusal", "What an earlier answer refused with."),
-}
 
 # Python's SDK adds up what comes in every chunk, and many providers say the role in each.
 _REPEATED = re.compile(r"(?:assistant)+")
 
-# In a message no program puts these: somebody put them in the wrong place.
-_MISPLACED = re.compile(
-    r"^key$|api.?key|base.?url|authorization|header|password|secret", re.IGNORECASE
-)
 _OTHERS = (
     " Other fields are passed over, unless their names are those of keys, addresses or headers for"
     " the provider: these are refused."
 )
 
 
-class GivenSchema(StrictSchema):
-    """Takes null for not given: programs send what their SDK's classes hold, with all of it."""
-
-    @ma.pre_load
-    def _given(self, data: Any, **kwargs: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        needed = {name for name, field in self.fields.items() if field.required}
-        return {n: value for n, value in data.items() if value is not None or n in needed}
+BESIDE = "beside"
+"""Under which a loaded message keeps the fields that are not declared, for the row to take."""
 
 
-class InputAudioSchema(StrictSchema):
-    """Sound, in base64."""
-
-    data = Text(required=True, validate=validate.Length(1))
-    format = Text(required=True, validate=validate.Length(1, 32))
-
-
-class FileSchema(GivenSchema):
-    """A file: its content in `file_data` as a data: URL, or its id with the provider."""
-
-    file_data = Text()
-    file_id = Text(validate=validate.Length(max=256))
-    filename = Text(validate=validate.Length(max=1024))
-
-    @ma.validates_schema
-    def _has_one(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if not (data.get("file_data") or data.get("file_id")):
-            raise ma.ValidationError("Must have file_data or file_id.")
-
-
-class VideoUrlSchema(StrictSchema):
-    """Where a video is, for the providers that watch them."""
-
-    url = Address("data:video/|https?://", "Not a data: or http(s) URL of a video.")
-
-
-class CompletionImageUrlSchema(GivenSchema, ImageUrlSchema):
-    """Where an image is."""
-
-
-class CompletionPartSchema(GivenSchema):
-    """One part of a message, of any type that chat completions know."""
-
-    type = Text(required=True, validate=validate.OneOf(_PLACES))
-    text = Text()
-    image_url = fields.Nested(CompletionImageUrlSchema)
-    input_audio = fields.Nested(InputAudioSchema)
-    file = fields.Nested(FileSchema)
-    video_url = fields.Nested(VideoUrlSchema)
-    refusal = Text()
-    # How long a provider may remember the conversation up to here: OpenAI's and Anthropic's.
-    prompt_cache_breakpoint = Object()
-    cache_control = Object()
-
-    @ma.validates_schema
-    def _has_what_it_says(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if data["type"] not in data:
-            raise ma.ValidationError("Missing data for required field.", data["type"])
-        for place in _PLACES:
-            if place in data and place != data["type"]:
-                raise ma.ValidationError(f"Does not belong to type {data['type']!r}.", place)
-
-    def describe(self, told: JSONSchema, book: Book) -> None:
-        """Tell each type by itself."""
-        fields = told["properties"]
-        beside = {name: fields[name] for name in fields if name not in (*_PLACES, "type")}
-        told.clear()
-        told["oneOf"] = []
-        for place, (name, what) in _PLACES.items():
-            own = {"type": word(place), place: fields[place]}
-            part = has_only(what, *beside, **own, **beside)
-            told["oneOf"].append(book.add(f"Completion{name}Part", part))
-
-    @ma.post_load
-    def _taken_everywhere(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        if data["type"] == "refusal":  # to every provider but OpenAI it is text
-            refusal = data.pop("refusal")
-            data |= {"type": "text", "text": refusal}
-        return data
+def _with_beside(message: dict[str, Any], data: dict[str, Any], known: Any) -> dict[str, Any]:
+    """Add what is not declared, as far as it can be sent on."""
+    beside = {n: v for n, v in data.items() if n not in known and v is not None}
+    beside = {name: value for name, value in beside.items() if is_sendable([name, value])}
+    return {**message, BESIDE: beside} if beside else message
 
 
 class CompletionMessageSchema(GivenSchema):
     """A message of anybody but the assistant; what programs keep beside it is passed over."""
 
     class Meta:
-        """Passes over what is not declared."""
+        """Keeps what is not declared: some provider may take it."""
 
-        unknown = ma.EXCLUDE
+        unknown = ma.INCLUDE
 
     role = Text(
         required=True,
@@ -137,25 +53,24 @@ class CompletionMessageSchema(GivenSchema):
         ),
         metadata={"enum": [role for role in ROLES if not _REPEATED.fullmatch(role)]},
     )
-    content = Content(CompletionPartSchema(), required=True)
+    content = CompletionContent(required=True)
     name = Text(validate=validate.Length(1, 256))
-    tool_call_id = Text(validate=validate.Length(1, 256))
+    tool_call_id = CallId()
 
     @ma.pre_load
     def _nothing_misplaced(self, data: Any, **kwargs: Any) -> Any:
-        _refuse_misplaced(data)
+        refuse_misplaced(data)
         return data
+
+    @ma.post_load
+    def _apart(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        message = {name: value for name, value in data.items() if name in self.fields}
+        return _with_beside(message, data, self.fields)
 
     def describe(self, told: JSONSchema, book: Book) -> None:
         """Add which names are refused."""
         super().describe(told, book)
         told["description"] = "A message of anybody but the assistant." + _OTHERS
-
-
-def _refuse_misplaced(data: Any) -> None:
-    for name in data if isinstance(data, dict) else ():
-        if _MISPLACED.search(name):
-            raise ma.ValidationError("Unknown field.", name)
 
 
 class FunctionSchema(ma.Schema):
@@ -182,11 +97,12 @@ class ToolCallSchema(GivenSchema):
 
         unknown = ma.EXCLUDE
 
-    id = Text(required=True, validate=validate.Length(1, 256))
+    id = CallId(required=True)
     type = Text(load_default="function", validate=validate.OneOf(("function", "custom")))
     function = fields.Nested(FunctionSchema)
     custom = Object()
     extra_content = Object()
+    provider_specific_fields = Object()
 
     @ma.validates_schema
     def _has_what_it_says(self, data: dict[str, Any], **kwargs: Any) -> None:
@@ -196,7 +112,7 @@ class ToolCallSchema(GivenSchema):
     def describe(self, told: JSONSchema, book: Book) -> None:
         """Tell each type by itself."""
         fields = told["properties"]
-        extra = {"extra_content": fields["extra_content"]}
+        extra = {name: fields[name] for name in ("extra_content", "provider_specific_fields")}
         given = {"id": fields["id"], "type": word("function"), "function": fields["function"]}
         function = has("A call of a function.", "type", *extra, **given, **extra)
         given = {"id": fields["id"], "type": word("custom"), "custom": fields["custom"]}
@@ -209,17 +125,20 @@ class AssistantMessageSchema(ma.Schema):
     """An earlier answer; what providers and SDKs add to one is passed over."""
 
     class Meta:
-        """Passes over what providers and SDKs add."""
+        """Keeps what providers and SDKs add: some of it the provider may take."""
 
-        unknown = ma.EXCLUDE
+        unknown = ma.INCLUDE
 
-    content = Content(CompletionPartSchema(), allow_none=True)
+    content = CompletionContent(allow_none=True)
     name = Text(allow_none=True)
     refusal = Text(allow_none=True)
     tool_calls = Items(fields.Nested(ToolCallSchema), MOST_TOOLS, allow_none=True)
     reasoning_content = Text(allow_none=True)
     reasoning = fields.Raw(allow_none=True)
     reasoning_details = Items(Object(), 4096, allow_none=True)
+    thinking_blocks = Items(Object(), 4096, allow_none=True)
+    extra_content = fields.Raw(allow_none=True)
+    provider_specific_fields = fields.Raw(allow_none=True)
 
     @ma.pre_load
     def _of_today(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -229,7 +148,7 @@ class AssistantMessageSchema(ma.Schema):
             raise ma.ValidationError("Not taken; use tool_calls.", "function_call")
         if data.get("audio") is not None:
             raise ma.ValidationError("Not taken; send what was said as content.", "audio")
-        _refuse_misplaced(data)
+        refuse_misplaced(data)
         if not any(data.get(name) for name in ("content", "tool_calls", "refusal")) and (
             "content" not in data
         ):
@@ -250,10 +169,12 @@ class AssistantMessageSchema(ma.Schema):
             ("tool_calls", calls),
             ("reasoning_content", thought),
             ("reasoning_details", [_said_once(d) for d in data.get("reasoning_details") or ()]),
+            ("thinking_blocks", data.get("thinking_blocks")),
+            *((key, data.get(key)) for key in ("extra_content", "provider_specific_fields")),
         ):
-            if value:
+            if value and (key not in _AS_IT_CAME or is_sendable(value)):
                 message[key] = value
-        return message
+        return _with_beside(message, data, {"role", *self.fields})
 
     def describe(self, told: JSONSchema, book: Book) -> None:
         """Add what is looked for before the fields are."""
@@ -264,6 +185,9 @@ class AssistantMessageSchema(ma.Schema):
             "An earlier answer, as it came. `function_call` and `audio` are not taken: use"
             " `tool_calls`, and send what was said as `content`." + _OTHERS
         )
+
+
+_AS_IT_CAME = ("extra_content", "provider_specific_fields")
 
 
 def _said_once(detail: dict[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .azure import AZURE
-from .base import Provider, Target, bearer_target
+from .base import Provider, bearer_target
 from .custom import CUSTOM, OF_SERVERS
 from .perplexity import PERPLEXITY
+from .target import Target
 
 builtin_providers: tuple[Provider, ...] = (
     Provider(
@@ -14,6 +15,7 @@ builtin_providers: tuple[Provider, ...] = (
         base_url="https://api.openai.com/v1",
         profile_headers={"OpenAI-Organization": "openai_organization_id"},
         token_param="max_completion_tokens",
+        takes_developer=True,
     ),
     AZURE,
     Provider(
@@ -39,6 +41,8 @@ builtin_providers: tuple[Provider, ...] = (
         stream_usage=False,  # refused, and told all the same
         renames={"seed": "random_seed"},
         takes=frozenset({"safe_prompt", "random_seed", "prompt_mode"}),
+        takes_in_messages=frozenset({"prefix"}),
+        takes_parts=frozenset({"thinking", "reference", "document_url"}),
         max_temperature=1.5,
     ),
     Provider(
@@ -52,13 +56,18 @@ builtin_providers: tuple[Provider, ...] = (
         name="openrouter",
         label="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
-        takes=frozenset({"provider", "usage", "include_reasoning", "transforms"}),
+        takes=frozenset(
+            {"provider", "usage", "include_reasoning", "transforms", "modalities", "image_config"}
+        ),
         takes_back=frozenset({"reasoning_details"}),
+        takes_back_by_model=True,
+        takes_developer=True,
     ),
     Provider(
         name="deepseek",
         label="DeepSeek",
         base_url="https://api.deepseek.com",
+        takes_in_messages=frozenset({"prefix"}),  # at its address that ends in /beta
         takes_back=frozenset({"reasoning_content"}),
     ),
     Provider(
@@ -66,12 +75,11 @@ builtin_providers: tuple[Provider, ...] = (
         label="xAI",
         base_url="https://api.x.ai/v1",
         refuses=frozenset({"stop"}),
-        takes=frozenset({"search_parameters"}),
     ),
     Provider(
         name="together",
         label="Together AI",
-        base_url="https://api.together.xyz/v1",
+        base_url="https://api.together.ai/v1",
         inline_think=True,
     ),
     Provider(
@@ -94,6 +102,7 @@ builtin_providers: tuple[Provider, ...] = (
         token_param="max_completion_tokens",
         refuses=frozenset({"seed"}),
         max_temperature=1.0,
+        takes_in_messages=frozenset({"partial"}),
         takes_back=frozenset({"reasoning_content"}),
     ),
     Provider(
@@ -104,9 +113,21 @@ builtin_providers: tuple[Provider, ...] = (
     ),
     # Their address is the operator's to tell, in LLMCHAT_BASE_URLS.
     Provider(
-        name="ollama", label="Ollama", key_required=False, takes=frozenset({"think", "keep_alive"})
+        name="ollama",
+        label="Ollama",
+        path="/v1",
+        key_required=False,
+        takes=frozenset({"think", "keep_alive"}),
     ),
-    Provider(name="vllm", label="vLLM", key_required=False, takes=OF_SERVERS),
+    Provider(
+        name="vllm",
+        label="vLLM",
+        path="/v1",
+        key_required=False,
+        takes=OF_SERVERS,
+        takes_parts=frozenset({"audio_url"}),
+        takes_back_by_model=True,
+    ),
     CUSTOM,
 )
 """All the rows that are built in, in the order they are listed to people."""

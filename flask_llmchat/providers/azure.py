@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from ..addresses import read_address
 from ..chat import ChatRequest
-from ..config import is_http_url
 from ..errors import ChatError
 from ..profiles import read, read_text
-from .base import Provider, Target
+from .base import Provider
+from .target import Target
 
 # The newest dated version that is no preview. A profile may name another.
 # https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle
@@ -17,6 +19,9 @@ _API_VERSION = "2024-10-21"
 
 # stream_options came with this one; an older one answers 400 to what it does not know.
 _FIRST_WITH_STREAM_OPTIONS = "2024-09-01"
+
+# What follows a resource's own address. The deployment is chosen by the model.
+_DEPLOYMENTS = re.compile(r"/openai(?:/deployments(?:/[^/]*)?)?$")
 
 # What the original chat front end could name, before it could be any deployment.
 _DEPLOYMENT_ATTRIBUTES = {
@@ -30,25 +35,36 @@ def azure_target(provider: Provider, chat: ChatRequest, key: str, base_url: str)
     """Find the deployment, and the address in whichever of Azure's two forms the endpoint has.
 
     An endpoint that ends in ``/openai/v1`` takes the deployment's name as the model and no
-    API version; any other one gets the dated form, ``/openai/deployments/NAME/…``.
+    API version; any other one gets the dated form, ``/openai/deployments/NAME/…``, of which the
+    endpoint may have a part already: the portal shows whole addresses to copy.
 
     :raises ChatError: when the profile lacks the endpoint or a deployment for the model.
     """
     deployment = _deployment(provider, chat)
-    endpoint = (base_url or read_text(chat.profile, "azure_openai_endpoint")).rstrip("/")
+    endpoint = base_url or read_text(chat.profile, "azure_openai_endpoint")
     if not (endpoint and deployment):
         raise ChatError("Azure resources not found", provider=provider.name)
-    if not is_http_url(endpoint) or "?" in endpoint or "#" in endpoint:
+    try:
+        address = read_address(endpoint)
+    except ValueError as error:
         raise ChatError(
-            "Azure OpenAI endpoint is not a URL. Please fix it in your profile settings.",
+            f"Azure OpenAI endpoint {error}. Please fix it in your profile settings.",
             provider=provider.name,
-        )
+        ) from None
     headers = {**provider.headers, "api-key": key}
-    if endpoint.endswith("/openai/v1"):
-        return Target(url=f"{endpoint}/chat/completions", model=deployment, headers=headers)
-    version = read_text(chat.profile, "azure_openai_api_version") or _API_VERSION
+    if address.url.endswith("/openai/v1"):
+        return Target(
+            url=f"{address.url}/chat/completions",
+            model=deployment,
+            headers=headers,
+            query=address.query,
+        )
+    version = (
+        read_text(chat.profile, "azure_openai_api_version") or address.api_version or _API_VERSION
+    )
+    resource = _DEPLOYMENTS.sub("", address.url)
     return Target(
-        url=f"{endpoint}/openai/deployments/{quote(deployment, safe='')}/chat/completions",
+        url=f"{resource}/openai/deployments/{quote(deployment, safe='')}/chat/completions",
         model=deployment,
         headers=headers,
         query={"api-version": version},
@@ -70,5 +86,7 @@ AZURE = Provider(
     label="Azure OpenAI",
     key_attr="azure_openai_api_key",
     catalogue="openai",
+    token_param="max_completion_tokens",  # nearly all that is deployed today reasons
+    takes_developer=True,
     target=azure_target,
 )

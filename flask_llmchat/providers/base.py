@@ -7,46 +7,20 @@ Where one really behaves differently its row names a function, as Azure's does.
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from ..addresses import Address, read_address
 from ..chat import ChatRequest, Message
 from ..errors import ChatError
 from ..models import Model
 from ..profiles import is_sendable, read_text
+from . import checks
+from .messages import refuse_unknown_parts, sent_messages
+from .target import Target
 
 logger = logging.getLogger("flask_llmchat")
-
-_SYSTEM = ("system", "developer")
-_KEY = re.compile(r"key|token|auth", re.IGNORECASE)
-_NAME = re.compile(r"[a-z][a-z0-9_-]*")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Where one chat is sent, and as whom. Headers and key stay out of its repr.
-
-    :param url: the whole address of the chat-completions endpoint.
-    :param model: the model as this provider names it.
-    :param headers: what authenticates, and what else the profile adds.
-    :param query: what is added to the URL.
-    :param stream_usage: whether the token count can be asked for.
-    """
-
-    url: str
-    model: str
-    headers: Mapping[str, str] = field(repr=False)
-    query: Mapping[str, str] = field(default_factory=dict, repr=False)
-    stream_usage: bool = True
-
-    def secrets(self) -> tuple[str, ...]:
-        """Return the keys among headers and query, which must not be told to anybody."""
-        told = {**self.headers, **self.query}
-        return tuple(
-            value.split()[-1] for name, value in told.items() if value.strip() and _KEY.search(name)
-        )
 
 
 def bearer_target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> Target:
@@ -72,37 +46,14 @@ def bearer_target(provider: Provider, chat: ChatRequest, key: str, base_url: str
             headers[header] = value
     if key:
         headers["Authorization"] = f"Bearer {key}"
+    address = provider.address(base_url)
     return Target(
-        url=f"{base_url.rstrip('/')}/chat/completions",
+        url=f"{address.url}/chat/completions",
         model=chat.model,
         headers=headers,
+        query=address.query,
         stream_usage=provider.stream_usage,
     )
-
-
-WANTED_BACK = frozenset({"reasoning_content", "reasoning_details", "extra_content"})
-"""What a message, or a tool call in one, may hold that only some providers want back."""
-
-
-def _sent_back(messages: list[Message], wanted: frozenset[str]) -> Iterator[Message]:
-    """Give earlier messages with what a provider wants of them, and nothing it would refuse."""
-    refused = WANTED_BACK - wanted
-    for message in messages:
-        if message["role"] != "assistant":
-            yield message
-            continue
-        kept = {name: value for name, value in message.items() if name not in refused}
-        if calls := kept.get("tool_calls"):
-            kept["tool_calls"] = [
-                {name: value for name, value in call.items() if name not in refused}
-                for call in calls
-            ]
-            if "reasoning_content" in wanted:
-                # Missing is an error, empty is not: https://github.com/openclaw/openclaw/pull/74846
-                kept.setdefault("reasoning_content", "")
-        # A turn stopped while the model still thought is nothing to who takes no thoughts back.
-        if len(kept) == len(message) or kept.get("content") or calls:
-            yield kept
 
 
 def as_they_are(messages: list[Message]) -> list[Message]:
@@ -118,6 +69,8 @@ class Provider:
     :param label: how people call it, used in messages.
     :param base_url: address up to and without ``/chat/completions``; "" when only the
         operator or the profile can know it.
+    :param path: where the API of such a provider begins, ``/v1`` for most: added to an address
+        that the operator gives without any path.
     :param key_attr: attribute of the profile that holds the key, by default
         ``{name}_api_key``; "" for a provider that takes no key.
     :param key_env: environment variable that holds the server's key, by default
@@ -136,8 +89,15 @@ class Provider:
         and ``</think>``.
     :param takes: parameters of its own, beside those that chat completions have everywhere. None
         that chooses other models or adds tools of the provider's: that is for the host to do.
-    :param takes_back: which of ``reasoning_content``, ``reasoning_details`` and
-        ``extra_content`` it wants back of an earlier answer; others refuse to be sent them.
+    :param takes_in_messages: fields of messages that it takes besides, such as ``prefix``.
+    :param takes_parts: types of parts of messages that it takes besides, such as ``audio_url``.
+    :param takes_back: which of ``reasoning_content``, ``reasoning_details``, ``thinking_blocks``,
+        ``extra_content`` and ``provider_specific_fields`` it wants back of an earlier answer;
+        others refuse to be sent them.
+    :param takes_back_by_model: whether it may pass a chat on to whoever made the model, so that
+        what the model's maker wants back is sent as well.
+    :param takes_developer: whether it knows the role ``developer``; it is sent as ``system``
+        elsewhere.
     :param tells_errors: whether its error messages may be shown to people. False for hosts
         that nobody vouches for.
     :param public_only: whether only public internet addresses may be called.
@@ -146,12 +106,14 @@ class Provider:
     :param target: ``(provider, chat, key, base_url) -> Target``, for a provider that is not
         simply reached at ``{base_url}/chat/completions`` with a bearer key. It may read
         ``chat.profile`` and refuse with a ChatError.
-    :raises ValueError: for a name that cannot stand in a route.
+    :raises ValueError: naming the field that is wrong and what it should be. Lists, tuples and
+        single names are taken for sets, and addresses as people paste them.
     """
 
     name: str
     label: str
     base_url: str = ""
+    path: str = ""
     key_attr: str | None = None
     key_env: str | None = None
     key_required: bool = True
@@ -165,7 +127,11 @@ class Provider:
     temperature_or_top_p: bool = False
     inline_think: bool = False
     takes: frozenset[str] = frozenset()
+    takes_in_messages: frozenset[str] = frozenset()
+    takes_parts: frozenset[str] = frozenset()
     takes_back: frozenset[str] = frozenset()
+    takes_back_by_model: bool = False
+    takes_developer: bool = False
     tells_errors: bool = True
     public_only: bool = False
     catalogue: str = ""
@@ -173,12 +139,13 @@ class Provider:
     target: Callable[[Provider, ChatRequest, str, str], Target] = bearer_target
 
     def __post_init__(self) -> None:
-        """Check the name and fill in what follows from it."""
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(
-                f"provider name {self.name!r} cannot stand in a route: use lower-case letters,"
-                " digits, '-' and '_', starting with a letter"
-            )
+        """Check every field, and fill in what follows from the name."""
+        for one in fields(self):
+            try:
+                check = _CHECKS.get(one.name) or _CHECKS[one.type]
+                object.__setattr__(self, one.name, check(getattr(self, one.name)))
+            except ValueError as error:
+                raise ValueError(f"provider {self.name!r}: its {one.name} {error}") from None
         if self.key_attr is None:
             object.__setattr__(self, "key_attr", f"{self.name.replace('-', '_')}_api_key")
         if self.key_env is None:
@@ -186,16 +153,40 @@ class Provider:
         if not self.catalogue:
             object.__setattr__(self, "catalogue", self.name)
 
-    def take(self, chat: ChatRequest) -> None:
-        """Take what of a chat's unknown parameters is this provider's own.
+    def address(self, base_url: str) -> Address:
+        """Read an address the operator gave for this provider; its path may be forgotten.
 
-        :raises ChatError: with status 422, naming those that are not.
+        :raises ValueError: for one that cannot be understood.
+        """
+        address = read_address(base_url)
+        if address.path:
+            return address
+        own = Address(self.base_url)
+        return address.with_path(own.path if own.host == address.host else self.path)
+
+    def take(self, chat: ChatRequest) -> None:
+        """Take what of a chat's unknown parameters and fields is this provider's own.
+
+        :raises ChatError: with status 422, naming those that are not. What else a message holds
+            is left out: programs hand answers back with whatever some provider put into them.
         """
         if refused := sorted(chat.unknown.keys() - self.takes):
-            told = [f"{name[:50]}: Unknown field" for name in refused[:20]]
+            told = [f"{name[:50]}: {_TOLD.get(name, 'Unknown field')}" for name in refused[:20]]
             raise ChatError("; ".join(told), provider=self.name, status=422)
+        refuse_unknown_parts(chat.messages, self)
         chat.extra |= chat.unknown
-        chat.unknown = {}
+        for place, beside in chat.unknown_in_messages.items():
+            own = {name: value for name, value in beside.items() if name in self.takes_in_messages}
+            chat.messages[place] |= own
+        chat.unknown, chat.unknown_in_messages = {}, {}
+
+    def instead_of(self, other: Provider, chat: ChatRequest, model: str) -> ChatRequest:
+        """Return a chat that another row has taken, without what is that row's own."""
+        own = other.takes_in_messages - self.takes_in_messages
+        messages = [{n: v for n, v in m.items() if n not in own} for m in chat.messages]
+        own = other.takes - self.takes
+        extra = {name: value for name, value in chat.extra.items() if name not in own}
+        return replace(chat, provider=self.name, model=model, messages=messages, extra=extra)
 
     def body(self, chat: ChatRequest, target: Target, model: Model) -> dict[str, Any]:
         """Return the request body; what the chat left open, or the model refuses, is left out."""
@@ -203,36 +194,62 @@ class Provider:
         if temperature is not None and temperature > self.max_temperature:
             temperature = self.max_temperature
             logger.debug("temperature is lowered to %s for %s", temperature, self.name)
+        refused = self.refuses | model.refuses
+        if self.temperature_or_top_p and temperature is not None:
+            refused |= {"top_p"}
+        if not model.takes_temperature_at(chat.reasoning_effort):
+            refused |= {"temperature", "top_p"}
+        if not chat.tools or "tools" in refused:
+            refused |= {"tools", "tool_choice", "parallel_tool_calls"}  # an error without tools
+        limit = model.default_limit if chat.max_tokens is None else chat.max_tokens
         extra = dict(chat.extra)
         options = {"include_usage": True, **extra.pop("stream_options", {})}
         optional = {
             "stream_options": options if target.stream_usage else None,
             "temperature": temperature,
-            model.token_param or self.token_param: chat.max_tokens or model.default_limit,
+            # To some clients -1 is no limit, and no provider takes it for one.
+            model.token_param or self.token_param: limit if limit and limit > 0 else None,
             "top_p": chat.top_p,
             "stop": chat.stop,
             "seed": chat.seed,
             "reasoning_effort": chat.reasoning_effort,
             "response_format": chat.response_format,
             "tools": chat.tools or None,
-            "tool_choice": chat.tool_choice if chat.tools else None,
+            "tool_choice": chat.tool_choice,
             **extra,
         }
-        refused = self.refuses | model.refuses
-        if self.temperature_or_top_p and temperature is not None:
-            refused |= {"top_p"}
-        if not model.takes_temperature_at(chat.reasoning_effort):
-            refused |= {"temperature", "top_p"}
-        messages = self.messages(list(_sent_back(chat.messages, self.takes_back)))
-        if not model.takes_system:
-            logger.debug("system messages become the user's: %s refuses them", chat.model)
-            messages = [{**m, "role": "user"} if m["role"] in _SYSTEM else m for m in messages]
+        messages = self.messages(list(sent_messages(chat.messages, self, model)))
         body = {"model": target.model, "messages": messages, "stream": True}
         for name, value in optional.items():
             if value is None:
                 continue
             if name in refused:
-                logger.debug("%s is left out: %s with %s refuses it", name, self.name, chat.model)
+                # What comes from outside stands quoted in a log: it may hold line breaks.
+                logger.debug("%s is left out: %s with %r refuses it", name, self.name, chat.model)
             else:
                 body[self.renames.get(name, name)] = value
         return body
+
+
+_TOLD = {"modalities": 'Only ["text"] is answered; leave it out'}
+"""What to say of a parameter that is some provider's own, where there is more to say."""
+
+# By the fields' names, and else by the types they are declared with, which are text here.
+_CHECKS: dict[Any, Callable[[Any], Any]] = {
+    "name": checks.route_name,
+    "base_url": checks.address,
+    "path": checks.path,
+    "headers": checks.headers,
+    "profile_headers": checks.header_names,
+    "takes_back": checks.state,
+    "str": checks.text,
+    "str | None": checks.text_or_none,
+    "bool": checks.flag,
+    "float": checks.number,
+    "frozenset[str]": checks.names,
+    "Mapping[str, str]": checks.texts_by_name,
+    "Callable[[list[Message]], list[Message]]": checks.function("messages"),
+    "Callable[[Provider, ChatRequest, str, str], Target]": checks.function(
+        "provider", "chat", "key", "base_url"
+    ),
+}

@@ -6,11 +6,12 @@ own, and nothing they say in an error reaches the browser.
 
 from __future__ import annotations
 
+from ..addresses import read_address
 from ..chat import ChatRequest, Endpoint
-from ..config import is_http_url
 from ..errors import ChatError
 from ..profiles import clean, is_sendable
-from .base import Provider, Target
+from .base import Provider
+from .target import Target
 
 
 def endpoint_target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> Target:
@@ -21,11 +22,13 @@ def endpoint_target(provider: Provider, chat: ChatRequest, key: str, base_url: s
     endpoint = chat.endpoint
     if not isinstance(endpoint, Endpoint):
         raise ChatError("Endpoint not found", "model_not_found", provider=provider.name)
-    url, key = clean(endpoint.base_url).rstrip("/"), clean(endpoint.api_key)
-    if not is_http_url(url) or "?" in url or "#" in url:
+    key = clean(endpoint.api_key)
+    try:
+        address = read_address(endpoint.base_url)
+    except ValueError as error:
         raise ChatError(
-            "The endpoint's address is not an http(s) URL. Please fix it.", provider=provider.name
-        )
+            f"The endpoint's address {error}. Please fix it.", provider=provider.name
+        ) from None
     if not is_sendable(key):
         raise ChatError(
             "Custom API Key is incorrect. Please fix it in your profile settings.",
@@ -33,9 +36,10 @@ def endpoint_target(provider: Provider, chat: ChatRequest, key: str, base_url: s
             provider=provider.name,
         )
     return Target(
-        url=f"{url}/chat/completions",
+        url=f"{address.url}/chat/completions",
         model=endpoint.model or chat.model,
         headers={"Authorization": f"Bearer {key}"} if key else {},
+        query=address.query,
     )
 
 
@@ -52,6 +56,9 @@ OF_SERVERS = frozenset(
         "include_reasoning",
         "length_penalty",
         "skip_special_tokens",
+        "continue_final_message",
+        "add_generation_prompt",
+        "modalities",
     }
 )
 """Parameters of vLLM, and of the servers that are like it."""
@@ -60,7 +67,11 @@ CUSTOM = Provider(
     name="custom",
     label="Custom",
     key_attr="",
-    takes=OF_SERVERS,
+    # Whatever its gateway takes: what it does not, the user knows who typed its address.
+    takes=OF_SERVERS | {"image_config"},
+    takes_in_messages=frozenset({"prefix", "partial"}),
+    takes_parts=frozenset({"audio_url", "thinking"}),
+    takes_back_by_model=True,
     tells_errors=False,
     public_only=True,
     target=endpoint_target,

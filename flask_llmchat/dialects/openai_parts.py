@@ -1,0 +1,166 @@
+"""Parts of messages as OpenAI SDKs send them, and those that are some provider's own."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from .base import Address, Object, StrictSchema, Text, is_sendable
+from .describing import Book, JSONSchema, has_only, word
+from .messages import Content, ImageUrlSchema
+
+# The types of parts, which are also the names of what they hold, and how documents call them.
+_PLACES = {
+    "text": ("Text", "A text."),
+    "image_url": ("Image", "An image."),
+    "input_audio": ("Audio", "Sound."),
+    "file": ("File", "A file."),
+    "video_url": ("Video", "A video."),
+    "refusal": ("Refusal", "What an earlier answer refused with."),
+}
+
+# In a message no program puts these: somebody put them in the wrong place.
+_MISPLACED = re.compile(
+    r"^key$|api.?key|base.?url|authorization|header|password|secret", re.IGNORECASE
+)
+
+
+class GivenSchema(StrictSchema):
+    """Takes null for not given: programs send what their SDK's classes hold, with all of it."""
+
+    @ma.pre_load
+    def _given(self, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        needed = {name for name, field in self.fields.items() if field.required}
+        return {n: value for n, value in data.items() if value is not None or n in needed}
+
+
+class InputAudioSchema(StrictSchema):
+    """Sound, in base64."""
+
+    data = Text(required=True, validate=validate.Length(1))
+    format = Text(required=True, validate=validate.Length(1, 32))
+
+
+class FileSchema(GivenSchema):
+    """A file: its content in `file_data` as a data: URL, or its id with the provider."""
+
+    file_data = Text()
+    file_id = Text(validate=validate.Length(max=256))
+    filename = Text(validate=validate.Length(max=1024))
+
+    @ma.validates_schema
+    def _has_one(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if not (data.get("file_data") or data.get("file_id")):
+            raise ma.ValidationError("Must have file_data or file_id.")
+
+
+class VideoUrlSchema(StrictSchema):
+    """Where a video is, for the providers that watch them."""
+
+    url = Address("data:video/|https?://", "Not a data: or http(s) URL of a video.")
+
+
+class CompletionImageUrlSchema(GivenSchema, ImageUrlSchema):
+    """Where an image is."""
+
+
+class CompletionPartSchema(GivenSchema):
+    """One part of a message, of any type that chat completions know."""
+
+    type = Text(required=True, validate=validate.OneOf(_PLACES))
+    text = Text()
+    image_url = fields.Nested(CompletionImageUrlSchema)
+    input_audio = fields.Nested(InputAudioSchema)
+    file = fields.Nested(FileSchema)
+    video_url = fields.Nested(VideoUrlSchema)
+    refusal = Text()
+    # How long a provider may remember the conversation up to here: OpenAI's and Anthropic's.
+    prompt_cache_breakpoint = Object()
+    cache_control = Object()
+
+    @ma.validates_schema
+    def _has_what_it_says(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if data["type"] not in data:
+            raise ma.ValidationError("Missing data for required field.", data["type"])
+        for place in _PLACES:
+            if place in data and place != data["type"]:
+                raise ma.ValidationError(f"Does not belong to type {data['type']!r}.", place)
+
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Tell each type by itself."""
+        fields = told["properties"]
+        beside = {name: fields[name] for name in fields if name not in (*_PLACES, "type")}
+        told.clear()
+        told["oneOf"] = []
+        for place, (name, what) in _PLACES.items():
+            own = {"type": word(place), place: fields[place]}
+            part = has_only(what, *beside, **own, **beside)
+            told["oneOf"].append(book.add(f"Completion{name}Part", part))
+
+    @ma.post_load
+    def _taken_everywhere(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        if data["type"] == "refusal":  # to every provider but OpenAI it is text
+            refusal = data.pop("refusal")
+            data |= {"type": "text", "text": refusal}
+        return data
+
+
+class CompletionContent(Content):
+    """What a message says; parts of types that are some provider's own stay as they are.
+
+    Whether this provider takes them its row says.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(CompletionPartSchema(), **kwargs)
+
+    def _load(self, parts: list[Any]) -> list[Any]:
+        own = {place: part for place, part in enumerate(parts) if _is_own(part)}
+        errors = {place: told for place, part in own.items() if (told := _refused_in(part))}
+        try:
+            loaded = super()._load([_NOTHING if i in own else part for i, part in enumerate(parts)])
+        except ma.ValidationError as error:
+            assert isinstance(error.messages, dict)  # by the parts' places
+            errors |= error.messages
+        if errors:
+            raise ma.ValidationError(errors)
+        return [own.get(place, part) for place, part in enumerate(loaded)]
+
+
+_NOTHING = {"type": "text", "text": ""}
+_OWN_TYPE = re.compile(r"[A-Za-z][\w.:-]{0,63}")
+_FETCHED = re.compile(r"data:|https?://", re.IGNORECASE)
+
+
+def _is_own(part: Any) -> bool:
+    kind = part.get("type") if isinstance(part, dict) else None
+    return isinstance(kind, str) and kind not in _PLACES and bool(_OWN_TYPE.fullmatch(kind))
+
+
+def _refused_in(part: dict[str, Any]) -> dict[str, list[str]]:
+    """Return what is wrong with a part of a provider's own, by field."""
+    kind = part["type"]
+    inner = part.get(kind)
+    told = {}
+    for holder in (part, inner if isinstance(inner, dict) else {}):
+        if len(holder) > StrictSchema.MOST_FIELDS:
+            told[kind] = [f"Has more than {StrictSchema.MOST_FIELDS} fields."]
+        told |= {name: ["Unknown field."] for name in holder if _MISPLACED.search(name)}
+    url = inner.get("url", inner) if isinstance(inner, dict) else inner
+    if kind.endswith("_url") and not (isinstance(url, str) and _FETCHED.match(url)):
+        told[kind] = ["Not a data: or http(s) URL."]
+    if not told and not is_sendable(part):
+        told[kind] = ["Holds half a character (a lone surrogate), or is nested too deeply."]
+    return told
+
+
+def refuse_misplaced(data: Any) -> None:
+    """Refuse a message that holds a key, an address or headers: no provider is sent them."""
+    for name in data if isinstance(data, dict) else ():
+        if _MISPLACED.search(name):
+            raise ma.ValidationError("Unknown field.", name)
