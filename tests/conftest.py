@@ -28,6 +28,7 @@ KEYS = {
 }
 FOUR = ("openai", "azure", "openrouter", "groq")
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "recorded"
+CASES = RECORDED.parent / "cases"
 
 
 def body(model: str = "gpt-4.1", text: str = "Hi", **settings: Any) -> dict[str, Any]:

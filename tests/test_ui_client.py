@@ -16,7 +16,7 @@ from test_recordings import everybodys_keys, route_of
 from ui_conversations import HI, OURS, SAME, user
 
 from flask_llmchat import LLMChat, Provider
-from flask_llmchat.providers.base import WANTED_BACK
+from flask_llmchat.providers.messages import STATE
 from flask_llmchat.testing import (
     CUT,
     HOLD,
@@ -264,7 +264,7 @@ def sent() -> dict[str, Any]:
             label="Lab",
             base_url=upstream.base_url,
             key_required=False,
-            takes_back=WANTED_BACK,
+            takes_back=STATE,
         )
         with served(make_app(upstream, llmchat=LLMChat(providers=[row]))) as port:
             for name, messages in [*SAME.items(), *((n, m) for n, (m, _) in OURS.items())]:
