@@ -136,7 +136,7 @@ class AssistantMessageSchema(ma.Schema):
     reasoning_content = Text(allow_none=True)
     reasoning = fields.Raw(allow_none=True)
     reasoning_details = Items(Object(), 4096, allow_none=True)
-    thinking_blocks = Items(Object(), 4096, allow_none=True)
+    thinking_blocks = fields.Raw(allow_none=True)
     extra_content = fields.Raw(allow_none=True)
     provider_specific_fields = fields.Raw(allow_none=True)
 
@@ -169,10 +169,11 @@ class AssistantMessageSchema(ma.Schema):
             ("tool_calls", calls),
             ("reasoning_content", thought),
             ("reasoning_details", [_said_once(d) for d in data.get("reasoning_details") or ()]),
-            ("thinking_blocks", data.get("thinking_blocks")),
-            *((key, data.get(key)) for key in ("extra_content", "provider_specific_fields")),
+            ("thinking_blocks", _whole_blocks(data.get("thinking_blocks"))),
+            ("extra_content", _sendable(data.get("extra_content"))),
+            ("provider_specific_fields", _sendable(data.get("provider_specific_fields"))),
         ):
-            if value and (key not in _AS_IT_CAME or is_sendable(value)):
+            if value:
                 message[key] = value
         return _with_beside(message, data, {"role", *self.fields})
 
@@ -187,7 +188,32 @@ class AssistantMessageSchema(ma.Schema):
         )
 
 
-_AS_IT_CAME = ("extra_content", "provider_specific_fields")
+def _sendable(value: Any) -> Any:
+    return value if is_sendable(value) else None
+
+
+def _whole_blocks(blocks: Any) -> list[dict[str, Any]]:
+    """Put blocks of thinking together that came, and are handed back, piece by piece.
+
+    The signature comes with the last piece of a block; without it no block is taken back. The
+    index is what Python's SDK wanted of the pieces.
+    """
+    if not isinstance(blocks, list) or not is_sendable(blocks):
+        return []
+    whole: list[dict[str, Any]] = []
+    pieces: list[str] = []
+    for block in blocks:
+        if not isinstance(block, dict):
+            return []
+        block = {name: value for name, value in block.items() if name != "index"}
+        if not isinstance(block.get("thinking"), str):
+            whole.append(block)
+            continue
+        pieces.append(block["thinking"])
+        if block.get("signature"):
+            whole.append({**block, "thinking": "".join(pieces)})
+            pieces = []
+    return whole
 
 
 def _said_once(detail: dict[str, Any]) -> dict[str, Any]:
