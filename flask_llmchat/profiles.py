@@ -44,9 +44,12 @@ class Profile:
     ``<provider>_api_key`` is the key for that provider.
 
     :param openai_organization_id: sent with the OpenAI key, if it belongs to several.
+    :param anthropic_workspace_id: sent with the Anthropic key, which some keys need.
     :param azure_openai_endpoint: ``https://NAME.openai.azure.com``, or the same followed by
-        ``/openai/v1`` for Azure's version-free API.
-    :param azure_openai_api_version: dated API version; not used with the version-free API.
+        ``/openai/v1`` for Azure's version-free API. Whole addresses as Azure's portal shows them
+        are understood.
+    :param azure_openai_api_version: dated API version, by default the one in the endpoint's
+        ``?api-version=``; not used with the version-free API.
     :param azure_openai_deployments: model name to deployment name. It goes before the three
         deployment ids, which name the models the original chat front end knows.
     :param other_keys: keys for providers that the host has added, by their rows'
@@ -71,6 +74,9 @@ class Profile:
     openrouter_api_key: str | None = _key("OPENROUTER_API_KEY")
     groq_api_key: str | None = _key("GROQ_API_KEY")
     anthropic_api_key: str | None = _key("ANTHROPIC_API_KEY")
+    anthropic_workspace_id: str | None = _from(
+        "ANTHROPIC_WORKSPACE_ID", travels_with="anthropic_api_key"
+    )
     google_gemini_api_key: str | None = _key("GOOGLE_GEMINI_API_KEY")
     mistral_api_key: str | None = _key("MISTRAL_API_KEY")
     perplexity_api_key: str | None = _key("PERPLEXITY_API_KEY")

@@ -10,7 +10,7 @@ from conftest import CASES, body, make_app, profile_for
 
 from flask_llmchat import ChatError, ChatRequest, Endpoint, LLMChat, Provider, builtin_providers
 from flask_llmchat.addresses import read_address
-from flask_llmchat.testing import FakeUpstream
+from flask_llmchat.testing import FakeUpstream, Reply
 
 ROWS = {row.name: row for row in builtin_providers}
 
@@ -185,6 +185,16 @@ def test_a_forgotten_path_is_added_where_it_is_known(name: str, given: str, call
     row = ROWS[name]
     target = row.target(row, chat(name, profile={}), "k", given)
     assert target.url == f"{called}/chat/completions"
+
+
+def test_the_log_says_which_address_was_called_in_vain(
+    upstream: FakeUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.add(Reply(404, {"Content-Type": "text/html"}, [b"<h1>Not Found</h1>"]))
+    app = make_app(upstream, config={"LLMCHAT_BASE_URLS": {"openai": f"{upstream.url}/api/v2"}})
+    response = app.test_client().post("/api/chat/openai", json=body())
+    assert response.get_json()["message"] == "OpenAI could not answer (status 404)."
+    assert f"{upstream.url}/api/v2/chat/completions: " in caplog.text
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="no cases beside the checkout")

@@ -16,6 +16,7 @@ from flask_llmchat import (
     ChatRequest,
     Endpoint,
     LLMChat,
+    Profile,
     Provider,
     Target,
     builtin_providers,
@@ -333,6 +334,34 @@ def made(row: str, chat: ChatRequest, **target: Any) -> dict[str, Any]:
     to = Target(**{"url": "", "model": chat.model, "headers": {}, **target})
     found = find(ROWS[row].catalogue, chat.model, sent_as=to.model)
     return ROWS[row].body(chat, to, found)
+
+
+@pytest.mark.parametrize(
+    ("row", "refused"),
+    [
+        ("cerebras", {"frequency_penalty": 0.5, "logit_bias": {"1": 2}, "service_tier": "flex"}),
+    ],
+)
+def test_what_a_provider_answers_400_to_is_left_out(
+    app: Flask, upstream: FakeUpstream, row: str, refused: dict[str, Any]
+) -> None:
+    assert not refused.keys() & sent(app, upstream, row, **refused).keys()
+    assert sent(app, upstream, "openai", **refused).items() >= refused.items()
+
+
+def test_what_xai_has_ended_is_refused_here(app: Flask) -> None:
+    posted = {"model": "m", "messages": [HI], "search_parameters": {"mode": "auto"}}
+    assert post(app, "xai", posted).status_code == 422
+
+
+def test_anthropics_workspace_goes_with_its_key(upstream: FakeUpstream) -> None:
+    keys = {"anthropic_api_key": "k", "anthropic_workspace_id": "wrkspc_1"}
+    for row, workspace in (("anthropic", "wrkspc_1"), ("openai", None)):
+        app = make_app(upstream, profile={**keys, "openai_api_key": "k"})
+        sent(app, upstream, row)
+        assert upstream.requests[-1].headers["anthropic-workspace-id"] == workspace
+    server = Profile(anthropic_api_key="server")
+    assert server.over(keys).anthropic_workspace_id is None
 
 
 # Roles

@@ -22,6 +22,8 @@ builtin_providers: tuple[Provider, ...] = (
         name="anthropic",
         label="Anthropic",
         base_url="https://api.anthropic.com/v1",
+        # Which keys of a person, and of a service account, are used in.
+        profile_headers={"anthropic-workspace-id": "anthropic_workspace_id"},
         max_temperature=1.0,
         temperature_or_top_p=True,
     ),
@@ -93,6 +95,15 @@ builtin_providers: tuple[Provider, ...] = (
         label="Cerebras",
         base_url="https://api.cerebras.ai/v1",
         token_param="max_completion_tokens",
+        refuses=frozenset(
+            {
+                "frequency_penalty",
+                "presence_penalty",
+                "logit_bias",
+                "parallel_tool_calls",
+                "service_tier",
+            }
+        ),
         max_temperature=1.5,
     ),
     Provider(

@@ -260,6 +260,8 @@ def _post(call: Call, watch: Watch) -> Body:
         # error.body lacks what stands beside "error", and some providers put their code there.
         body = parse_json(error.response.content)
         refusal = call.error_from(body, error.status_code, error.response.headers)
+        if error.status_code in (404, 405):  # most often it is the address that is wrong
+            refusal.detail = f"{redact(call.url, call.secrets)}: {refusal.detail}"
         raise _Failed(refusal, may_pass=_may_pass(error.response, refusal)) from None
     except NoTrust as error:
         raise _untrusting(call, error) from None
