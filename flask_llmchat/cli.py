@@ -250,7 +250,7 @@ def _key(provider: Provider, profile: Profile) -> str:
 
 def _address(provider: Provider, state: ChatState, profile: Profile) -> str:
     if url := state.config.base_urls.get(provider.name, provider.base_url):
-        return url
+        return str(provider.address(url))
     if provider.target is bearer_target:
         return "not set: LLMCHAT_BASE_URLS"
     if provider.public_only:

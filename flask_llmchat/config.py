@@ -71,6 +71,12 @@ def _is_limit(value: Any) -> bool:
     return value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0)
 
 
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list | tuple | set | frozenset) and all(
+        isinstance(name, str) for name in value
+    )
+
+
 _MODEL_FACTS: dict[str, Callable[[Any], bool]] = {
     "context_window": _is_limit,
     "max_output": _is_limit,
@@ -79,8 +85,8 @@ _MODEL_FACTS: dict[str, Callable[[Any], bool]] = {
     "reasons": lambda value: isinstance(value, bool),
     "takes_temperature": lambda value: isinstance(value, bool),
     "takes_system": lambda value: isinstance(value, bool),
-    "refuses": lambda value: isinstance(value, frozenset),
-    "takes_back": lambda value: isinstance(value, frozenset),
+    "refuses": lambda value: _is_names(value),
+    "takes_back": lambda value: _is_names(value),
 }
 
 
@@ -101,7 +107,12 @@ def _models(value: Any) -> dict[str, dict[str, dict[str, Any]]]:
                         f"has no fitting {fact} under {provider!r}, {name!r}: see"
                         " flask_llmchat.models.Model"
                     )
-    return {p: {name: dict(facts) for name, facts in m.items()} for p, m in value.items()}
+    return {p: {name: _facts(facts) for name, facts in m.items()} for p, m in value.items()}
+
+
+def _facts(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy what the host says of a model; sets of names may be written as lists."""
+    return {fact: frozenset(v) if _is_names(v) else v for fact, v in given.items()}
 
 
 def _items(value: Any, where: str) -> Iterable[tuple[str, Any]]:

@@ -57,7 +57,7 @@ def test_the_testing_pages_tests_pass(python: list[str]) -> None:
         test()
 
 
-@runs("docs/providers.md", count=3)
+@runs("docs/providers.md", count=4)
 def test_the_providers_pages_code_runs(python: list[str]) -> None:
     for code in python:
         names: dict[str, Any] = {}

@@ -421,19 +421,26 @@ def test_the_host_may_add_and_override_models(upstream: FakeUpstream) -> None:
         "LLMCHAT_MODELS": {
             "openai": {
                 "gpt-4o": {"default_limit": 99},
-                "house-model": {"token_param": "max_tokens", "takes_temperature": False},
+                "house-model": {
+                    "token_param": "max_tokens",
+                    "takes_temperature": False,
+                    "refuses": ["top_p"],
+                },
             }
         }
     }
     app = make_app(upstream, config=config)
-    for model, settings in (("gpt-4o", {}), ("house-model", {"maxTokens": 7})):
+    for model, settings in (
+        ("gpt-4o", {}),
+        ("house-model", {"maxTokens": 7, "topP": 0.5}),
+    ):
         with app.test_client().post(
             "/api/chat/openai", json=body(model=model, **settings)
         ) as response:
             assert response.status_code == 200
     first, second = (json.loads(request.body) for request in upstream.requests)
     assert (first["max_tokens"], first["temperature"]) == (99, 0.5)
-    assert second["max_tokens"] == 7 and "temperature" not in second
+    assert second["max_tokens"] == 7 and not {"temperature", "top_p"} & set(second)
 
 
 @pytest.mark.parametrize(
@@ -445,6 +452,8 @@ def test_the_host_may_add_and_override_models(upstream: FakeUpstream) -> None:
         ({"openai": {"m": {"limit": 7}}}, "has 'limit' under 'openai', 'm'; there are context_"),
         ({"openai": {"m": {"max_output": "9"}}}, "no fitting max_output under 'openai', 'm'"),
         ({"openai": {"m": {"reasons": 1}}}, "no fitting reasons"),
+        ({"openai": {"m": {"refuses": "stop"}}}, "no fitting refuses"),
+        ({"openai": {"m": {"takes_back": [7]}}}, "no fitting takes_back"),
         ({"nobody": {}}, "names 'nobody'"),
     ],
 )

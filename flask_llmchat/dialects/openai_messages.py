@@ -34,7 +34,8 @@ BESIDE = "beside"
 def _with_beside(message: dict[str, Any], data: dict[str, Any], known: Any) -> dict[str, Any]:
     """Add what is not declared, as far as it can be sent on."""
     beside = {n: v for n, v in data.items() if n not in known and v is not None}
-    beside = {name: value for name, value in beside.items() if is_sendable([name, value])}
+    if not is_sendable(beside):
+        beside = {n: v for n, v in beside.items() if is_sendable([n, v])}
     return {**message, BESIDE: beside} if beside else message
 
 

@@ -34,7 +34,7 @@ class Target:
     :param url: the whole address of the chat-completions endpoint.
     :param model: the model as this provider names it.
     :param headers: what authenticates, and what else the profile adds.
-    :param query: what is added to the URL.
+    :param query: what is added to the URL. No place for a key: URLs are logged by others.
     :param stream_usage: whether the token count can be asked for.
     """
 
