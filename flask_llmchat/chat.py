@@ -18,8 +18,8 @@ Message = dict[str, Any]
 """One message in the OpenAI chat-completions form: ``role``, ``content``, and what tools add.
 
 An earlier answer may also have ``reasoning_content``, ``reasoning_details`` and
-``thinking_blocks``, and its tool calls ``extra_content``, and either
-``provider_specific_fields``. They go to those providers and models alone that want them back.
+``thinking_blocks``, and its tool calls ``extra_content`` and ``provider_specific_fields``. They go
+to those providers and models alone that want them back.
 """
 
 Outcome = Literal[

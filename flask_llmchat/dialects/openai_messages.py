@@ -138,8 +138,6 @@ class AssistantMessageSchema(ma.Schema):
     reasoning = fields.Raw(allow_none=True)
     reasoning_details = Items(Object(), 4096, allow_none=True)
     thinking_blocks = fields.Raw(allow_none=True)
-    extra_content = fields.Raw(allow_none=True)
-    provider_specific_fields = fields.Raw(allow_none=True)
 
     @ma.pre_load
     def _of_today(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -171,8 +169,6 @@ class AssistantMessageSchema(ma.Schema):
             ("reasoning_content", thought),
             ("reasoning_details", [_said_once(d) for d in data.get("reasoning_details") or ()]),
             ("thinking_blocks", _whole_blocks(data.get("thinking_blocks"))),
-            ("extra_content", _sendable(data.get("extra_content"))),
-            ("provider_specific_fields", _sendable(data.get("provider_specific_fields"))),
         ):
             if value:
                 message[key] = value
@@ -187,10 +183,6 @@ class AssistantMessageSchema(ma.Schema):
             "An earlier answer, as it came. `function_call` and `audio` are not taken: use"
             " `tool_calls`, and send what was said as `content`." + _OTHERS
         )
-
-
-def _sendable(value: Any) -> Any:
-    return value if is_sendable(value) else None
 
 
 def _whole_blocks(blocks: Any) -> list[dict[str, Any]]:

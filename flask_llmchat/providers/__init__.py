@@ -15,6 +15,7 @@ builtin_providers: tuple[Provider, ...] = (
         base_url="https://api.openai.com/v1",
         profile_headers={"OpenAI-Organization": "openai_organization_id"},
         token_param="max_completion_tokens",
+        takes_back_by_model=True,  # who asks here for a model of others has put a gateway here
         takes_developer=True,
     ),
     AZURE,
