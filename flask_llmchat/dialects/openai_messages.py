@@ -14,7 +14,7 @@ from marshmallow import fields, validate
 
 from .base import Address, Items, Object, StrictSchema, Text
 from .describing import Book, JSONSchema, has, has_only, word
-from .messages import ROLES, Content, ImageUrlSchema
+from .messages import ROLES, Content, ImageUrlSchema, plain_message
 from .settings import MOST_TOOLS
 
 # The types of parts, which are also the names of what they hold, and how documents call them.
@@ -154,7 +154,7 @@ class CompletionMessageSchema(GivenSchema):
 
 def _refuse_misplaced(data: Any) -> None:
     for name in data if isinstance(data, dict) else ():
-        if _MISPLACED.search(name):
+        if _MISPLACED.search(name[:99]):
             raise ma.ValidationError("Unknown field.", name)
 
 
@@ -280,6 +280,8 @@ class MessageField(fields.Field[dict[str, Any]]):
     def _deserialize(
         self, value: Any, attr: str | None, data: Any, **kwargs: Any
     ) -> dict[str, Any]:
+        if (plain := plain_message(value)) is not None:
+            return plain
         role = value.get("role") if isinstance(value, dict) else None
         answer = isinstance(role, str) and _REPEATED.fullmatch(role) is not None
         loaded: dict[str, Any] = (_ANSWER if answer else _SENT).load(value)
