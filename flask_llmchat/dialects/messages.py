@@ -67,6 +67,8 @@ class Content(fields.Field[Any]):
         # marshmallow would spend more on this than on parsing a hundred of them.
         if is_plain_text(part) and "type" in part and is_whole(part["text"]):
             return {**part}
+        if (url := _plain_image(part)) is not None:
+            return {"type": "image_url", "image_url": {"url": url}}
         return self._part.load(part)
 
     def describe(self, told: JSONSchema, book: Book) -> None:
@@ -74,6 +76,17 @@ class Content(fields.Field[Any]):
         part = book.tell(self._part)
         parts = {"type": "array", "minItems": 1, "maxItems": MOST_PARTS, "items": part}
         told["anyOf"] = [TEXT, parts]
+
+
+def _plain_image(part: Any) -> str | None:
+    """Return the URL of a part that is an image and nothing else, as most that are no text are."""
+    if not (isinstance(part, dict) and len(part) == 2 and part.get("type") == "image_url"):
+        return None
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, dict) and len(image) == 1 else None
+    if not (isinstance(url, str) and url.startswith(("data:image/", "https://", "http://"))):
+        return None
+    return url if is_whole(url) else None
 
 
 def plain_message(message: Any) -> dict[str, Any] | None:

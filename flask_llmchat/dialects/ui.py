@@ -103,11 +103,9 @@ class UIDialect:
 
         Pages that send the last message alone are told how, in words that they show.
         """
-        if "trigger" in body:  # every transport says why it asks
-            return True
         messages = body.get("messages")
         if not messages:
-            return _is_ui_message(body.get("message"))
+            return "trigger" in body or _is_ui_message(body.get("message"))
         return isinstance(messages, list) and any(map(_is_ui_message, messages[:_LOOKED_AT]))
 
     def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:

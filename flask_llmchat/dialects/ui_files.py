@@ -113,6 +113,8 @@ def _inline(part: dict[str, Any], url: str) -> dict[str, Any] | None:
         return {"type": "text", "text": text} if text else None
     if not content:
         raise ma.ValidationError("The file is empty.")
+    if encoded is None:
+        encoded = b64encode(content).decode()
     if _IMAGE_TYPE.fullmatch(media_type):
         return _image(f"data:{media_type};base64,{encoded}")
     if media_type == "application/pdf":
@@ -151,8 +153,8 @@ def _claimed_type(part: dict[str, Any]) -> str:
     return text_of(part, "mediaType").partition(";")[0].strip().lower()
 
 
-def _split(url: str) -> tuple[str, str, bytes]:
-    """Split a data: URL into the type it names, its content in base64, and its content.
+def _split(url: str) -> tuple[str, str | None, bytes]:
+    """Split a data: URL into the type it names, its content in base64 if that is there, and it.
 
     All that looks at each character does so in C, and makes no list of them.
     """
@@ -164,7 +166,7 @@ def _split(url: str) -> tuple[str, str, bytes]:
     data = url[comma + 1 :]
     if "base64" not in parameters:
         content = _unescaped(data)
-        return media_type, b64encode(content).decode(), content
+        return media_type, None, content
     try:
         return media_type, data, binascii.a2b_base64(data, strict_mode=True)
     except ValueError:
@@ -184,10 +186,18 @@ def _unescaped(data: str) -> bytes:
     urllib makes a list of a piece for each "%". Quoted-printable is the same with another sign,
     and is undone in one go.
     """
-    content, strays = _STRAY.subn(b"%25", data.encode(), _MOST_STRAYS + 1)
+    given = data.encode()
+    content = _unquoted(given)
+    if len(content) == len(given) - 2 * given.count(b"%"):  # each began an escape
+        return content
+    given, strays = _STRAY.subn(b"%25", given, _MOST_STRAYS + 1)
     if strays > _MOST_STRAYS:
         raise ma.ValidationError("url holds many % that begin no escape.")
-    return binascii.a2b_qp(content.replace(b"=", b"%3D").replace(b"%", b"="))
+    return _unquoted(given)
+
+
+def _unquoted(data: bytes) -> bytes:
+    return binascii.a2b_qp(data.replace(b"=", b"%3D").replace(b"%", b"="))
 
 
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")

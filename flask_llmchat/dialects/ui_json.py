@@ -35,6 +35,8 @@ class JSONText:
         :param name: of the field it is from, for the error.
         :raises marshmallow.ValidationError: when it cannot be sent.
         """
+        if not value and isinstance(value, dict):
+            return "{}"
         try:
             text = _encode(value)
         except RecursionError:

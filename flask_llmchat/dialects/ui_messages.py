@@ -6,7 +6,7 @@ https://ai-sdk.dev/docs/reference/ai-sdk-ui/convert-to-model-messages
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import marshmallow as ma
@@ -278,10 +278,11 @@ _READERS: dict[str, type[_Reader]] = {
 }
 
 
-def _in_metadata(part: dict[str, Any], name: str) -> Iterator[Any]:
-    """Give what stands under a name in a part's metadata, whichever provider's it is."""
+def _in_metadata(part: dict[str, Any], name: str) -> Sequence[Any]:
+    """Return what stands under a name in a part's metadata, whichever provider's it is."""
+    found: list[Any] | None = None
     for place in _METADATA:
-        metadata = part.get(place)
-        for values in metadata.values() if isinstance(metadata, dict) else ():
-            if isinstance(values, dict) and name in values:
-                yield values[name]
+        if place in part and isinstance(metadata := part[place], dict):
+            values = [v[name] for v in metadata.values() if isinstance(v, dict) and name in v]
+            found = [*found, *values] if found else values
+    return found or ()
