@@ -7,9 +7,9 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from .base import Address, Items, Object, StrictSchema, Text
+from .base import Address, Items, Object, StrictSchema, Text, is_whole, load_each
 from .describing import TEXT, Book, JSONSchema, has_only, word
-from .settings import MOST_PARTS, MOST_TOOLS
+from .settings import MOST_PARTS, MOST_TOOLS, is_plain_text
 
 MOST_PARTS_IN_ALL = 4096
 """How many parts the messages of one request may have together."""
@@ -71,17 +71,45 @@ class Content(fields.Field[Any]):
             return self._text.deserialize(value)
         if not 1 <= len(value) <= MOST_PARTS:
             raise ma.ValidationError(f"Must have 1 to {MOST_PARTS} parts.")
-        return self._load(value)
+        return load_each(self._load_part, value)
 
-    def _load(self, parts: list[Any]) -> list[Any]:
-        loaded: list[Any] = self._part.load(parts, many=True)
-        return loaded
+    def _load_part(self, part: Any) -> Any:
+        # marshmallow would spend more on this than on parsing a hundred of them.
+        if is_plain_text(part) and "type" in part and is_whole(part["text"]):
+            return {**part}
+        if (url := _plain_image(part)) is not None:
+            return {"type": "image_url", "image_url": {"url": url}}
+        return self._part.load(part)
 
     def describe(self, told: JSONSchema, book: Book) -> None:
         """Add both of its forms."""
         part = book.tell(self._part)
         parts = {"type": "array", "minItems": 1, "maxItems": MOST_PARTS, "items": part}
         told["anyOf"] = [TEXT, parts]
+
+
+def _plain_image(part: Any) -> str | None:
+    """Return the URL of a part that is an image and nothing else, as most that are no text are."""
+    if not (isinstance(part, dict) and len(part) == 2 and part.get("type") == "image_url"):
+        return None
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, dict) and len(image) == 1 else None
+    if not (isinstance(url, str) and url.startswith(("data:image/", "https://", "http://"))):
+        return None
+    return url if is_whole(url) else None
+
+
+def plain_message(message: Any) -> dict[str, Any] | None:
+    """Return a message that is a text and nothing else, as nearly all are; None for any other.
+
+    marshmallow would spend more on it than on parsing a hundred of them.
+    """
+    if not (isinstance(message, dict) and len(message) == 2):
+        return None
+    role, content = message.get("role"), message.get("content")
+    if not (isinstance(role, str) and role in ROLES and isinstance(content, str)):
+        return None
+    return {**message} if is_whole(content) else None
 
 
 class MessageSchema(StrictSchema):

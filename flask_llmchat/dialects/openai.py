@@ -17,6 +17,7 @@ from ..errors import ChatError
 from .base import (
     Flag,
     Items,
+    Limit,
     Number,
     Object,
     OneOf,
@@ -32,7 +33,14 @@ from .openai_chunks import ChunkEncoder, error_body, error_schema
 from .openai_completion import COMPLETION_SCHEMA, CompletionEncoder
 from .openai_mending import dump
 from .openai_messages import BESIDE, MessageField
-from .settings import ENDPOINT, MOST_TOOLS, check_size
+from .settings import (
+    ENDPOINT,
+    MOST_ELABORATE,
+    MOST_TOOLS,
+    TemplateArguments,
+    Tool,
+    check_size,
+)
 
 
 def _text() -> Text:
@@ -47,7 +55,8 @@ def _number() -> Number:
     return Number(allow_none=True)
 
 
-# What goes to the provider as it is. Whether it takes it is the provider's to say.
+# What goes to the provider as it is. Whether it takes it is the provider's to say. None of it
+# switches on what costs more: `service_tier` and `web_search_options` are for a row to take.
 _PASSED_ON: dict[str, ma.fields.Field[Any]] = {
     "frequency_penalty": _number(),
     "presence_penalty": _number(),
@@ -62,11 +71,9 @@ _PASSED_ON: dict[str, ma.fields.Field[Any]] = {
     "prompt_cache_options": _object(),
     "prompt_cache_retention": _text(),
     "safety_identifier": _text(),
-    "service_tier": _text(),
     "store": Flag(allow_none=True),
     "user": _text(),
     "verbosity": _text(),
-    "web_search_options": _object(),
     # Of servers that are compatible with OpenAI's.
     "top_k": Whole(allow_none=True),
     "top_a": _number(),
@@ -75,7 +82,7 @@ _PASSED_ON: dict[str, ma.fields.Field[Any]] = {
     "reasoning": _object(),
     "thinking": OneOf(Flag(), Object(), allow_none=True),
     "enable_thinking": Flag(allow_none=True),
-    "chat_template_kwargs": _object(),
+    "chat_template_kwargs": TemplateArguments(allow_none=True),
 }
 
 
@@ -115,10 +122,11 @@ class ChatSchema(StrictSchema):
         )
 
     model = Text(required=True, validate=validate.Length(1, 256))
-    messages = fields.List(
+    messages = Items(
         MessageField(),
+        None,
+        least=1,
         required=True,
-        validate=validate.Length(min=1),
         metadata={"description": f"Oldest first; at most {MOST_PARTS_IN_ALL} parts in all."},
     )
     stream = Flag(
@@ -127,8 +135,8 @@ class ChatSchema(StrictSchema):
     stream_options = fields.Nested(StreamOptionsSchema, allow_none=True)
     temperature = Number(allow_none=True, validate=validate.Range(0, 2))
     top_p = Number(allow_none=True, validate=validate.Range(0, 1))
-    max_tokens = Whole(1, allow_none=True)
-    max_completion_tokens = Whole(1, allow_none=True)
+    max_tokens = Limit()
+    max_completion_tokens = Limit()
     stop = OneOf(
         Items(Text(validate=validate.Length(1)), 16),
         Text(validate=validate.Length(1)),
@@ -137,7 +145,7 @@ class ChatSchema(StrictSchema):
     seed = Whole(allow_none=True)
     reasoning_effort = Text(allow_none=True, validate=validate.Length(1, 32))
     response_format = _object()
-    tools = Items(Object(), MOST_TOOLS, allow_none=True)
+    tools = Items(Tool(), MOST_TOOLS, allow_none=True)
     tool_choice = OneOf(Object(), Text(), allow_none=True)
     endpointId = Text(allow_none=True, validate=validate.Length(max=256), metadata=ENDPOINT)
 
@@ -184,7 +192,7 @@ class OpenAIDialect:
 
         :raises ChatError: with status 422, naming the fields that are wrong and why.
         """
-        check_size(body.get("messages"), max_messages, MOST_PARTS_IN_ALL)
+        check_size(body.get("messages"), max_messages, MOST_PARTS_IN_ALL, MOST_ELABORATE)
         loaded = load(_BODY, body)
         extra = {name: loaded[name] for name in _PASSED_ON if loaded.get(name) is not None}
         unknown = {n: v for n, v in loaded.items() if n not in _BODY.fields and v is not None}

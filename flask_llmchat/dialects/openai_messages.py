@@ -14,7 +14,7 @@ from marshmallow import fields, validate
 
 from .base import Items, Object, StrictSchema, Text, is_sendable
 from .describing import Book, JSONSchema, has, word
-from .messages import ROLES, CallId
+from .messages import ROLES, CallId, plain_message
 from .openai_parts import CompletionContent, GivenSchema, refuse_misplaced
 from .settings import MOST_TOOLS
 
@@ -223,6 +223,8 @@ class MessageField(fields.Field[dict[str, Any]]):
     def _deserialize(
         self, value: Any, attr: str | None, data: Any, **kwargs: Any
     ) -> dict[str, Any]:
+        if (plain := plain_message(value)) is not None:
+            return plain
         role = value.get("role") if isinstance(value, dict) else None
         answer = isinstance(role, str) and _REPEATED.fullmatch(role) is not None
         loaded: dict[str, Any] = (_ANSWER if answer else _SENT).load(value)

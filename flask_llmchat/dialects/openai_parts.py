@@ -119,20 +119,14 @@ class CompletionContent(Content):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(CompletionPartSchema(), **kwargs)
 
-    def _load(self, parts: list[Any]) -> list[Any]:
-        own = {place: part for place, part in enumerate(parts) if _is_own(part)}
-        errors = {place: told for place, part in own.items() if (told := _refused_in(part))}
-        try:
-            loaded = super()._load([_NOTHING if i in own else part for i, part in enumerate(parts)])
-        except ma.ValidationError as error:
-            assert isinstance(error.messages, dict)  # by the parts' places
-            errors |= error.messages
-        if errors:
+    def _load_part(self, part: Any) -> Any:
+        if not _is_own(part):
+            return super()._load_part(part)
+        if errors := _refused_in(part):
             raise ma.ValidationError(errors)
-        return [own.get(place, part) for place, part in enumerate(loaded)]
+        return part
 
 
-_NOTHING = {"type": "text", "text": ""}
 _OWN_TYPE = re.compile(r"[A-Za-z][\w.:-]{0,63}")
 _FETCHED = re.compile(r"data:|https?://", re.IGNORECASE)
 
@@ -150,7 +144,7 @@ def _refused_in(part: dict[str, Any]) -> dict[str, list[str]]:
     for holder in (part, inner if isinstance(inner, dict) else {}):
         if len(holder) > StrictSchema.MOST_FIELDS:
             told[kind] = [f"Has more than {StrictSchema.MOST_FIELDS} fields."]
-        told |= {name: ["Unknown field."] for name in holder if _MISPLACED.search(name)}
+        told |= {name: ["Unknown field."] for name in holder if _MISPLACED.search(name[:99])}
     url = inner.get("url", inner) if isinstance(inner, dict) else inner
     if kind.endswith("_url") and not (isinstance(url, str) and _FETCHED.match(url)):
         told[kind] = ["Not a data: or http(s) URL."]
@@ -162,5 +156,5 @@ def _refused_in(part: dict[str, Any]) -> dict[str, list[str]]:
 def refuse_misplaced(data: Any) -> None:
     """Refuse a message that holds a key, an address or headers: no provider is sent them."""
     for name in data if isinstance(data, dict) else ():
-        if _MISPLACED.search(name):
+        if _MISPLACED.search(name[:99]):
             raise ma.ValidationError("Unknown field.", name)

@@ -2,19 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from marshmallow import validate
+from marshmallow import ValidationError, validate
 
 from ..chat import ChatRequest
 from ..errors import ChatError
-from .base import Flag, Items, Number, Object, OneOf, Sparse, StrictSchema, Text, Whole
+from .base import Flag, Items, Limit, Number, Object, OneOf, Sparse, StrictSchema, Text, Whole
+from .describing import ANY_OBJECT, Book, JSONSchema, has_only, word
 
 MOST_PARTS = 256
 """How many parts one message may have."""
 
 MOST_TOOLS = 128
 """How many tools a chat may offer, and an answer may call."""
+
+MOST_ELABORATE = 1024
+"""How many tool calls, and parts that are more than a plain text, one request may have.
+
+Each takes marshmallow thirty times as long as it took to parse.
+"""
+
+
+class Tool(Object):
+    """What the model may call, and the page carries out: a tool of type function or custom.
+
+    All others are carried out by the provider, for money, and some are reached at an address and
+    with headers that stand in the tool. Some gateways know them by any further field.
+    """
+
+    default_error_messages = {
+        "type": "Only tools of type 'function' and 'custom' are taken from a page; the provider's"
+        " own tools are the app's to add, in before_chat.",
+        "field": "Unknown field {name!r}. The provider's own tools, addresses and headers are the"
+        " app's to add, in before_chat.",
+        "missing": "Must have what its type says.",
+    }
+    _FIELDS = frozenset({"type", "function", "custom", "cache_control"})
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        tool = super()._deserialize(value, attr, data, **kwargs)
+        kind = tool.get("type", "function")
+        if kind not in ("function", "custom"):
+            raise self.make_error("type")
+        if unknown := tool.keys() - self._FIELDS:
+            raise self.make_error("field", name=min(unknown)[:50])
+        if not isinstance(tool.get(kind), dict):
+            raise self.make_error("missing")
+        return tool
+
+    def describe(self, told: JSONSchema, book: Book) -> None:
+        """Add both types."""
+        function = has_only("A function.", type=word("function"), function=ANY_OBJECT)
+        custom = has_only("A tool that takes free text.", type=word("custom"), custom=ANY_OBJECT)
+        told["oneOf"] = [book.add("FunctionTool", function), book.add("CustomTool", custom)]
+
+
+class TemplateArguments(Object):
+    """What a model server fills its chat template with.
+
+    vLLM and SGLang pass all of it on to ``apply_chat_template``, whose own parameters replace the
+    template, and with it the app's system prompt: https://github.com/vllm-project/vllm/pull/25794
+    """
+
+    _OWN = frozenset(
+        {
+            "chat_template",
+            "conversation",
+            "tokenize",
+            "padding",
+            "truncation",
+            "max_length",
+            "return_tensors",
+            "return_dict",
+            "return_assistant_tokens_mask",
+            "tokenizer_kwargs",
+        }
+    )
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        given = super()._deserialize(value, attr, data, **kwargs)
+        if refused := given.keys() & self._OWN:
+            raise ValidationError({name: ["Not taken from a page."] for name in sorted(refused)})
+        return given
 
 
 _FOR_HOOKS = {"description": "For the app's hooks; the provider is not told."}
@@ -34,7 +109,7 @@ class SettingsSchema(StrictSchema):
     includeWorkspaceInstructions = Flag(allow_none=True, metadata=_FOR_HOOKS)
     embeddingsProvider = Text(allow_none=True, metadata=_FOR_HOOKS)
 
-    maxTokens = Whole(1, allow_none=True)
+    maxTokens = Limit()
     topP = Number(allow_none=True, validate=validate.Range(0, 1))
     stop = OneOf(
         Items(Text(validate=validate.Length(1)), 16, least=1),
@@ -44,7 +119,7 @@ class SettingsSchema(StrictSchema):
     seed = Whole(allow_none=True)
     reasoningEffort = Text(allow_none=True, validate=validate.Length(1, 32))
     responseFormat = Object(allow_none=True)
-    tools = Items(Object(), MOST_TOOLS, allow_none=True)
+    tools = Items(Tool(), MOST_TOOLS, allow_none=True)
     toolChoice = OneOf(Object(), Text(), allow_none=True)
 
 
@@ -56,11 +131,12 @@ class ChatBodySchema(StrictSchema):
     customModelId = Text(allow_none=True, validate=validate.Length(max=256), metadata=ENDPOINT)
 
 
-def check_size(messages: Any, max_messages: int, max_parts: int) -> None:
+def check_size(messages: Any, max_messages: int, max_parts: int, elaborate: int) -> None:
     """Refuse very many messages, or parts in all, before they are loaded.
 
-    The errors of all of them would cost more than they tell.
+    Whatever is a list in a message is counted, for it is loaded item by item.
 
+    :param elaborate: how many of the parts may be tool calls, or more than a plain text.
     :raises ChatError: with status 422.
     """
     if not isinstance(messages, list):
@@ -70,9 +146,49 @@ def check_size(messages: Any, max_messages: int, max_parts: int) -> None:
             f"messages: {len(messages)} are too many; at most {max_messages} are taken.",
             status=422,
         )
-    lists = (m.get(name) for m in messages if isinstance(m, dict) for name in ("content", "parts"))
-    if sum(len(value) for value in lists if isinstance(value, list)) > max_parts:
-        raise ChatError(f"messages: more than {max_parts} parts in all are not taken.", status=422)
+    parts = more = 0
+    for items in _lists_in(messages):
+        parts += len(items)
+        if parts > max_parts:
+            raise ChatError(
+                f"messages: more than {max_parts} parts in all are not taken.", status=422
+            )
+        more += sum([not is_plain_text(item) for item in items])
+        if more > elaborate:
+            raise ChatError(
+                f"messages: more than {elaborate} parts that are no plain text, and tool calls,"
+                " are not taken.",
+                status=422,
+            )
+
+
+# The last two are of version 4 of the AI SDK.
+_LISTS = ("content", "parts", "tool_calls", "toolInvocations", "experimental_attachments")
+
+
+def _lists_in(messages: list[Any]) -> Iterator[list[Any]]:
+    """Give the lists of a conversation that are read item by item."""
+    for message in messages:
+        if not isinstance(message, dict):
+            continue
+        for name in _LISTS:
+            items = message.get(name)
+            if not isinstance(items, list):
+                continue
+            yield items
+            for item in items:
+                # A steering message of the AI SDK's is a part that has parts itself.
+                if isinstance(item, dict) and isinstance(inner := item.get("parts"), list):
+                    yield inner
+
+
+def is_plain_text(part: Any) -> bool:
+    """Tell whether a part is a text and nothing else, as nearly all parts are."""
+    return (
+        part.__class__ is dict
+        and part.get("text").__class__ is str
+        and (len(part) == 1 or (len(part) == 2 and part.get("type") == "text"))
+    )
 
 
 def chat_request(loaded: dict[str, Any], body: dict[str, Any]) -> ChatRequest:

@@ -17,10 +17,17 @@ from marshmallow import fields, validate
 from ..answer import Encoder
 from ..chat import ChatRequest, ChatResult, Event, TextDelta
 from ..errors import ChatError
-from .base import Items, StrictSchema, Text, load
+from .base import Items, StrictSchema, Text, is_whole, load
 from .describing import CODES, TEXT, Book, Description, JSONSchema, has, has_only
-from .messages import MOST_PARTS_IN_ALL, MessageSchema
-from .settings import MOST_PARTS, ChatBodySchema, chat_request, check_size
+from .messages import MOST_PARTS_IN_ALL, MessageSchema, plain_message
+from .settings import (
+    MOST_ELABORATE,
+    MOST_PARTS,
+    ChatBodySchema,
+    chat_request,
+    check_size,
+    is_plain_text,
+)
 
 
 class InlineDataSchema(StrictSchema):
@@ -53,11 +60,20 @@ class GeminiPartSchema(StrictSchema):
         told["oneOf"] = [book.add("GeminiTextPart", text), book.add("GeminiImagePart", image)]
 
 
+class GeminiPart(fields.Nested):
+    """A part in Gemini's form; a text is read without a schema, which takes long."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_plain_text(value) and len(value) == 1 and is_whole(value["text"]):
+            return {**value}
+        return super()._deserialize(value, *args, **kwargs)
+
+
 class GeminiMessageSchema(StrictSchema):
     """One message in Gemini's form, in which the original front end writes to ``google``."""
 
     role = Text(required=True, validate=validate.OneOf(("user", "model")))
-    parts = Items(fields.Nested(GeminiPartSchema), MOST_PARTS, least=1, required=True)
+    parts = Items(GeminiPart(GeminiPartSchema), MOST_PARTS, least=1, required=True)
 
     @ma.post_load
     def _in_the_usual_form(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -83,6 +99,8 @@ class AnyMessage(fields.Field[dict[str, Any]]):
     def _deserialize(
         self, value: Any, attr: str | None, data: Any, **kwargs: Any
     ) -> dict[str, Any]:
+        if (plain := plain_message(value)) is not None:
+            return plain
         gemini = isinstance(value, dict) and "parts" in value
         loaded: dict[str, Any] = (_GEMINI_MESSAGE if gemini else _MESSAGE).load(value)
         return loaded
@@ -99,15 +117,22 @@ _GEMINI_MESSAGE = GeminiMessageSchema()
 class TextBodySchema(ChatBodySchema):
     """Messages in OpenAI's form or in Gemini's, as the original front end posts them."""
 
-    messages = fields.List(
+    messages = Items(
         AnyMessage(),
+        None,
+        least=1,
         required=True,
-        validate=validate.Length(min=1),
         metadata={"description": f"Oldest first; at most {MOST_PARTS_IN_ALL} parts in all."},
     )
 
 
 _BODY = TextBodySchema()
+
+# What programs post that were written for OpenAI's API.
+_COMPLETION = (
+    "chatSettings: Missing data for required field. Send the model in it; or post what you have"
+    " to this address with /chat/completions behind it, where OpenAI's own form is taken."
+)
 
 
 class TextDialect:
@@ -126,7 +151,9 @@ class TextDialect:
 
         :raises ChatError: with status 422, naming the fields that are wrong and why.
         """
-        check_size(body.get("messages"), max_messages, MOST_PARTS_IN_ALL)
+        if "chatSettings" not in body and "model" in body:
+            raise ChatError(_COMPLETION, status=422)
+        check_size(body.get("messages"), max_messages, MOST_PARTS_IN_ALL, MOST_ELABORATE)
         return chat_request(load(_BODY, body), body)
 
     def encoder(self, chat: ChatRequest) -> Encoder:

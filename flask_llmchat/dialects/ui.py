@@ -22,7 +22,11 @@ from .ui_messages import UIMessages
 from .ui_stream import UIEncoder
 
 _MOST_PARTS_IN_ALL = 16_384
-"""More than elsewhere: the steps of an answer, its sources and its tools are parts here."""
+"""More than elsewhere: the steps of an answer, its sources and its tools are parts here, and no
+schema reads them."""
+
+_LOOKED_AT = 1024
+"""How many messages, and parts of one, are looked at to tell whether they are UIMessages."""
 
 # Looked for in names without their case, "_" and "-".
 _SECRETIVE = re.compile(
@@ -102,14 +106,14 @@ class UIDialect:
         messages = body.get("messages")
         if not messages:
             return "trigger" in body or _is_ui_message(body.get("message"))
-        return isinstance(messages, list) and any(map(_is_ui_message, messages))
+        return isinstance(messages, list) and any(map(_is_ui_message, messages[:_LOOKED_AT]))
 
     def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:
         """Make a chat of a request body.
 
         :raises ChatError: with status 422, naming the fields and parts that are wrong and why.
         """
-        check_size(body.get("messages"), max_messages, _MOST_PARTS_IN_ALL)
+        check_size(body.get("messages"), max_messages, _MOST_PARTS_IN_ALL, _MOST_PARTS_IN_ALL)
         return chat_request(load(_BODY, body), body)
 
     def encoder(self, chat: ChatRequest) -> Encoder:
@@ -174,4 +178,4 @@ def _is_ui_message(message: Any) -> bool:
         return False
     if not parts:
         return bool(message.get("role") != "model")
-    return any(isinstance(part, dict) and "type" in part for part in parts)
+    return any(isinstance(part, dict) and "type" in part for part in parts[:_LOOKED_AT])

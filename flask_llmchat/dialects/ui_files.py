@@ -9,7 +9,6 @@ import binascii
 import re
 from base64 import b64encode
 from typing import Any
-from urllib.parse import unquote, unquote_to_bytes
 
 import marshmallow as ma
 
@@ -29,6 +28,19 @@ _AUDIO = {
     "audio/mpeg": "mp3",
 }
 
+# Browsers take these from the system, which may know nothing of a file.
+_SAYS_NOTHING = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+
+# Texts that systems call something else: application/vnd.ms-excel, video/mp2t, audio/x-mod, …
+_TEXT_NAME = re.compile(
+    r".*\.(c|cc|cfg|conf|cpp|cs|css|csv|cts|dart|diff|env|go|gradle|graphql|h|hpp|htm|html|ics|ini"
+    r"|ipynb|java|jl|js|json|jsonl|jsx|kt|less|log|lua|m|markdown|md|mdx|mjs|mod|mts|ndjson|patch"
+    r"|php|pl|properties|proto|ps1|py|r|rb|rs|rst|sass|scala|scss|sh|sql|srt|svelte|swift|tex|tf"
+    r"|toml|ts|tsv|tsx|txt|vb|vtt|vue|xml|yaml|yml|zig)",
+    re.IGNORECASE | re.DOTALL,
+)
+_NOT_IN_TEXTS = bytes({*range(32)} - {*b"\t\n\f\r\x1b"})
+
 # How images begin; "." is any byte. Providers refuse one that is not what it says it is.
 _IMAGES = [
     ("image/gif", re.compile(rb"GIF8[79]a")),
@@ -40,6 +52,17 @@ _IMAGES = [
     ("image/avif", re.compile(rb"\0\0\0.ftypavif", re.DOTALL)),
     ("image/heic", re.compile(rb"\0\0\0.ftypheic", re.DOTALL)),
 ]
+
+# And others, of which nothing else says what they are.
+_OTHERS = [
+    ("application/pdf", re.compile(rb"%PDF-")),
+    ("audio/wav", re.compile(rb"RIFF....WAVE", re.DOTALL)),
+    ("audio/mpeg", re.compile(rb"ID3")),
+]
+
+_MOST_HEAD = 1024  # characters of what stands before the comma of a data: URL
+_MOST_STRAYS = 64  # "%" in a data: URL that begin no escape
+_STRAY = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 def text_of(part: dict[str, Any], name: str) -> str:
@@ -81,11 +104,17 @@ def _inline(part: dict[str, Any], url: str) -> dict[str, Any] | None:
     own_type, encoded, content = _split(url)
     media_type = own_type or _claimed_type(part)
     media_type = next((name for name, head in _IMAGES if head.match(content)), media_type)
+    if media_type in _SAYS_NOTHING:
+        media_type = next((name for name, head in _OTHERS if head.match(content)), media_type)
+    if (text := _untold_text(part, media_type, content)) is not None:
+        return {"type": "text", "text": text}
     if _TEXTUAL.fullmatch(media_type):
         text = content.decode("utf-8-sig", "replace")
         return {"type": "text", "text": text} if text else None
     if not content:
         raise ma.ValidationError("The file is empty.")
+    if encoded is None:
+        encoded = b64encode(content).decode()
     if _IMAGE_TYPE.fullmatch(media_type):
         return _image(f"data:{media_type};base64,{encoded}")
     if media_type == "application/pdf":
@@ -99,6 +128,23 @@ def _inline(part: dict[str, Any], url: str) -> dict[str, Any] | None:
     raise ma.ValidationError(f"Files of this type{told} cannot be sent to a model here.")
 
 
+def _untold_text(part: dict[str, Any], media_type: str, content: bytes) -> str | None:
+    """Return the text of a file whose media type says nothing, or that it is something else."""
+    name = part.get("filename")
+    by_name = isinstance(name, str) and _TEXT_NAME.fullmatch(name[-100:])
+    known = _TEXTUAL.fullmatch(media_type) or not content
+    if known or not (by_name or media_type in _SAYS_NOTHING):
+        return None
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # Excel's "Unicode text"
+        return content.decode("utf-16", "replace")
+    if len(content.translate(None, _NOT_IN_TEXTS)) < len(content):
+        return None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace") if by_name else None  # of Windows' programs
+
+
 def _image(url: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
@@ -107,25 +153,51 @@ def _claimed_type(part: dict[str, Any]) -> str:
     return text_of(part, "mediaType").partition(";")[0].strip().lower()
 
 
-def _split(url: str) -> tuple[str, str, bytes]:
-    """Split a data: URL into the type it names, its content in base64, and its content."""
-    head, comma, data = url[len("data:") :].partition(",")
-    if not comma:
+def _split(url: str) -> tuple[str, str | None, bytes]:
+    """Split a data: URL into the type it names, its content in base64 if that is there, and it.
+
+    All that looks at each character does so in C, and makes no list of them.
+    """
+    begin = len("data:")
+    comma = url.find(",", begin, begin + _MOST_HEAD)
+    if comma < 0:
         raise ma.ValidationError("url is not a whole data: URL.")
-    media_type, *parameters = [word.strip().lower() for word in head.split(";")]
+    media_type, *parameters = [word.strip().lower() for word in url[begin:comma].split(";")]
+    data = url[comma + 1 :]
     if "base64" not in parameters:
-        content = unquote_to_bytes(data)
-        return media_type, b64encode(content).decode(), content
+        content = _unescaped(data)
+        return media_type, None, content
     try:
         return media_type, data, binascii.a2b_base64(data, strict_mode=True)
     except ValueError:
         # As lenient as browsers are: they take escapes, white space and no padding.
-        data = "".join(unquote(data).split()).rstrip("=").translate(_FROM_URL_SAFE)
-        data += "=" * (-len(data) % 4)
+        given = _unescaped(data).translate(_FROM_URL_SAFE, b" \t\n\v\f\r").rstrip(b"=")
+        given += b"=" * (-len(given) % 4)
     try:
-        return media_type, data, binascii.a2b_base64(data, strict_mode=True)
+        content = binascii.a2b_base64(given, strict_mode=True)
     except ValueError:
         raise ma.ValidationError("url holds base64 that cannot be read.") from None
+    return media_type, given.decode(), content
 
 
-_FROM_URL_SAFE = str.maketrans("-_", "+/")
+def _unescaped(data: str) -> bytes:
+    """Undo percent-encoding.
+
+    urllib makes a list of a piece for each "%". Quoted-printable is the same with another sign,
+    and is undone in one go.
+    """
+    given = data.encode()
+    content = _unquoted(given)
+    if len(content) == len(given) - 2 * given.count(b"%"):  # each began an escape
+        return content
+    given, strays = _STRAY.subn(b"%25", given, _MOST_STRAYS + 1)
+    if strays > _MOST_STRAYS:
+        raise ma.ValidationError("url holds many % that begin no escape.")
+    return _unquoted(given)
+
+
+def _unquoted(data: bytes) -> bytes:
+    return binascii.a2b_qp(data.replace(b"=", b"%3D").replace(b"%", b"="))
+
+
+_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")

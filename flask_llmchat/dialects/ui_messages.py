@@ -6,20 +6,18 @@ https://ai-sdk.dev/docs/reference/ai-sdk-ui/convert-to-model-messages
 
 from __future__ import annotations
 
-import contextlib
-import json
-import re
-from collections.abc import Iterator
-from decimal import Decimal
+from collections.abc import Sequence
 from typing import Any
 
 import marshmallow as ma
 
 from ..chat import Message
-from .base import is_whole, parse_value
+from .base import MOST_ERRORS, is_whole
 from .describing import Book, JSONSchema
 from .ui_describing import message_schema
 from .ui_files import content_of, text_of
+from .ui_json import JSONText
+from .ui_stored import of_today
 
 _DENIED = "Tool call execution denied."
 _NOT_RUN = "This tool call was not carried out."
@@ -28,7 +26,6 @@ _GONE = "Tool output omitted because the tool is no longer available."
 _WITHOUT_RESULT = {"input-available", "approval-requested", "approval-responded", "output-denied"}
 _PASSED_OVER = {"source-url", "source-document", "custom", "reasoning-file"}
 _KINDS = {"text", "reasoning", "file", "step-start", "steering-message"}
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _METADATA = ("providerMetadata", "callProviderMetadata", "resultProviderMetadata")
 
 
@@ -47,11 +44,14 @@ class UIMessages(ma.fields.Field[list[Message]]):
         last_user = max(users, default=-1)
         messages: list[Message] = []
         errors: dict[int, Any] = {}
+        json = JSONText()
         for index, message in enumerate(value):
             try:
-                messages += _converted(message, answered=index < last_user)
+                messages += _converted(message, json, answered=index < last_user)
             except ma.ValidationError as error:
                 errors[index] = error.messages
+                if len(errors) > MOST_ERRORS:
+                    break
         if errors:
             raise ma.ValidationError(errors)
         if not messages:
@@ -63,7 +63,7 @@ class UIMessages(ma.fields.Field[list[Message]]):
         told |= {"type": "array", "minItems": 1, "items": message_schema(book)}
 
 
-def _converted(message: Any, *, answered: bool) -> list[Message]:
+def _converted(message: Any, json: JSONText, *, answered: bool) -> list[Message]:
     """Convert one message; into several where tools ran between its steps."""
     if not isinstance(message, dict):
         raise ma.ValidationError("Not an object.")
@@ -73,9 +73,10 @@ def _converted(message: Any, *, answered: bool) -> list[Message]:
     name = message.get("id")
     if isinstance(name, str) and not is_whole(name):
         raise ma.ValidationError({"id": ["Holds half a character (a lone surrogate)."]})
+    message = of_today(message)
     if "parts" not in message:
         raise ma.ValidationError({"parts": ["Missing data for required field."]})
-    reader = _READERS[role](answered)
+    reader = _READERS[role](json, answered)
     reader.add_all(message["parts"])
     return reader.finish()
 
@@ -83,10 +84,12 @@ def _converted(message: Any, *, answered: bool) -> list[Message]:
 class _Reader:
     """Takes the parts of one message; of those that say nothing to a model, nothing remains.
 
+    :param json: writes the JSON of the request.
     :param answered: whether a message of the user's comes after it.
     """
 
-    def __init__(self, answered: bool = False) -> None:
+    def __init__(self, json: JSONText, answered: bool = False) -> None:
+        self._json = json
         self._answered = answered
 
     def add_all(self, parts: Any) -> None:
@@ -98,6 +101,8 @@ class _Reader:
                 self.add(_kind(part), part)
             except ma.ValidationError as error:
                 errors[index] = error.messages
+                if len(errors) > MOST_ERRORS:
+                    break
         if errors:
             raise ma.ValidationError({"parts": errors})
 
@@ -123,8 +128,8 @@ def _kind(part: Any) -> str:
 
 
 class _SystemReader(_Reader):
-    def __init__(self, answered: bool = False) -> None:
-        super().__init__(answered)
+    def __init__(self, json: JSONText, answered: bool = False) -> None:
+        super().__init__(json, answered)
         self._texts: list[str] = []
 
     def add(self, kind: str, part: dict[str, Any]) -> None:
@@ -137,8 +142,8 @@ class _SystemReader(_Reader):
 
 
 class _UserReader(_Reader):
-    def __init__(self, answered: bool = False) -> None:
-        super().__init__(answered)
+    def __init__(self, json: JSONText, answered: bool = False) -> None:
+        super().__init__(json, answered)
         self._content: list[dict[str, Any]] = []
         self._files = False
 
@@ -161,8 +166,8 @@ class _UserReader(_Reader):
 class _AssistantReader(_Reader):
     """Of each step first what the model wrote and called, then what the tools answered."""
 
-    def __init__(self, answered: bool = False) -> None:
-        super().__init__(answered)
+    def __init__(self, json: JSONText, answered: bool = False) -> None:
+        super().__init__(json, answered)
         self._messages: list[Message] = []
         self._begin_step()
 
@@ -197,7 +202,7 @@ class _AssistantReader(_Reader):
             self._end_step()
         elif kind == "steering-message":
             self._end_step()
-            user = _UserReader()
+            user = _UserReader(self._json)
             user.add_all(part.get("parts"))
             self._messages += user.finish()
         elif kind == "text":
@@ -209,7 +214,7 @@ class _AssistantReader(_Reader):
         for found in _in_metadata(part, "reasoning_details"):
             for detail in found if isinstance(found, list) else ():
                 if detail and isinstance(detail, dict):  # parts of a step may hold the same ones
-                    self._details[_dump(detail, "reasoning_details")] = detail
+                    self._details[self._json.detail(detail)] = detail
 
     def _add_tool(self, part: dict[str, Any]) -> None:
         state = part.get("state")
@@ -217,11 +222,11 @@ class _AssistantReader(_Reader):
             return  # broken off, or nothing that we were asked to run
         if state == "approval-requested" and self._answered:
             return  # the user went on without saying yes or no
-        result = _result(part, state)
+        result = self._result(part, state)
         name = "toolName" if part["type"] == "dynamic-tool" else "type"
         function = {
             "name": text_of(part, name).removeprefix("tool-" if name == "type" else ""),
-            "arguments": _arguments(part, state),
+            "arguments": self._arguments(part, state),
         }
         call = {"id": text_of(part, "toolCallId"), "type": "function", "function": function}
         if not function["name"] or not call["id"]:
@@ -232,6 +237,39 @@ class _AssistantReader(_Reader):
         self._calls.append(call)
         self._results.append({"role": "tool", "tool_call_id": call["id"], "content": result})
 
+    def _result(self, part: dict[str, Any], state: Any) -> str:
+        """Return what the model is told of a call that the page was to carry out."""
+        if state == "output-available":
+            # False is how their server marks what it has no tool for.
+            return _GONE if part.get("dynamic") is False else self._text_or_json(part, "output")
+        if state == "output-error":
+            known = part.get("errorText") is not None
+            return self._text_or_json(part, "errorText") if known else "unknown error"
+        if not isinstance(state, str) or state not in _WITHOUT_RESULT:
+            raise ma.ValidationError("state is not one of a tool part's.")
+        approval = part.get("approval")
+        approval = approval if isinstance(approval, dict) else {}
+        said_no = state == "approval-responded" and approval.get("approved") is False
+        if said_no or state == "output-denied":
+            return _DENIED if approval.get("reason") is None else text_of(approval, "reason")
+        # Their server throws MissingToolResultsError here, and the chat is stuck: a provider
+        # refuses a call that has no result. The user went on, or it was ours to run.
+        return _NOT_RUN
+
+    def _arguments(self, part: dict[str, Any], state: Any) -> str:
+        value = part.get("input")
+        if state == "output-error" and value is None:
+            value = part.get("rawInput")
+        if value is None and (state == "output-error" or "input" not in part):
+            return "{}"
+        if isinstance(value, str) and self._json.holds_json(value, "input"):
+            return value
+        return self._json.dump(value, "input")
+
+    def _text_or_json(self, part: dict[str, Any], name: str) -> str:
+        value = part.get(name)
+        return text_of(part, name) if isinstance(value, str) else self._json.dump(value, name)
+
 
 _READERS: dict[str, type[_Reader]] = {
     "system": _SystemReader,
@@ -240,73 +278,11 @@ _READERS: dict[str, type[_Reader]] = {
 }
 
 
-def _result(part: dict[str, Any], state: Any) -> str:
-    """Return what the model is told of a call that the page was to carry out."""
-    if state == "output-available":
-        # False is how their server marks what it has no tool for.
-        return _GONE if part.get("dynamic") is False else _text_or_json(part, "output")
-    if state == "output-error":
-        known = part.get("errorText") is not None
-        return _text_or_json(part, "errorText") if known else "unknown error"
-    if state not in _WITHOUT_RESULT:
-        raise ma.ValidationError("state is not one of a tool part's.")
-    approval = part.get("approval")
-    approval = approval if isinstance(approval, dict) else {}
-    said_no = state == "approval-responded" and approval.get("approved") is False
-    if said_no or state == "output-denied":
-        return _DENIED if approval.get("reason") is None else text_of(approval, "reason")
-    # Their server throws MissingToolResultsError here, and the chat is stuck: a provider
-    # refuses a call that has no result. The user went on, or it was ours to run.
-    return _NOT_RUN
-
-
-def _arguments(part: dict[str, Any], state: Any) -> str:
-    value = part.get("input")
-    if state == "output-error" and value is None:
-        value = part.get("rawInput")
-    if value is None and (state == "output-error" or "input" not in part):
-        return "{}"
-    if isinstance(value, str) and is_whole(value):
-        with contextlib.suppress(ValueError):
-            parse_value(value)
-            return value
-    return _dump(value, "input")
-
-
-def _text_or_json(part: dict[str, Any], name: str) -> str:
-    value = part.get(name)
-    return text_of(part, name) if isinstance(value, str) else _dump(value, name)
-
-
-def _dump(value: Any, name: str) -> str:
-    """Write JSON as JavaScript does."""
-    try:
-        text = _encode(value)
-        if "e-0" in text:
-            text = _STRING_OR_SMALL.sub(_small_as_js, text)
-    except RecursionError:
-        raise ma.ValidationError(f"{name} is nested too deeply.") from None
-    if not is_whole(text):
-        raise ma.ValidationError(f"{name} holds half a character (a lone surrogate).")
-    return text
-
-
-# Possessive: else every character of a string is remembered as a way back.
-_STRING_OR_SMALL = re.compile(r'"(?:[^"\\]++|\\.)*+"|-?\d[\d.]*e-0\d')
-
-
-def _small_as_js(found: re.Match[str]) -> str:
-    """Write a small number as JavaScript does: 0.00001, where Python says 1e-05."""
-    text = found[0]
-    if text.startswith('"'):
-        return text
-    return f"{Decimal(text):f}" if text[-1] < "7" else text.replace("e-0", "e-")
-
-
-def _in_metadata(part: dict[str, Any], name: str) -> Iterator[Any]:
-    """Give what stands under a name in a part's metadata, whichever provider's it is."""
+def _in_metadata(part: dict[str, Any], name: str) -> Sequence[Any]:
+    """Return what stands under a name in a part's metadata, whichever provider's it is."""
+    found: list[Any] | None = None
     for place in _METADATA:
-        metadata = part.get(place)
-        for values in metadata.values() if isinstance(metadata, dict) else ():
-            if isinstance(values, dict) and name in values:
-                yield values[name]
+        if place in part and isinstance(metadata := part[place], dict):
+            values = [v[name] for v in metadata.values() if isinstance(v, dict) and name in v]
+            found = [*found, *values] if found else values
+    return found or ()

@@ -14,28 +14,44 @@ def taking_turns(messages: list[Message]) -> list[Message]:
     Perplexity refuses anything else (https://github.com/sst/opencode/issues/9416), and a chat
     whose answer was stopped before its first word has two questions in a row.
     """
-    turns: list[Message] = []
+    turns: list[list[Message]] = []
+    asked = False
     for message in messages:
         role = message["role"]
-        asked = any(turn["role"] == "user" for turn in turns)
+        asked = asked or role == "user"
         if role == "assistant" and not asked:
             continue
-        if turns and turns[-1]["role"] == role and role in ("system", "user", "assistant"):
-            turns[-1] = {**turns[-1], "content": _joined(turns[-1], message)}
+        if turns and turns[-1][0]["role"] == role and role in ("system", "user", "assistant"):
+            turns[-1].append(message)
         else:
-            turns.append(message)
-    return turns
+            turns.append([message])
+    return [_joined(turn) for turn in turns]
 
 
-def _joined(first: Message, second: Message) -> str | list[dict[str, Any]]:
-    one, two = first.get("content") or "", second.get("content") or ""
-    if isinstance(one, str) and isinstance(two, str):
-        return f"{one}\n\n{two}".strip()
-    return [*_parts(one), *_parts(two)]
+def _joined(turn: list[Message]) -> Message:
+    """Join the messages of one turn, all at once: there may be a thousand."""
+    if len(turn) == 1:
+        return turn[0]
+    parts: list[dict[str, Any]] = []
+    texts: list[str] = []
+    for message in turn:
+        content = message.get("content") or ""
+        if isinstance(content, str):
+            texts.append(content)
+        else:
+            parts += [*_text(texts), *content]
+            texts = []
+    if not parts:
+        return {**turn[0], "content": _together(texts)}
+    return {**turn[0], "content": [*parts, *_text(texts)]}
 
 
-def _parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+def _text(texts: list[str]) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": text}] if (text := _together(texts)) else []
+
+
+def _together(texts: list[str]) -> str:
+    return "\n\n".join(filter(None, texts)).strip()
 
 
 PERPLEXITY = Provider(
