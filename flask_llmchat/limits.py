@@ -10,9 +10,9 @@ left out, and the answer goes on.
 from __future__ import annotations
 
 MOST_VALUES = 2**22
-"""JSON values one event may have, and all that is kept parsed of one answer: see :func:`count`.
+"""JSON values of which something is kept, in one answer: see :func:`count`. More: an error.
 
-It is some 8,000 tokens with 20 alternatives each in ``logprobs``, or 300,000 with none.
+It is some 20,000 tokens with 20 alternatives each in ``logprobs``, or 300,000 with none.
 """
 
 MOST_CHOICES = 16
@@ -41,8 +41,3 @@ MOST_LOGPROBS = 2**18
 def count(data: bytes) -> int:
     """Return about how many values a JSON text has; what stands in strings counts too."""
     return data.count(b",") + data.count(b"{") + data.count(b"[")
-
-
-def is_overfull(data: bytes) -> bool:
-    """Tell whether an event has more values than are worth parsing."""
-    return len(data) > MOST_VALUES and count(data) > MOST_VALUES

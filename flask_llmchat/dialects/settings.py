@@ -8,12 +8,13 @@ from marshmallow import validate
 
 from ..chat import ChatRequest
 from ..errors import ChatError
+from ..limits import MOST_CALLS
 from .base import Flag, Items, Number, Object, OneOf, Sparse, StrictSchema, Text, Whole
 
 MOST_PARTS = 256
 """How many parts one message may have."""
 
-MOST_TOOLS = 128
+MOST_TOOLS = MOST_CALLS
 """How many tools a chat may offer, and an answer may call."""
 
 

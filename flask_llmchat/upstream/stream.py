@@ -14,7 +14,6 @@ from jiter import from_json  # a quarter of json's time, and here already: the S
 
 from ..chat import Event
 from ..errors import ChatError, ErrorChunk
-from ..limits import is_overfull
 from .client import Call, send
 from .errors import PlainText, message_in, parse_json, upstream_request_id
 from .process import current
@@ -207,8 +206,6 @@ class Stream:
             raise self._error_from(parse_json(data))
         if not data.strip():
             return []
-        if is_overfull(data):
-            raise self._unreadable()
         try:
             return self._reader.read(_read_json(data), data)
         except ErrorChunk as error:
