@@ -27,6 +27,7 @@ class Choices:
     def __init__(self) -> None:
         self.first = self.last = _NOT_YET
         self._opened: set[int] = set()  # with a role, before any had text
+        self._wholes: set[int] = set()  # that came as one ``message``
         self._others: dict[int, bool] = {}  # of other answers: whether text was dropped
 
     @property
@@ -70,6 +71,27 @@ class Choices:
         if len(self._opened) + len(self._others) > MOST_CHOICES:
             raise ErrorChunk({"detail": "Many answers came for one question."})
         return not opens or self.first == _NOT_YET
+
+    def delta_instead(self, choice: dict[str, Any], is_empty: bool) -> dict[str, Any] | None:
+        """Return what a choice without a delta has in its place, and put it where deltas are.
+
+        :param is_empty: whether nothing of the answer has come yet.
+        """
+        delta, text, message = choice.get("delta"), choice.get("text"), choice.get("message")
+        if isinstance(message, dict):
+            # All of the answer at once, as without streaming; or what has come piece by piece.
+            index = index_of(choice)
+            if index in self._wholes or not (self._wholes or is_empty):
+                return None
+            self._wholes.add(index)
+            choice["delta"] = message
+            return message
+        if not text and isinstance(delta, str):
+            text = delta
+        if not text or not isinstance(text, str):
+            return None
+        choice["delta"] = made = {"content": text}
+        return made
 
     def drop(self, choice: dict[str, Any]) -> None:
         """Note that text of another answer is left out."""

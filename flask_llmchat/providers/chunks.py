@@ -73,7 +73,7 @@ class ChunkReader:
         self._think = InlineThink() if inline_think else None
         self._passes_chunks = passes_chunks
         self._half = ""  # the first half of a character whose other half is in the next chunk
-        self._wholes: set[int] = set()  # choices that came as one ``message``
+        self._ended_in: int | None = None  # index of the choice that had the finish reason
         self._says_more = False  # than text, reasoning, calls and images
         self._kept = 0  # JSON values
         self._logprobs = 0  # tokens
@@ -119,8 +119,8 @@ class ChunkReader:
             self._read_several(chunk, own, others, data, events)
         # After all that the chunk brings: the call may be in another choice than the ending.
         for choice in own:
-            if choice.get("finish_reason"):
-                self._read_ending(choice, events)
+            if choice.get("finish_reason") and self._read_ending(choice, events):
+                self._ended_in = index_of(choice)
         return events
 
     def finish(self) -> list[Event]:
@@ -129,7 +129,7 @@ class ChunkReader:
         :raises ErrorChunk: when it is no whole answer.
         """
         events = self._flush()
-        if self._choices.dropped and self.finish_reason is None:
+        if self._choices.dropped and self._ended_in != self._choices.first:
             raise ErrorChunk({"detail": "Several answers came mixed up, and none was complete."})
         if self.finish_reason not in ("length", "content_filter") and self._is_empty():
             nothing = {"detail": "The answer had nothing in it."}
@@ -213,7 +213,8 @@ class ChunkReader:
     def _read_choice(self, choice: dict[str, Any], data: bytes, events: list[Event]) -> None:
         delta = choice.get("delta")
         if not delta or delta.__class__ is not dict:
-            delta = self._delta_instead(choice)
+            delta = self._choices.delta_instead(choice, self._is_empty())
+            self._changed = self._changed or delta is not None
         if delta is not None:
             self._read_delta(delta, data, events)
         if "usage" in choice:  # Moonshot's place for it
@@ -223,25 +224,6 @@ class ChunkReader:
         if self._passes_chunks and choice.get("logprobs"):
             self._keep(data)
             self._count_logprobs(choice["logprobs"])
-
-    def _delta_instead(self, choice: dict[str, Any]) -> dict[str, Any] | None:
-        """Return what a choice without a delta has in its place, and put it where deltas are."""
-        delta, text, message = choice.get("delta"), choice.get("text"), choice.get("message")
-        index = index_of(choice)
-        if isinstance(message, dict):
-            # All of the answer at once, as without streaming; or what has come piece by piece.
-            if index in self._wholes or not (self._wholes or self._is_empty()):
-                return None
-            self._wholes.add(index)
-            choice["delta"] = message
-            return message
-        if not text and isinstance(delta, str):
-            text = delta
-        if not text or not isinstance(text, str):
-            return None
-        self._changed = True
-        choice["delta"] = {"content": text}
-        return {"content": text}
 
     def _read_other(self, choice: dict[str, Any], events: list[Event]) -> None:
         """Read a choice of another answer: its calls may be wanted."""
@@ -260,14 +242,17 @@ class ChunkReader:
         if choice.get("finish_reason") and self._choices.is_whole(choice):
             self._read_ending(choice, events)
 
-    def _read_ending(self, choice: dict[str, Any], events: list[Event]) -> None:
+    def _read_ending(self, choice: dict[str, Any], events: list[Event]) -> bool:
+        """Read a finish reason; tell whether it is the answer's, which is the first."""
         reason = ending(choice["finish_reason"])
         if reason == "error":
             raise ErrorChunk(_ended_by(choice, "finish_reason"))
-        if reason is not None and self.finish_reason is None:
-            events += self._flush()
-            self.finish_reason = "tool_calls" if reason == "stop" and self._calls else reason
-            events.append(Finish(self.finish_reason))
+        if reason is None or self.finish_reason is not None:
+            return False
+        events += self._flush()
+        self.finish_reason = "tool_calls" if reason == "stop" and self._calls else reason
+        events.append(Finish(self.finish_reason))
+        return True
 
     def _read_delta(self, delta: dict[str, Any], data: bytes, events: list[Event]) -> None:
         content = delta.get("content")

@@ -39,7 +39,11 @@ def counts_are_plain(usage: Any) -> bool:
     """Tell whether a chunk's ``usage`` is none, or has the three integers that clients expect."""
     if usage is None:
         return True
-    return isinstance(usage, dict) and all(usage.get(n).__class__ is int for n in _COUNTS)
+    return isinstance(usage, dict) and all(_is_plain(usage.get(name)) for name in _COUNTS)
+
+
+def _is_plain(value: Any) -> bool:
+    return value.__class__ is int and value >= 0
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:
