@@ -38,7 +38,8 @@ Outcome = Literal[
 
 ``ok``, ``length``, ``content_filtered`` and ``tool_calls`` are the provider's own endings.
 ``truncated``: the provider stopped without saying that it was done. ``upstream_error``: it
-said that something failed. ``timeout``: no event for ``LLMCHAT_READ_TIMEOUT`` seconds.
+said that something failed, or ended an answer that has nothing in it, or for a reason that is
+not known. ``timeout``: no event for ``LLMCHAT_READ_TIMEOUT`` seconds.
 ``deadline``: longer than ``LLMCHAT_DEADLINE`` seconds in all. ``cancelled``: the client
 left, or the server did not send the answer. ``refused``: ended before the provider was called.
 """
@@ -145,12 +146,14 @@ class ToolCall:
 
     :param extra_content: what the provider wants back with the call: Gemini's
         ``{"google": {"thought_signature": …}}``.
+    :param custom: whether it calls a tool of type ``custom``; ``arguments`` is its free text then.
     """
 
     id: str = ""
     name: str = ""
     arguments: str = ""
     extra_content: dict[str, Any] | None = field(default=None, repr=False)
+    custom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,13 +227,14 @@ class ReasoningDelta:
 
 @dataclass(slots=True)
 class ToolCallDelta:
-    """A piece of a tool call; ``id`` and ``name`` are "" when this piece does not bring them."""
+    """A piece of a tool call; ``id`` and ``name`` are in its first piece, and "" in the others."""
 
     index: int
     id: str
     name: str
     arguments: str
     extra_content: dict[str, Any] | None = None
+    custom: bool = False
 
 
 @dataclass(slots=True)
@@ -251,14 +255,17 @@ class Finish:
 class Chunk:
     """A chunk as the provider sent it; the events that follow say what it brings.
 
-    Only encoders that pass chunks on are given them.
+    Only encoders that pass chunks on are given them. A chunk with several choices of the answer
+    comes as one for each.
 
-    :param data: its JSON, byte for byte.
+    :param data: its JSON, byte for byte; b"" where the reader has changed something in ``body``.
     :param body: the same, read.
+    :param choice: its choice that is of the answer, if any.
     """
 
     data: bytes
     body: dict[str, Any]
+    choice: dict[str, Any] | None = None
 
 
 Event = TextDelta | ReasoningDelta | ToolCallDelta | Source | Image | Finish | Chunk

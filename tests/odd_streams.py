@@ -34,8 +34,8 @@ USAGE = {
 }
 
 STREAMS: dict[str, list[Any]] = {
-    "nothing": [END],
-    "only usage": [delta(role="assistant", content=""), END, USAGE],
+    "nothing": [delta("length")],
+    "only usage": [delta(role="assistant", content=""), delta("length"), USAGE],
     "text": [TEXT, MORE, END, USAGE],
     "thinking": [THINK, THINK_MORE, TEXT, MORE, END],
     "only thinking": [THINK, THINK_MORE, END],

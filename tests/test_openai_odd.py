@@ -57,17 +57,21 @@ CITED = {
     "url_citation": {"url": "https://a.example", "title": "A", "start_index": 0, "end_index": 1},
 }
 
+CITED_TOO = {"type": "url_citation", "url_citation": {"url": "https://b.example", "title": "B"}}
+
 
 def test_a_piece_costs_the_same_however_many_came_before() -> None:
     chat = ChatRequest(provider="x", model="m", messages=[], request_id="r")
-    whole, streamed = CompletionEncoder(chat), ChunkEncoder(chat, tells_usage=False)
+    reader, whole = ChunkReader(passes_chunks=True), CompletionEncoder(chat)
+    streamed = ChunkEncoder(chat, tells_usage=False)
     texts = ["x" * 4_000_000, *["abcd"] * 8000]
     written = [{"index": 0, "id": "c", "custom": {"name": "f", "input": text}} for text in texts]
     started = time.process_time()
     for call in written:
-        whole.encode([Chunk(b"", chunk({"tool_calls": [call]}))])
+        whole.encode(reader.read(chunk({"tool_calls": [call]})))
     at_once: list[Event] = [ToolCallDelta(0, "", "f", text) for text in texts]
-    told = streamed.encode([Chunk(b"", chunk({"tool_calls": []})), *at_once])
+    body = chunk({"tool_calls": []})
+    told = streamed.encode([Chunk(b"", body, body["choices"][0]), *at_once])
     assert time.process_time() - started < 1
     assert told.count(b"abcd") == 8000
 
@@ -158,7 +162,7 @@ ODD: dict[str, tuple[list[Any], dict[str, Any]]] = {
             chunk(
                 {},
                 choices=[
-                    {"index": 1, "delta": {"content": "x"}},
+                    {"index": 1, "delta": {"role": "assistant", "content": "x"}},
                     {"index": 0, "delta": {"content": "a"}},
                 ],
             ),
@@ -199,7 +203,12 @@ ODD: dict[str, tuple[list[Any], dict[str, Any]]] = {
         {"text": "", "refusal": "No."},
     ),
     "lists without an index": (
-        [START, chunk({"annotations": [CITED]}), chunk({"annotations": [CITED, CITED]}), A, END],
+        [
+            START,
+            *[chunk({"annotations": cited}) for cited in ([CITED], [CITED, CITED_TOO])],
+            A,
+            END,
+        ],
         IN_A,
     ),
     "lists inside": (
@@ -381,7 +390,10 @@ def test_both_sdks_read_what_odd_providers_send(
     if name == "lists without an index":
         for completion in (added_up, whole):
             told = completion.choices[0].message.to_dict()["annotations"]
-            assert [a["url_citation"] for a in told] == [CITED["url_citation"]] * 3
+            assert [a["url_citation"]["url"] for a in told] == [
+                "https://a.example",
+                "https://b.example",
+            ]
 
 
 # And whatever else there may be: nothing that a provider sends makes Python's SDK fail.
@@ -446,10 +458,10 @@ def test_pythons_sdk_adds_up_whatever_comes(chunks: list[Any], inline_think: boo
         for body in chunks:
             data = json.dumps(body).encode()
             told += encoder.encode(reader.read(json.loads(data), data))
+        if left := reader.finish():
+            told += encoder.encode(left)
     except ErrorChunk:
         return
-    if left := reader.finish():
-        told += encoder.encode(left)
     calls = tuple(call for _, call in sorted(reader.tool_calls.items()))
     result = ChatResult(provider="x", model="m", outcome="ok", tool_calls=calls, usage=reader.usage)
     told += encoder.finish(result)

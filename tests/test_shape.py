@@ -15,7 +15,17 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Lower rooms know nothing of higher ones.
 ORDER = [
-    ("chat", "errors", "profiles", "addresses", "models", "catalogue", "config", "signals"),
+    (
+        "chat",
+        "errors",
+        "profiles",
+        "addresses",
+        "models",
+        "catalogue",
+        "config",
+        "signals",
+        "limits",
+    ),
     ("providers", "upstream"),
     ("answer",),
     ("dialects",),

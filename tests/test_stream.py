@@ -108,7 +108,7 @@ def test_events_of_one_read_come_out_as_one_piece(upstream: FakeUpstream) -> Non
         ("length", "length"),
         ("content_filter", "content_filtered"),
         ("tool_calls", "tool_calls"),
-        ("some_new_word", "ok"),
+        ("end_turn", "ok"),
     ],
 )
 def test_the_providers_own_endings(upstream: FakeUpstream, finish: str, outcome: str) -> None:

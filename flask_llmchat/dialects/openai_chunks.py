@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..chat import ChatRequest, ChatResult, Chunk, Event, Finish, Usage
+from ..chat import ChatRequest, ChatResult, Chunk, Event, Finish
 from ..errors import ChatError
+from ..providers.usage import usage_body
 from .describing import TEXT, JSONSchema, has
-from .openai_mending import Mender, dump, own_choices
+from .openai_mending import Mender, dump
 
 # How OpenAI sorts errors. What is not here is the provider's failure, or ours.
 _TYPES = {
@@ -41,16 +42,6 @@ def error_schema(code: JSONSchema) -> JSONSchema:
     return has("Why there is no answer, as OpenAI's SDKs raise it.", error=error)
 
 
-def usage_body(usage: Usage) -> dict[str, Any]:
-    """Return a token count as the provider told it, with the three that SDKs expect."""
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-        **usage.details,
-    }
-
-
 def _event(payload: bytes) -> bytes:
     return b"data: " + payload + b"\n\n"
 
@@ -70,7 +61,7 @@ class ChunkEncoder:
         self._tells_usage = tells_usage
         self._mender = Mender(chat)
         self._held: list[bytes] | None = []  # until there is something to see
-        self._finished = False
+        self._finish_reason = ""  # the one that the client has
         self._usage_told = False  # by the last chunk: SDKs forget what an earlier one told
         self._usage_chunk = b""
 
@@ -97,8 +88,10 @@ class ChunkEncoder:
     def finish(self, result: ChatResult) -> bytes:
         """Write down that the answer is complete."""
         told = self._held or []
-        if not self._finished:
-            reason = "tool_calls" if result.tool_calls else "stop"
+        reason = self._finish_reason or "stop"
+        if reason == "stop" and result.tool_calls:  # they may come after a finish reason, too
+            reason = "tool_calls"
+        if reason != self._finish_reason:
             told.append(_event(self._mender.made([Finish(reason)])))
             self._usage_told = False
         if self._usage_chunk:
@@ -118,16 +111,14 @@ class ChunkEncoder:
         if not isinstance(chunk, Chunk):
             return _event(self._mender.made(events))
         usage = chunk.body.get("usage")
-        if own := own_choices(chunk.body):
+        if chunk.choice is not None:
             self._usage_told = usage.__class__ is dict
-            if events[-1].__class__ is Finish:
-                self._finished = True
-            return _event(self._mender.payload(chunk, own, events[1:]))
+            if isinstance(ending := events[-1], Finish):
+                self._finish_reason = ending.reason
+            return _event(self._mender.payload(chunk, chunk.choice, events[1:]))
         if usage:
             # Kept for the end: SDKs take it for what the last chunk told.
             if self._tells_usage:
                 self._usage_chunk = _event(self._mender.without_choice(chunk))
-            return b""
-        if chunk.body.get("choices"):  # others' alone
             return b""
         return _event(self._mender.without_choice(chunk))

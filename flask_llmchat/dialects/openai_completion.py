@@ -7,9 +7,9 @@ from typing import Any
 
 from ..chat import ChatRequest, ChatResult, Chunk, Event, Finish, TextDelta, ToolCall
 from ..errors import ChatError
+from ..providers.usage import usage_body
 from .describing import ANY_OBJECT, JSONSchema, word
-from .openai_chunks import usage_body
-from .openai_mending import Head, dump, new_call_id, own_choices
+from .openai_mending import Head, dump
 
 # What stands beside the answer, as far as anybody reads it.
 _BESIDE = (
@@ -44,45 +44,44 @@ class CompletionEncoder:
         self._refusing = False  # what the last chunk says, it says as a refusal
         self._annotations: list[Any] = []
         self._logprobs: dict[str, list[Any]] = {}
-        self._custom: dict[Any, dict[str, Any]] = {}  # calls of tools that take free text
+        self._audio: dict[str, Any] = {}
 
     def encode(self, events: list[Event]) -> bytes:
         """Note what the result does not tell; b"" always."""
         for event in events:
             if isinstance(event, Chunk):
-                self._note(event.body)
+                self._note(event.body, event.choice or {})
             elif isinstance(event, TextDelta):
                 (self._refusal if self._refusing else self._content).append(event.text)
             elif isinstance(event, Finish):
                 self._finish_reason = event.reason
         return b""
 
-    def _note(self, body: dict[str, Any]) -> None:
+    def _note(self, body: dict[str, Any], choice: dict[str, Any]) -> None:
         self._head.last = self._head.of(body)
         for name in _BESIDE:
             if body.get(name) is not None:
                 self._beside[name] = body[name]
-        for choice in own_choices(body):
-            logprobs, delta = choice.get("logprobs"), choice.get("delta")
-            if isinstance(logprobs, dict):
-                for name in ("content", "refusal"):
-                    if isinstance(logprobs.get(name), list):
-                        self._logprobs.setdefault(name, []).extend(logprobs[name])
-            if not isinstance(delta, dict):
-                continue
-            if delta.get("refusal") or delta.get("content"):
-                self._refusing = not delta.get("content")
-            if isinstance(delta.get("annotations"), list):
-                self._annotations += delta["annotations"]
-            for piece in delta.get("tool_calls") or ():
-                if isinstance(piece, dict) and isinstance(piece.get("custom"), dict):
-                    self._note_custom(piece, piece["custom"])
+        logprobs, delta = choice.get("logprobs"), choice.get("delta")
+        if isinstance(logprobs, dict):
+            for name in ("content", "refusal"):
+                if isinstance(logprobs.get(name), list):
+                    self._logprobs.setdefault(name, []).extend(logprobs[name])
+        if not isinstance(delta, dict):
+            return
+        if delta.get("refusal") or delta.get("content"):
+            self._refusing = not delta.get("content")
+        if isinstance(delta.get("annotations"), list):
+            self._annotations += delta["annotations"]
+        if isinstance(delta.get("audio"), dict):
+            self._note_audio(delta["audio"])
 
-    def _note_custom(self, piece: dict[str, Any], custom: dict[str, Any]) -> None:
-        call = self._custom.setdefault(piece.get("index"), {"id": "", "name": "", "input": []})
-        call["id"] = call["id"] or piece.get("id")
-        call["name"] = call["name"] or custom.get("name")
-        call["input"].append(str(custom.get("input") or ""))
+    def _note_audio(self, audio: dict[str, Any]) -> None:
+        for name, value in audio.items():
+            if name in ("data", "transcript") and isinstance(value, str):
+                self._audio.setdefault(name, []).append(value)
+            elif value is not None and name in ("id", "expires_at"):
+                self._audio[name] = value
 
     def finish(self, result: ChatResult) -> bytes:
         """Write the completion down."""
@@ -112,6 +111,10 @@ class CompletionEncoder:
             ("reasoning_content", result.reasoning),
             ("reasoning_details", result.reasoning_details),
             ("annotations", self._annotations),
+            (
+                "audio",
+                {n: "".join(v) if isinstance(v, list) else v for n, v in self._audio.items()},
+            ),
             ("tool_calls", [self._call(call) for call in result.tool_calls]),
             (
                 "images",
@@ -123,13 +126,12 @@ class CompletionEncoder:
         return message
 
     def _call(self, call: ToolCall) -> dict[str, Any]:
-        custom = next((c for c in self._custom.values() if c["id"] == call.id), None)
-        if custom:
-            told = {"name": custom["name"], "input": "".join(custom["input"])}
+        if call.custom:
+            told = {"name": call.name, "input": call.arguments}
             return {"id": call.id, "type": "custom", "custom": told}
         function = {"name": call.name, "arguments": call.arguments}
         extra = {"extra_content": call.extra_content} if call.extra_content else {}
-        return {"id": call.id or new_call_id(), "type": "function", "function": function, **extra}
+        return {"id": call.id, "type": "function", "function": function, **extra}
 
     def fail(self, error: ChatError) -> None:
         """Say nothing: when anything can fail, the status is still open."""

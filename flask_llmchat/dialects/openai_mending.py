@@ -12,7 +12,6 @@ import json
 import math
 import re
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,8 +22,6 @@ _OBJECT = "chat.completion.chunk"
 # JSON to Python, but not to JavaScript. In a text the same is taken for one now and then, and
 # the chunk is written anew: no harm.
 _NO_NUMBER = re.compile(rb"[:,\[]\s*-?(?:NaN|Infinity)")
-
-_FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
 # An event, the place of its call in the client's list, and whether it is the call's first.
 _Call = tuple[ToolCallDelta, int, bool]
@@ -48,19 +45,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def new_call_id() -> str:
-    """Return an id for a tool call whose provider gives it none: its result has to name one."""
-    return f"call_{uuid.uuid4().hex}"
-
-
-def own_choices(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the choices of a chunk that are of the answer; nobody asked for others."""
-    choices = body.get("choices")
-    if choices.__class__ is not list:
-        return []
-    return [c for c in choices if c.__class__ is dict and c.get("index") in (0, None, "0")]
 
 
 class Head:
@@ -100,19 +84,20 @@ class Mender:
     def __init__(self, chat: ChatRequest) -> None:
         self._head = Head(chat)
         self._has_role = False
+        self._reason: str | None = None  # the finish reason that the client has
         self._calls: dict[int, int] = {}  # the reader's number of a call: its place
         self._lists = _Lists()
 
-    def payload(self, chunk: Chunk, own: list[dict[str, Any]], events: Sequence[Event]) -> bytes:
+    def payload(self, chunk: Chunk, choice: dict[str, Any], events: Sequence[Event]) -> bytes:
         """Return what goes out for a chunk: itself, if it can.
 
-        :param own: its choices that are of the answer.
+        :param choice: its choice.
         :param events: what it brings. Where the two say different things, the provider has
             a way of its own to say it.
         """
         only_text = len(events) == 1 and events[0].__class__ is TextDelta
         calls = [] if only_text else self._placed(events)  # nearly every chunk is text alone
-        body, choice, payload = chunk.body, own[0], chunk.data
+        body, payload = chunk.body, chunk.data
         delta = choice.get("delta")
         fitted = self._lists.fit(delta) if delta.__class__ is dict else {}
         if not (fitted is delta and self._is_plain(chunk, choice, events, calls)):
@@ -149,11 +134,11 @@ class Mender:
         body, delta = chunk.body, choice["delta"]
         content, reason = delta.get("content"), choice.get("finish_reason")
         return bool(
-            len(body["choices"]) == 1
-            and choice.get("index").__class__ is int
+            choice.get("index").__class__ is int
+            and choice["index"] == 0
             and (content is None or content.__class__ is str)
             and (content or delta.get("refusal") or "") == _text_in(events)
-            and (reason is None or (reason.__class__ is str and reason in _FINISH_REASONS))
+            and reason == self._ending_in(choice, events)
             and (delta.get("role") == "assistant" or (self._has_role and not delta.get("role")))
             and _are_plain(calls, delta.get("tool_calls"))
             and "message" not in choice  # Perplexity's, which Node takes for its own
@@ -178,14 +163,19 @@ class Mender:
         return placed
 
     def _mended(self, choice: dict[str, Any], events: Sequence[Event]) -> dict[str, Any]:
-        reason = choice.get("finish_reason")
-        if not (isinstance(reason, str) and reason in _FINISH_REASONS):
-            reason = next((e.reason for e in events if isinstance(e, Finish)), None)
         mended = {name: value for name, value in choice.items() if name != "message"}
-        mended |= {"index": 0, "delta": {}, "finish_reason": reason}
+        mended |= {"index": 0, "delta": {}, "finish_reason": self._ending_in(choice, events)}
         if not _are_logprobs(mended.get("logprobs")):
             mended["logprobs"] = None
         return mended
+
+    def _ending_in(self, choice: dict[str, Any], events: Sequence[Event]) -> str | None:
+        """Return the finish reason for a chunk: the event's, or that one said again."""
+        last = events[-1] if events else None
+        if isinstance(last, Finish):
+            self._reason = last.reason
+            return last.reason
+        return self._reason if choice.get("finish_reason") == self._reason else None
 
     def _delta(
         self, given: dict[str, Any], events: Sequence[Event], calls: list[_Call]
@@ -285,42 +275,42 @@ def _is_plain(piece: Any, event: ToolCallDelta, place: int, new: bool) -> bool:
         return False
     if piece["index"] != place:
         return False
-    if isinstance(piece.get("custom"), dict):
-        return True
-    function = piece.get("function")
-    if not isinstance(function, dict):
+    kind, text_name = ("custom", "input") if event.custom else ("function", "arguments")
+    held = piece.get(kind)
+    if not isinstance(held, dict):
         return False
-    arguments = function.get("arguments")
-    if (arguments or "") != event.arguments:  # they are no string, or half a character is held
+    text = held.get(text_name)
+    if (text or "") != event.arguments:  # they are no string, or something is held back
         return False
     if new:
-        named = event.id == piece.get("id") and event.name == function.get("name")
-        whole = event.id and event.name and arguments is not None
-        return bool(named and whole and piece.get("type") == "function")
+        named = event.id == piece.get("id") and event.name == held.get("name")
+        return named and text is not None and piece.get("type") == kind
     # Said again they are joined, "ff", or refused as another call's.
-    again = piece.get("id") or "name" in function
-    return not again and piece.get("type", "function") == "function"
+    again = piece.get("id") or "name" in held
+    return not again and piece.get("type", kind) == kind
+
+
+_OF_CALLS = {"index", "id", "type", "function", "custom", "name", "arguments", "input"}
 
 
 def _mended_calls(calls: list[_Call], given: Any) -> list[dict[str, Any]]:
     given = [piece for piece in given if isinstance(piece, dict)] if isinstance(given, list) else []
     pieces: dict[int, dict[str, Any]] = {}
     arguments: dict[int, list[str]] = {}
-    begun = {place for _, place, new in calls if new}
-    for i, (event, place, _) in enumerate(calls):
+    for i, (event, place, new) in enumerate(calls):
         beside = given[i] if len(given) == len(calls) else {}
-        piece = pieces.setdefault(place, {"index": place, "function": {"arguments": ""}})
-        if event.id and place in begun:  # later, the client has an id already
-            piece["id"] = event.id
-        if event.name:
-            piece["function"]["name"] = event.name
+        kind = "custom" if event.custom else "function"
+        piece = pieces.setdefault(place, {"index": place, kind: {}})
+        if new:
+            piece |= {"id": event.id, "type": kind, kind: {"name": event.name}}
+            if event.extra_content:  # it may have come with a piece that was held back
+                piece["extra_content"] = event.extra_content
         arguments.setdefault(place, []).append(event.arguments)
-        for name in beside.keys() - {"index", "id", "type", "function"}:
+        for name in beside.keys() - _OF_CALLS:
             piece[name] = beside[name]
     for place, parts in arguments.items():
-        pieces[place]["function"]["arguments"] = "".join(parts)
-    for place in begun:
-        pieces[place] = {"id": new_call_id(), "type": "function", **pieces[place]}
+        kind = "custom" if "custom" in pieces[place] else "function"
+        pieces[place][kind]["input" if kind == "custom" else "arguments"] = "".join(parts)
     return list(pieces.values())
 
 

@@ -9,13 +9,14 @@ from marshmallow import ValidationError, validate
 
 from ..chat import ChatRequest
 from ..errors import ChatError
+from ..limits import MOST_CALLS
 from .base import Flag, Items, Limit, Number, Object, OneOf, Sparse, StrictSchema, Text, Whole
 from .describing import ANY_OBJECT, Book, JSONSchema, has_only, word
 
 MOST_PARTS = 256
 """How many parts one message may have."""
 
-MOST_TOOLS = 128
+MOST_TOOLS = MOST_CALLS
 """How many tools a chat may offer, and an answer may call."""
 
 MOST_ELABORATE = 1024

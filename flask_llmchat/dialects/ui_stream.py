@@ -8,12 +8,9 @@ the AI SDK's own server does it, whatever order the provider sends them in.
 from __future__ import annotations
 
 import json
-import mimetypes
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..chat import (
     ChatRequest,
@@ -27,6 +24,7 @@ from ..chat import (
     Usage,
 )
 from ..errors import ChatError
+from ..providers.tools import new_call_id
 from .base import parse_value
 
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -201,7 +199,7 @@ class UIEncoder:
 
     def _take_id(self, call: _Call) -> None:
         if not call.id.strip() or call.id in self._taken:
-            call.id = f"call_{uuid.uuid4().hex[:24]}"  # some providers take no longer ones
+            call.id = new_call_id()
         self._taken.add(call.id)
 
     def _finish_call(self, out: list[str], call: _Call, details: Mapping[str, Any]) -> None:
@@ -250,15 +248,26 @@ def _signature(extra: Mapping[str, Any] | None) -> str:
     return signature if isinstance(signature, str) else ""
 
 
+_IMAGE_TYPES = {
+    "avif": "image/avif",
+    "bmp": "image/bmp",
+    "gif": "image/gif",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "webp": "image/webp",
+}
+
+
 def _media_type(url: str) -> str:
     if url[:5].lower() == "data:":
-        named = url[5:].partition(",")[0].partition(";")[0].strip().lower()
-    else:
-        try:
-            named = mimetypes.guess_type(urlsplit(url).path)[0] or ""
-        except ValueError:
-            named = ""
-    return named if named.startswith("image/") else "image/*"
+        named = url[5:100].partition(",")[0].partition(";")[0].strip().lower()
+        return named if named.startswith("image/") else "image/*"
+    # Not urllib's parser, nor mimetypes, which uses it: it keeps the last URLs for ever, and one
+    # of them may be thirty megabytes long.
+    path = url.partition("#")[0].partition("?")[0]
+    return _IMAGE_TYPES.get(path[-5:].rpartition(".")[2].lower(), "image/*")
 
 
 def _usage(usage: Usage) -> dict[str, int]:

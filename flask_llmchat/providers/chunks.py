@@ -1,64 +1,47 @@
 """Chat-completion chunks, as providers really send them, turned into events.
 
-https://platform.openai.com/docs/api-reference/chat/streaming is what they should be. The
-answer is the choice whose index is 0; everything else that a chunk may hold, and every part
-that may be missing, null or said twice, comes from recordings.
+https://platform.openai.com/docs/api-reference/chat/streaming is what they should be; every part
+that may be missing, null, said twice or in another place comes from recordings and reports.
+
+What is read here is also set right here, in the chunk itself, so that encoders which pass chunks
+on need not know of it: one choice, images and annotations where clients look for them, nothing
+said twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..chat import (
     Chunk,
     Event,
     Finish,
-    Image,
     ReasoningDelta,
-    Source,
     TextDelta,
     ToolCall,
     Usage,
 )
 from ..errors import ErrorChunk
+from ..limits import MOST_LOGPROBS, MOST_VALUES, count
+from .besides import Besides
+from .choices import Choices, index_of
+from .details import Details
+from .endings import ending, is_failure
+from .instead import Instead, failure_in
+from .parts import answer_in, dicts, pages, pieces_in, reasoning_in, transcript_in
 from .think import InlineThink
 from .tools import ToolCalls, whole
+from .usage import counts_are_plain, usage_body, usage_in
 
-# Providers' words, in lower case and up to a colon. A word that is not here is an ending too.
-_FINISH_REASONS = {
-    "length": "length",
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "model_length": "length",
-    "content_filter": "content_filter",
-    "safety": "content_filter",
-    "recitation": "content_filter",
-    "prohibited_content": "content_filter",
-    "blocklist": "content_filter",
-    "sensitive": "content_filter",
-    "refusal": "content_filter",
-    "tool_calls": "tool_calls",
-    "tool_use": "tool_calls",
-    "function_call": "tool_calls",
-}
+# Looked for together and first, for most chunks have none of them.
+_RARE = frozenset({"error", "base_resp", "usage", "x_groq", "citations", "search_results"})
+_PLAIN_REASONING, _DETAILS = frozenset({"reasoning_content", "reasoning"}), "reasoning_details"
+_THINKING = _PLAIN_REASONING | {_DETAILS}
+_COMMON = _THINKING | {"role", "content", "refusal"}
 
-# These are no endings: the provider gave up.
-_FAILURES = {
-    "error",
-    "abort",
-    "aborted",
-    "network_error",
-    "insufficient_system_resource",
-    "malformed_function_call",
-}
-
-
-_ERROR_FIELDS = {"detail", "message", "statusCode"}
-
-# Looked for first, for most chunks bring a piece of text and nothing else.
-_THINKING = {"reasoning_content", "reasoning", "reasoning_details"}
-_BESIDES = {"tool_calls", "images", "annotations"}
+# Fields of a delta that say something, though no text: the sound itself, tools of the provider's.
+_SAYING = ("audio", "executed_tools", "server_tool_use", "tool_use", "tool_results")
 
 
 class ChunkReader:
@@ -69,25 +52,32 @@ class ChunkReader:
     :param passes_chunks: put a :class:`Chunk` in front of the events of every chunk.
     :ivar text: pieces of the answer so far.
     :ivar reasoning: pieces of the thinking so far.
-    :ivar sources: pages the answer rests on, by URL, in the order they were told.
+    :ivar sources: pages the answer rests on, by URL, in the order they came.
     :ivar images: URLs of the images so far, in the order they came.
-    :ivar usage: token count, once the provider has told it.
-    :ivar finish_reason: the provider's own ending, once it has told it.
+    :ivar usage: token count, once the provider has sent it.
+    :ivar finish_reason: the provider's own ending, once it has come.
     """
 
     def __init__(self, *, inline_think: bool = False, passes_chunks: bool = False) -> None:
         self.text: list[str] = []
         self.reasoning: list[str] = []
-        self.sources: dict[str, Source] = {}
-        self.images: dict[str, None] = {}
+        self._besides = Besides(passes_chunks)
+        self.sources, self.images = self._besides.sources, self._besides.images
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
+        self._choices = Choices()
+        self._instead = Instead()
         self._reasoning_in = ""  # which of the places for thinking this provider uses
-        self._details = _Details()
-        self._calls = ToolCalls()
+        self._details = Details()
+        self._calls, self._others_calls = ToolCalls(), ToolCalls()
         self._think = InlineThink() if inline_think else None
         self._passes_chunks = passes_chunks
         self._half = ""  # the first half of a character whose other half is in the next chunk
+        self._ended_in: int | None = None  # index of the choice that had the finish reason
+        self._says_more = False  # than text, reasoning, calls and images
+        self._kept = 0  # JSON values
+        self._logprobs = 0  # tokens
+        self._changed = False  # the chunk that is being read
 
     @property
     def tool_calls(self) -> dict[int, ToolCall]:
@@ -103,108 +93,245 @@ class ChunkReader:
         """Take the next chunk; return what it brings.
 
         :param data: its JSON, as it came.
-        :raises ErrorChunk: when it tells an error.
+        :raises ErrorChunk: when it says that something failed, or has more than is taken.
         """
-        if not isinstance(chunk, dict):
+        if chunk.__class__ is not dict:
             raise ErrorChunk(chunk)
-        if chunk.get("error") or "error" in (chunk.get("object"), chunk.get("type")):
-            raise ErrorChunk(chunk)
-        if "choices" not in chunk and _ERROR_FIELDS & chunk.keys():
-            raise ErrorChunk(chunk)
-        if "usage" in chunk or "x_groq" in chunk:
-            self._count(chunk)
-        events: list[Event] = [Chunk(data, chunk)] if self._passes_chunks else []
-        if "citations" in chunk or "search_results" in chunk:
-            self._read_sources(_pages(chunk), events)
-        for choice in _list_of_dicts(chunk.get("choices")):
-            if choice.get("index") in (0, None, "0"):
-                self._read_choice(choice, events)
+        self._changed = False
+        choices = chunk.get("choices")
+        if choices.__class__ is not list or not choices:
+            given, chunk = chunk, self._instead.look_through(chunk, data)
+            self._changed = chunk is not given
+            choices = chunk.get("choices")
+        events: list[Event] = []
+        only = choices[0] if choices.__class__ is list and len(choices) == 1 else None
+        own: list[dict[str, Any]]
+        others: list[dict[str, Any]]
+        if isinstance(only, dict) and only.get("index") == self._choices.last:
+            own, others = [only], []  # as nearly always
+        else:
+            own, others = self._choices.sort(choices)
+        if len(own) < 2 and not others:
+            self._read_one(chunk, own[0] if own else None, data, events)
+            if self.text and self._choices.first < 0:
+                self._choices.first = self._choices.last
+        else:
+            self._read_several(chunk, own, others, data, events)
+        # After all that the chunk brings: the call may be in another choice than the ending.
+        for choice in own:
+            if choice.get("finish_reason") and self._read_ending(choice, events):
+                self._ended_in = index_of(choice)
         return events
 
     def finish(self) -> list[Event]:
-        """Return what was held back, for it may have been half of something."""
+        """Return what was held back, now that the stream has come to its end.
+
+        :raises ErrorChunk: when it is no whole answer.
+        """
+        events = self._flush()
+        if self._choices.dropped and self._ended_in != self._choices.first:
+            raise ErrorChunk({"detail": "Several answers came mixed up, and none was complete."})
+        if self.finish_reason not in ("length", "content_filter") and self._is_empty():
+            nothing = {"detail": "The answer had nothing in it."}
+            raise ErrorChunk([*self._instead.said(), nothing, {"reason": self.finish_reason}])
+        return events
+
+    def instead(self) -> list[Any]:
+        """Return what came instead of an answer; [] when there is one, or nothing came."""
+        return self._instead.said() if self._is_empty() else []
+
+    def _is_empty(self) -> bool:
+        said = self.text or self.reasoning or self.images or self._half or self._says_more
+        return not (said or self._calls or self._details)
+
+    def _flush(self) -> list[Event]:
+        """Return what was held back, for it might have been half of something."""
         events: list[Event] = []
         if self._half:
             self._half = ""
             self._add_text("\ufffd", events)
         if self._think:
             self._add_all(self._think.finish(), events)
+        if self._others_calls and not self._calls:
+            self._calls = self._others_calls
+            self._calls.begin_again()
         return [*events, *self._calls.finish()]
 
+    def _read_several(
+        self,
+        chunk: dict[str, Any],
+        own: list[dict[str, Any]],
+        others: list[dict[str, Any]],
+        data: bytes,
+        events: list[Event],
+    ) -> None:
+        """Read a chunk that has more than one choice, or one of another answer."""
+        more: list[Event] = []
+        for choice in others:
+            self._read_other(choice, more)
+        if not own and (more or not _RARE.isdisjoint(chunk)):
+            own.append({"index": 0, "delta": {}})
+        for i, choice in enumerate(own, 1):
+            part = {**chunk, "choices": [choice]}
+            if i < len(own):  # what stands beside the choices is read once
+                part = {name: value for name, value in part.items() if name not in _RARE}
+            self._changed = True
+            self._read_one(part, choice, data, events)
+        events += more
+
+    def _read_one(
+        self, chunk: dict[str, Any], choice: dict[str, Any] | None, data: bytes, events: list[Event]
+    ) -> None:
+        here = None
+        if self._passes_chunks:
+            here = Chunk(data, chunk, choice)
+            events.append(here)
+        if not _RARE.isdisjoint(chunk):
+            self._read_beside(chunk, events)
+        if choice is not None:
+            self._read_choice(choice, data, events)
+        if here is not None and self._changed:
+            here.data = b""
+
+    def _read_beside(self, chunk: dict[str, Any], events: list[Event]) -> None:
+        """Read what stands beside the choices."""
+        if (body := failure_in(chunk)) is not None:
+            raise ErrorChunk(body)
+        self._count(chunk)
+        if self._passes_chunks and not counts_are_plain(chunk.get("usage")):
+            usage = usage_in(chunk)
+            chunk["usage"] = usage and usage_body(usage)
+            self._changed = True
+        if "citations" in chunk or "search_results" in chunk:
+            self._besides.read_sources(pages(chunk), events)
+
     def _count(self, holder: Mapping[str, Any]) -> None:
-        usage = _usage_in(holder)
+        usage = usage_in(holder)
         if usage is not None and (usage.total_tokens or self.usage is None):
             self.usage = usage
 
-    def _read_choice(self, choice: dict[str, Any], events: list[Event]) -> None:
+    def _read_choice(self, choice: dict[str, Any], data: bytes, events: list[Event]) -> None:
         delta = choice.get("delta")
-        if not (isinstance(delta, dict) and delta) and self._is_whole_answer(choice):
-            # Put where encoders that are given the chunk look for it, too.
-            delta = choice["delta"] = choice["message"]
-        if isinstance(delta, dict):
-            self._read_delta(delta, events)
+        if not delta or delta.__class__ is not dict:
+            delta = self._choices.delta_instead(choice, self._is_empty())
+            self._changed = self._changed or delta is not None
+        if delta is not None:
+            self._read_delta(delta, data, events)
         if "usage" in choice:  # Moonshot's place for it
             self._count(choice)
-        if str(choice.get("native_finish_reason")).lower() == "error":
-            raise ErrorChunk(choice)
-        if choice.get("finish_reason"):
+        if "native_finish_reason" in choice and is_failure(choice["native_finish_reason"]):
+            raise ErrorChunk(_ended_by(choice, "native_finish_reason"))
+        if self._passes_chunks and choice.get("logprobs"):
+            self._keep(data)
+            self._count_logprobs(choice["logprobs"])
+
+    def _read_other(self, choice: dict[str, Any], events: list[Event]) -> None:
+        """Read a choice of another answer: its calls may be wanted."""
+        delta = choice.get("delta")
+        if not isinstance(delta, dict) or not delta:
+            delta = choice.get("message")
+        if isinstance(delta, dict):
+            if delta.get("content") or delta.get("refusal"):
+                self._choices.drop(choice)
+            for piece in pieces_in(delta):
+                calls = self._others_calls.read(piece)
+                if self._calls is self._others_calls:
+                    events += calls
+        if "usage" in choice:
+            self._count(choice)
+        if choice.get("finish_reason") and self._choices.is_whole(choice):
             self._read_ending(choice, events)
 
-    def _is_whole_answer(self, choice: dict[str, Any]) -> bool:
-        """Tell whether a choice has all of the answer in one ``message``, as without streaming."""
-        begun = self.text or self.reasoning or self._calls or self.images or self._half
-        return not begun and isinstance(choice.get("message"), dict)
+    def _read_ending(self, choice: dict[str, Any], events: list[Event]) -> bool:
+        """Read a finish reason; tell whether it is the answer's, which is the first."""
+        reason = ending(choice["finish_reason"])
+        if reason == "error":
+            raise ErrorChunk(_ended_by(choice, "finish_reason"))
+        if reason is None or self.finish_reason is not None:
+            return False
+        events += self._flush()
+        self.finish_reason = "tool_calls" if reason == "stop" and self._calls else reason
+        events.append(Finish(self.finish_reason))
+        return True
 
-    def _read_ending(self, choice: dict[str, Any], events: list[Event]) -> None:
-        reason = str(choice["finish_reason"]).lower().partition(":")[0]
-        if reason in _FAILURES:
-            raise ErrorChunk(choice)
-        if reason != "null" and self.finish_reason is None:
-            events += self.finish()
-            self.finish_reason = _FINISH_REASONS.get(reason, "stop")
-            events.append(Finish(self.finish_reason))
-
-    def _read_delta(self, delta: dict[str, Any], events: list[Event]) -> None:
+    def _read_delta(self, delta: dict[str, Any], data: bytes, events: list[Event]) -> None:
         content = delta.get("content")
-        if isinstance(content, dict):
-            content = [content]
-        if isinstance(content, list) or delta.keys() & _THINKING:
-            self._read_reasoning(delta, content, events)
-        if isinstance(content, list):
-            content = "".join(map(_answer_in, content))
-        # What a model says when it refuses is what it says to its user.
-        content = content or delta.get("refusal")
+        if content.__class__ is str and len(delta) == 1:
+            if content:
+                self._add_text(content, events)
+            return
+        parts = [content] if isinstance(content, dict) else content
+        if parts.__class__ is not list:
+            parts = []
+        if parts or not _THINKING.isdisjoint(delta):
+            self._read_reasoning(delta, parts, data, events)
+        if parts:
+            content = "".join(map(answer_in, parts))
+        if not content or not isinstance(content, str):
+            # What a model says when it refuses is what it says to its user.
+            content = delta.get("refusal") or transcript_in(delta)
         if content and isinstance(content, str):
             self._add_text(content, events)
-        if delta.keys() & _BESIDES:
-            self._read_besides(delta, events)
+        if parts or not delta.keys() <= _COMMON:
+            self._read_besides(delta, parts, data, events)
 
-    def _read_reasoning(self, delta: dict[str, Any], content: Any, events: list[Event]) -> None:
-        for place, reasoning in _reasoning_in(delta, content):
+    def _read_reasoning(
+        self, delta: dict[str, Any], parts: list[Any], data: bytes, events: list[Event]
+    ) -> None:
+        if self._reasoning_in in _PLAIN_REASONING and not parts and _DETAILS not in delta:
+            reasoning = delta.get(self._reasoning_in)  # as nearly always
+            if reasoning and isinstance(reasoning, str):
+                self._add(ReasoningDelta(reasoning), events)
+            return
+        for place, reasoning in reasoning_in(delta, parts):
             # Some say the same in two places, and not always in the same chunk.
             if reasoning and self._reasoning_in in ("", place):
                 self._reasoning_in = place
                 self._add(ReasoningDelta(reasoning), events)
-        for detail in _list_of_dicts(delta.get("reasoning_details")):
-            self._details.add(detail)
+        if details := dicts(delta.get(_DETAILS)):
+            self._keep(data)
+            for detail in details:
+                self._details.add(detail)
 
-    def _read_besides(self, delta: dict[str, Any], events: list[Event]) -> None:
-        for call in _list_of_dicts(delta.get("tool_calls")):
-            events.append(self._calls.read(call))
-        for image in _list_of_dicts(delta.get("images")):
-            if (url := _url_in(image.get("image_url"))) and url not in self.images:
-                self.images[url] = None
-                events.append(Image(url))
-        annotations = _list_of_dicts(delta.get("annotations"))
-        self._read_sources([a.get("url_citation") for a in annotations], events)
+    def _read_besides(
+        self, delta: dict[str, Any], parts: list[Any], data: bytes, events: list[Event]
+    ) -> None:
+        for piece in pieces_in(delta):
+            if "extra_content" in piece:
+                self._keep(data)
+            events += self._calls.read(piece)
+        if delta.get("function_call"):  # the form before tool calls; written as one
+            delta["function_call"] = None
+            self._changed = True
+        if "images" in delta or parts:
+            self._changed |= self._besides.read_images(delta, parts, events)
+        if "annotations" in delta or parts:
+            self._keep(data)
+            self._changed |= self._besides.read_annotations(delta, parts, events)
+        if "citations" in delta:
+            self._besides.read_sources(pages(delta), events)
+        self._says_more = self._says_more or any(delta.get(name) for name in _SAYING)
+
+    def _keep(self, data: bytes) -> None:
+        """Count what is kept parsed of a chunk."""
+        self._kept += count(data)
+        if self._kept > MOST_VALUES:
+            raise ErrorChunk({"detail": "The answer has more parts than are taken."})
+
+    def _count_logprobs(self, logprobs: Any) -> None:
+        lists = logprobs.values() if isinstance(logprobs, dict) else ()
+        self._logprobs += sum(len(tokens) for tokens in lists if isinstance(tokens, list))
+        if self._logprobs > MOST_LOGPROBS:
+            raise ErrorChunk({"detail": f"More than {MOST_LOGPROBS} logprobs are not taken."})
 
     def _add_text(self, text: str, events: list[Event]) -> None:
         if self._half or not text.isascii():
             text, self._half = whole(self._half + text)
         if self._think:
             self._add_all(self._think.feed(text), events)
-        else:
-            self._add(TextDelta(text), events)
+        elif text:
+            self.text.append(text)
+            events.append(TextDelta(text))
 
     def _add(self, event: TextDelta | ReasoningDelta, events: list[Event]) -> None:
         if event.text:
@@ -216,116 +343,11 @@ class ChunkReader:
         for event in found:
             self._add(event, events)
 
-    def _read_sources(self, pages: list[Any], events: list[Event]) -> None:
-        for page in pages:
-            url = _url_in(page)
-            if url and url not in self.sources:
-                title = page.get("title") if isinstance(page, dict) else ""
-                self.sources[url] = source = Source(url, title if isinstance(title, str) else "")
-                events.append(source)
 
-
-def _reasoning_in(delta: dict[str, Any], content: Any) -> Iterator[tuple[str, str]]:
-    """Give each place for thinking, and what stands there in this delta."""
-    for name in ("reasoning_content", "reasoning"):
-        text = delta.get(name)
-        yield name, text if isinstance(text, str) else ""
-    parts = _list_of_dicts(content)
-    yield "content", "".join(thought for part in parts for thought in _thoughts(part))
-    details = _list_of_dicts(delta.get("reasoning_details"))
-    yield "reasoning_details", "".join([*_texts(details, "text"), *_texts(details, "summary")])
-
-
-class _Details:
-    """``reasoning_details``: the pieces of one kind and index are one detail.
-
-    https://openrouter.ai/docs/use-cases/reasoning-tokens wants them back as they would have
-    come without streaming.
-    """
-
-    def __init__(self) -> None:
-        self._details: list[tuple[dict[str, Any], dict[str, list[str]]]] = []
-
-    def add(self, piece: dict[str, Any]) -> None:
-        last, texts = self._details[-1] if self._details else ({}, {})
-        same = all(name in last and last[name] == piece.get(name) for name in ("type", "index"))
-        if not same or piece["type"] not in ("reasoning.text", "reasoning.summary"):
-            last, texts = dict(piece), {}
-            self._details.append((last, texts))
-        for name, value in piece.items():
-            if name in ("text", "summary") and isinstance(value, str):
-                texts.setdefault(name, []).append(value)
-            elif value is not None:
-                last[name] = value
-
-    def joined(self) -> list[dict[str, Any]]:
-        return [
-            last | {name: "".join(pieces) for name, pieces in texts.items()}
-            for last, texts in self._details
-        ]
-
-
-def _thoughts(part: dict[str, Any]) -> list[str]:
-    thinking = part.get("thinking")
-    if part.get("type") == "reasoning":
-        thinking = part.get("text")
-    if isinstance(thinking, str):
-        return [thinking]
-    if not isinstance(thinking, list):
-        return []
-    return [*_texts(thinking, "text"), *[text for text in thinking if isinstance(text, str)]]
-
-
-def _answer_in(part: Any) -> str:
-    """Return what a part of a content list says to the user."""
-    if isinstance(part, dict) and part.get("type") != "reasoning":
-        part = part.get("text")
-    return part if isinstance(part, str) else ""
-
-
-def _list_of_dicts(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _url_in(value: Any) -> str:
-    url = value.get("url") if isinstance(value, dict) else value
-    return url if isinstance(url, str) else ""
-
-
-def _pages(chunk: dict[str, Any]) -> list[Any]:
-    """Return Perplexity's citations, with the titles that stand in its search results."""
-    results = _list_of_dicts(chunk.get("search_results"))
-    by_url = {_url_in(result): result for result in results}
-    citations = chunk.get("citations")
-    if not isinstance(citations, list):
-        return list(results)
-    return [by_url.get(_url_in(page), page) for page in citations]
-
-
-def _texts(parts: list[Any], name: str) -> list[str]:
-    return [p[name] for p in parts if isinstance(p, dict) and isinstance(p.get(name), str)]
-
-
-def _usage_in(chunk: Mapping[str, Any]) -> Usage | None:
-    """Return the token count a chunk tells; the last one told is the whole."""
-    usage = chunk.get("usage")
-    if not usage and isinstance(groq := chunk.get("x_groq"), dict):
-        usage = groq.get("usage")
-    if not usage or not isinstance(usage, dict):
-        return None
-
-    def count(counts: Any, name: str) -> int:
-        value = counts.get(name) if isinstance(counts, dict) else None
-        return int(value) if isinstance(value, int | float) and 0 <= value < 2**63 else 0
-
-    prompt, completion = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=count(usage, "total_tokens") or prompt + completion,
-        cached_tokens=count(usage.get("prompt_tokens_details"), "cached_tokens")
-        or count(usage, "prompt_cache_hit_tokens")
-        or count(usage, "cached_tokens"),
-        reasoning_tokens=count(usage.get("completion_tokens_details"), "reasoning_tokens"),
-        details=usage,
-    )
+def _ended_by(choice: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return an error made of a finish reason, and of the choice's own words if it has any."""
+    words = {key: choice[key] for key in ("error", "code") if choice.get(key)}
+    if isinstance(choice.get("message"), str):
+        words["message"] = choice["message"]
+    reason = str(choice[name])[:200]
+    return {**words, name: reason, "detail": f"The answer ended with the reason {reason!r}."}

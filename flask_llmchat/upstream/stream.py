@@ -15,7 +15,7 @@ from jiter import from_json  # a quarter of json's time, and here already: the S
 from ..chat import Event
 from ..errors import ChatError, ErrorChunk
 from .client import Call, send
-from .errors import PlainText, parse_json, upstream_request_id
+from .errors import PlainText, message_in, parse_json, upstream_request_id
 from .process import current
 from .sse import EventReader, EventTooLarge
 from .watch import Watch
@@ -41,7 +41,13 @@ class Reader(Protocol):
         """Take the next chunk, and its JSON as it came; return what it brings."""
 
     def finish(self) -> list[Event]:
-        """Return what was held back, now that there are no more chunks."""
+        """Return what was held back, now that there are no more chunks.
+
+        :raises ErrorChunk: when they are no whole answer.
+        """
+
+    def instead(self) -> list[Any]:
+        """Return what came instead of an answer; [] when there is one, or nothing came."""
 
 
 class Stream:
@@ -120,9 +126,16 @@ class Stream:
                     return None
                 if patience is not None:
                     patience = until - now
-            return self._reader.finish()
+            return self._finished()
         finally:
             self._watch.quiet_until = math.inf
+
+    def _finished(self) -> list[Event]:
+        try:
+            return self._reader.finish()
+        except ErrorChunk as error:
+            self._failure = self._error_from(error.body)
+            raise self._failure from None
 
     def _longest_wait(self) -> float:
         wait = self._call.read_timeout
@@ -206,7 +219,8 @@ class Stream:
     def _require_ending(self) -> None:
         """Take the end of the body for the end of the answer, if the provider said it was one."""
         if not self._done and self._reader.finish_reason is None:
-            raise self._truncated()
+            instead = self._reader.instead()
+            raise self._error_from(instead) if message_in(instead) else self._truncated()
         self._done = True
 
     def _truncated(self) -> ChatError:
