@@ -58,6 +58,7 @@ CITED = {
 }
 
 
+@pytest.mark.slow
 def test_a_piece_costs_the_same_however_many_came_before() -> None:
     chat = ChatRequest(provider="x", model="m", messages=[], request_id="r")
     whole, streamed = CompletionEncoder(chat), ChunkEncoder(chat, tells_usage=False)
@@ -353,6 +354,7 @@ def oddities() -> Iterator[Any]:
         yield port, {name: told[2 * i : 2 * i + 2] for i, name in enumerate(ODD)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_both_sdks_read_what_odd_providers_send(
     name: str,
