@@ -129,14 +129,16 @@ def _main() -> int:
         hooks = {"SCHEMATHESIS_HOOKS": "fuzz", "PYTHONPATH": str(Path(__file__).parent.resolve())}
         try:
             with tempfile.TemporaryDirectory() as here:  # it keeps what failed where it runs
-                code = subprocess.run(command, env={**os.environ, **hooks}, cwd=here).returncode
+                limit = None if sys.argv[1:] else 300
+                environ = {**os.environ, **hooks}
+                done = subprocess.run(command, env=environ, cwd=here, timeout=limit)
         finally:
             server.shutdown()
             thread.join()
             server.server_close()
         answered = len(upstream.requests)
         print(f"{answered} chats reached the provider")
-        return code or (0 if answered > 100 else 1)
+        return done.returncode or (0 if answered > 100 else 1)
 
 
 if __name__ == "__main__":

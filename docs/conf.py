@@ -45,6 +45,7 @@ ROOT = Path(__file__).parents[1]
 INCLUDED = {
     "README": "index",
     "CHANGES": "changes",
+    "CONTRIBUTING": "contributing",
     "example_app/README": "example-app",
     "example_app/deploy/README": "deployment",
 }

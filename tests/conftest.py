@@ -192,6 +192,31 @@ def no_key_is_in_an_error(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert not found
 
 
+SLOW = {
+    "browser",
+    "cli",
+    "deploy",
+    "example_app",
+    "frontend",
+    "openai_clients",
+    "openapi",
+    "recordings",
+    "servers",
+    "soak",
+    "ui_client",
+}
+"""Files and folders whose tests start other programs, or take long for another reason."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what stands in such a file or folder, and what is run once."""
+    for item in items:
+        where = item.path.relative_to(Path(__file__).parent)
+        names = {*where.parent.parts, where.stem.removeprefix("test_")}
+        if names & SLOW or item.get_closest_marker("once"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     """Fail a test in which a planted key was printed."""

@@ -327,6 +327,7 @@ def test_the_readme_has_its_two_commands_and_fits_a_screen(sh: list[str]) -> Non
     assert len(readme.splitlines()) <= 60
 
 
+@pytest.mark.slow
 @runs("docs/quickstart.md", "python", 2)
 @runs("docs/quickstart.md", "console", 2)
 def test_the_quickstarts_commands_find_its_app(
@@ -343,6 +344,7 @@ def test_the_quickstarts_commands_find_its_app(
     assert "/api/chat/openai" in told
 
 
+@pytest.mark.slow
 @runs("example_app/README.md", "console", 3)
 def test_the_examples_commands_start_it(console: list[str], tmp_path: Path) -> None:
     told = tried([line for block in console for line in typed(block)], ROOT, tmp_path)

@@ -60,6 +60,7 @@ CITED = {
 CITED_TOO = {"type": "url_citation", "url_citation": {"url": "https://b.example", "title": "B"}}
 
 
+@pytest.mark.slow
 def test_a_piece_costs_the_same_however_many_came_before() -> None:
     chat = ChatRequest(provider="x", model="m", messages=[], request_id="r")
     reader, whole = ChunkReader(passes_chunks=True), CompletionEncoder(chat)
@@ -362,6 +363,7 @@ def oddities() -> Iterator[Any]:
         yield port, {name: told[2 * i : 2 * i + 2] for i, name in enumerate(ODD)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_both_sdks_read_what_odd_providers_send(
     name: str,

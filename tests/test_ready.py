@@ -85,6 +85,7 @@ def test_a_shorter_wait_is_not_held_up_by_a_longer_one(
     assert not ended and took < 1
 
 
+@pytest.mark.slow
 def test_what_is_left_of_one_wait_does_not_end_the_next(
     ends: tuple[Any, Any], waiting: Ready
 ) -> None:

@@ -253,6 +253,7 @@ def test_events_without_data_are_passed_over(upstream: FakeUpstream) -> None:
         assert answer.text() == "Hello"
 
 
+@pytest.mark.slow
 def test_a_slow_reader_of_a_whole_answer_does_not_cut_the_next(upstream: FakeUpstream) -> None:
     """Whose connection went back to the pool while its own last words were still to be read."""
     first, second = make_app(upstream, config={"LLMCHAT_DEADLINE": 0.5}), make_app(upstream)
@@ -382,6 +383,7 @@ def test_silence_before_the_first_event_has_a_status(upstream: FakeUpstream) -> 
     assert done.only.outcome == "timeout"
 
 
+@pytest.mark.slow
 def test_a_chat_that_goes_on_too_long_meets_its_deadline(upstream: FakeUpstream) -> None:
     app = make_app(upstream, config={"LLMCHAT_DEADLINE": 0.5})
     upstream.add(text_reply(*["x"] * 30, delay=0.1))
@@ -525,6 +527,7 @@ def test_keys_are_in_no_repr_and_no_log(
     assert "planted" not in seen
 
 
+@pytest.mark.slow
 def test_a_reader_who_takes_nothing_until_the_deadline_has_not_left(upstream: FakeUpstream) -> None:
     upstream.add(Reply(body=[*text_reply("Hi").body[:2], HOLD]))
     app = make_app(upstream, config={"LLMCHAT_DEADLINE": 0.5})
@@ -535,6 +538,7 @@ def test_a_reader_who_takes_nothing_until_the_deadline_has_not_left(upstream: Fa
         assert done.only.outcome == "deadline"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", ["text", "ui", "openai"])
 def test_a_stream_does_not_hold_what_was_asked(dialect: str, upstream: FakeUpstream) -> None:
     """A prompt may be megabytes, and an answer goes on for minutes."""

@@ -455,6 +455,7 @@ class TestLife:
         with pytest.raises(OSError), FakeUpstream(port=int(upstream.url.rpartition(":")[2])):
             pass
 
+    @pytest.mark.slow
     def test_a_busy_respond_does_not_hold_the_stop_up(self) -> None:
         """For long."""
         release = threading.Event()
@@ -543,6 +544,7 @@ PATCH = "from gevent import monkey; monkey.patch_all()"
 LOAD = "from flask_llmchat.testing import CUT, HOLD, FakeUpstream, Reply"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("imports", [f"{PATCH}\n{LOAD}", f"{LOAD}\n{PATCH}"], ids=["early", "late"])
 def test_it_runs_where_gevent_patched_the_process(imports: str) -> None:
     """Before or after the import."""

@@ -484,6 +484,7 @@ def test_a_body_that_ends_with_its_connection() -> None:
         assert told(f"http://{peer.netloc}") == "Hello"
 
 
+@pytest.mark.slow
 def test_very_many_chats_at_once_wait_for_nobody_and_few_connections_stay() -> None:
     def talk(visit: Visit) -> None:
         while True:
@@ -646,6 +647,7 @@ def dripping(visit: Visit) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", WAITS)
 def test_a_handshake_ends_when_the_chat_does(reason: str) -> None:
     def count() -> int:
@@ -858,6 +860,7 @@ def test_the_watch_knows_the_connection_only_while_it_is_used() -> None:
         assert peer.connections == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failing", ["os.dup", "flask_llmchat.upstream.watch._hung_up"])
 def test_the_watch_fails_now_and_then_and_is_kept_all_the_same(
     failing: str, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
@@ -910,6 +913,7 @@ def waits(stream: Stream, patience: float) -> tuple[int, str]:
     return ended, "".join(stream._reader.text)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_patience_ends_and_nothing_is_lost(upstream: FakeUpstream) -> None:
     cut = len(TEXT) // 2
     upstream.add(Reply(body=[TEXT, 0.35, TEXT[:cut], 0.35, TEXT[cut:], 0.35, STOP, DONE]))
@@ -938,6 +942,7 @@ def test_comments_are_no_events_to_the_patient(upstream: FakeUpstream) -> None:
         assert waits(stream, 5) == (0, "Hello")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [[HOLD], [b": alive\n\n", 0.04] * 100])
 def test_silence_is_a_timeout_however_often_patience_ends(
     upstream: FakeUpstream, steps: list[Any]
@@ -955,6 +960,7 @@ def test_silence_is_a_timeout_however_often_patience_ends(
         assert ended >= 4
 
 
+@pytest.mark.slow
 def test_what_is_done_between_two_reads_is_no_waiting(upstream: FakeUpstream) -> None:
     upstream.add(Reply(body=[TEXT, 1.2, STOP, DONE]))
     with closing(stream_of(upstream.url, read_timeout=0.7)) as stream:
@@ -972,6 +978,7 @@ def test_the_deadline_holds_however_often_patience_ends(upstream: FakeUpstream) 
     assert caught.value.code == "deadline"
 
 
+@pytest.mark.slow
 def test_silence_after_the_finish_reason_is_an_end_however_often_patience_ends(
     upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1022,6 +1029,7 @@ print("as it should")
 """
 
 
+@pytest.mark.slow
 def test_patience_under_gevent(
     certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1047,6 +1055,7 @@ for sdk in process.current().sdks.values():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process_uses_no_connection_of_its_parent(upstream: FakeUpstream) -> None:
     code = FORKED.format(tests=str(Path(__file__).parent), url=upstream.url)
@@ -1083,6 +1092,7 @@ print("as it should")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process_holds_no_idle_connection_of_its_parent_open(
     certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch

@@ -188,6 +188,7 @@ def test_json_that_is_nested_deeply(client: FlaskClient, upstream: FakeUpstream)
         assert response.status_code in (200, 400, 422)  # as deep as Python reads, it writes
 
 
+@pytest.mark.slow
 def test_a_hostile_body_costs_little_more_than_its_parsing(client: FlaskClient) -> None:
     details = {"a": {"reasoning_details": [{"a": i} for i in range(100_000)]}}
     bodies = [

@@ -413,6 +413,7 @@ def test_429_is_tried_again_for_rate_and_never_for_money(
     assert statuses(upstream, reply) == expected
 
 
+@pytest.mark.slow
 def test_only_so_often(upstream: FakeUpstream) -> None:
     assert statuses(upstream, *[error_reply(500, "Busy")] * 3, retries=2) == (500, 3)
     upstream.requests.clear()
@@ -437,6 +438,7 @@ def test_a_provider_that_cannot_be_reached(upstream: FakeUpstream) -> None:
     assert done.only.outcome == "upstream_error"
 
 
+@pytest.mark.slow
 def test_a_provider_that_does_not_answer() -> None:
     def slow(request: ReceivedRequest) -> Reply:
         time.sleep(1)
