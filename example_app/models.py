@@ -60,7 +60,7 @@ class User(UserMixin, db.Model):  # type: ignore[misc, name-defined]
         user = db.session.get(User, int(number)) if number.isdecimal() else None
         if user is None or user.session_key is None:
             return None
-        return user if hmac.compare_digest(user.session_key, key) else None
+        return user if hmac.compare_digest(user.session_key.encode(), key.encode()) else None
 
 
 class Profile(db.Model):  # type: ignore[misc, name-defined]

@@ -12,9 +12,8 @@ from .login import logged_in_user
 
 csrf = CSRFProtect()
 
-# Of everything but a chat, whose limit is LLMCHAT_MAX_CONTENT_LENGTH.
+# Of everything but a chat: for that the library has LLMCHAT_MAX_CONTENT_LENGTH.
 _MOST_BYTES = 256 * 1024
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 _HEADERS = {
     # The page builds what a model wrote out of elements and texts, never out of HTML. Should
@@ -45,7 +44,7 @@ def init_app(app: Flask) -> None:
 
 
 def _bound_body() -> None:
-    if request.blueprint != llmchat.blueprint.name or request.mimetype in _FORMS:
+    if request.blueprint != llmchat.blueprint.name:
         request.max_content_length = _MOST_BYTES
 
 

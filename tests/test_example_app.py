@@ -469,7 +469,6 @@ def test_failed_and_partial_answers_are_saved(ada: Visitor, upstream: FakeUpstre
     assert saved["metadata"]["outcome"] == "truncated"
 
 
-
 def test_an_answer_that_is_not_there_yet(ada: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     ada.ask("c1", ("q1", "Hello?"))
     with ada.client.application.app_context():
