@@ -12,6 +12,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from flask import Flask, current_app
@@ -22,7 +23,7 @@ from flask_llmchat import ChatError, ChatRequest, ChatResult, chat_finished, cur
 from .chat import has_key, llmchat
 from .database import db
 from .models import Chat, Message
-from .quota import refuse_what_has_no_room, size_of, take_turn, what_has_room
+from .quota import MOST_PARTS, refuse_what_has_no_room, size_of, take_turn, what_has_room
 
 _LONGEST_TITLE = 60
 _NAME = re.compile(r"[\w-]{1,64}", re.ASCII)
@@ -119,7 +120,7 @@ def keep_answer(sender: Flask, result: ChatResult) -> None:
         _forget(message, question)
         db.session.commit()
         return
-    parts = list(_answer_parts(result))
+    parts = list(islice(_answer_parts(result), MOST_PARTS + 1))
     message.parts = what_has_room(user_id, chat, parts)
     message.size = size_of(message.parts)
     error, usage = result.error, result.usage

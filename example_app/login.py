@@ -125,7 +125,8 @@ def log_in() -> ResponseReturnValue:
 
 
 def _refuse_for_now(page: str, email: str, **more: Any) -> ResponseReturnValue:
-    return render_template(page, email=email, too_often=True, **more), 429
+    told = render_template(page, email=email, too_often=True, **more)
+    return told, 429, {"Retry-After": "3600"}
 
 
 @blueprint.post("/logout")

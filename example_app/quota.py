@@ -17,6 +17,9 @@ from flask_llmchat import ChatError
 from .database import db
 from .models import Chat, Message, User
 
+# Of one answer: more sources, images or calls are nothing that anybody reads.
+MOST_PARTS = 1000
+
 # A question has room only if an answer of this many bytes has it, too.
 _AN_ANSWER = 100_000
 
@@ -64,7 +67,7 @@ def what_has_room(user_id: int, chat: Chat, parts: list[dict[str, Any]]) -> list
     """Return those parts of an answer for which there is room, the first ones before the rest."""
     room = min(_room(user_id, chat))
     kept = []
-    for part in parts:
+    for part in parts[:MOST_PARTS]:
         if (size := size_of([part])) <= room:
             kept.append(part)
             room -= size

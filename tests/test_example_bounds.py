@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from example_app.database import db
 from example_app.history import _title
 from example_app.models import Chat, Message, Profile
 from flask_llmchat.testing import FakeUpstream, ReceivedRequest, text_reply
+from flask_llmchat.testing import event as sse
 
 __all__ = ["make_example", "upstream"]  # fixtures
 
@@ -136,6 +138,19 @@ def test_an_answer_for_which_there_is_no_room(
     assert saved["metadata"]["outcome"] == "ok"
     ada.ask("c1", ("q2", "Hello?"))
     assert ada.messages("c1")[-1]["metadata"]["cut"] is False
+
+
+def test_an_answer_of_many_parts(ada: Visitor, upstream: FakeUpstream) -> None:
+    cited = [
+        {"url_citation": {"url": f"https://example.com/{n}", "title": ""}} for n in range(1200)
+    ]
+    reply = text_reply("Look.")
+    chunk = sse({"choices": [{"index": 0, "delta": {"annotations": cited}, "finish_reason": None}]})
+    upstream.add(replace(reply, body=[chunk, *reply.body]))
+    ada.ask("c1", ("q1", "Hello?"))
+    (_, saved) = ada.messages("c1")
+    assert (len(saved["parts"]), saved["metadata"]["cut"]) == (1000, True)
+    assert saved["parts"][0] == {"type": "text", "text": "Look."}
 
 
 def test_two_questions_at_once_have_no_more_room_than_one(
