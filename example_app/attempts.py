@@ -26,16 +26,21 @@ class Attempts:
         self._began = time.monotonic()
         self._lock = threading.Lock()
 
-    def are_used_up(self, address: str | None) -> bool:
-        """Tell whether this address has tried too often."""
-        with self._lock:
-            return self._counts.get(self._name(address), 0) >= self._most
-
-    def count(self, address: str | None) -> None:
-        """Count one more."""
+    def take(self, address: str | None) -> bool:
+        """Count one more, before it is carried out; or tell that there were too many."""
         with self._lock:
             name = self._name(address)
-            self._counts[name] = self._counts.get(name, 0) + 1
+            count = self._counts.get(name, 0)
+            if count >= self._most:
+                return False
+            self._counts[name] = count + 1
+            return True
+
+    def give_back(self, address: str | None) -> None:
+        """Count one less: it was none of those that are to be few."""
+        with self._lock:
+            name = self._name(address)
+            self._counts[name] = max(0, self._counts.get(name, 0) - 1)
 
     def _name(self, address: str | None) -> str:
         if time.monotonic() - self._began > _HOUR:

@@ -70,8 +70,6 @@ def sign_up() -> ResponseReturnValue:
     if request.method == "GET":
         return render_template("sign_up.html", shortest=SHORTEST_PASSWORD)
     email, password = _email(), request.form.get("password", "")
-    if _attempts("sign_ups").are_used_up(request.remote_addr):
-        return _refuse_for_now("sign_up.html", email, shortest=SHORTEST_PASSWORD)
     problems = {}
     if not _EMAIL.fullmatch(email) or len(email) > 254:
         problems["email"] = "This does not look like an email address."
@@ -80,7 +78,8 @@ def sign_up() -> ResponseReturnValue:
     elif len(password) > LONGEST_PASSWORD:
         problems["password"] = f"At most {LONGEST_PASSWORD} characters, please."
     if not problems:
-        _attempts("sign_ups").count(request.remote_addr)
+        if not _attempts("sign_ups").take(request.remote_addr):
+            return _refuse_for_now("sign_up.html", email, shortest=SHORTEST_PASSWORD)
         user = User(email=email, profile=Profile())
         user.set_password(password)
         db.session.add(user)
@@ -112,15 +111,15 @@ def log_in() -> ResponseReturnValue:
     if request.method == "GET":
         return render_template("log_in.html", target=target)
     email, password = _email(), request.form.get("password", "")
-    if _attempts("wrong_logins").are_used_up(request.remote_addr):
+    if not _attempts("wrong_logins").take(request.remote_addr):
         return _refuse_for_now("log_in.html", email, target=target)
     user = db.session.scalar(select(User).where(User.email == email))
     if user is None:
         check_password_hash(_NOBODY, password)  # or the time would tell who has an account
     elif user.has_password(password):
+        _attempts("wrong_logins").give_back(request.remote_addr)
         _begin_session(user)
         return redirect(target)
-    _attempts("wrong_logins").count(request.remote_addr)
     return render_template("log_in.html", target=target, email=email, wrong=True), 422
 
 

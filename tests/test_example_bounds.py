@@ -482,16 +482,23 @@ def test_sessions_that_are_none(example: Flask, kept: str) -> None:
     assert client.get("/api/chats").status_code == 401
 
 
-def test_no_page_is_kept_by_the_browser(example: Flask) -> None:
+def test_no_page_is_kept_by_the_browser(
+    example: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("example_app.react.BUILT", tmp_path)
+    (tmp_path / "index.html").write_text("built")
     client = example.test_client()
-    pages = ["/login", "/signup", "/nowhere"]
-    seen = [client.get(path) for path in pages]
+
+    def cached(path: str) -> str | None:
+        with client.get(path) as answer:
+            return answer.headers.get("Cache-Control")
+
+    before = {path: cached(path) for path in ("/login", "/signup", "/nowhere", "/settings")}
     sign_up(client)
-    more = ["/", "/settings", "/react/", "/chats/c1", "/api/chats", "/api/choices", "/api/token"]
-    seen += [client.get(path) for path in more]
-    assert {answer.headers.get("Cache-Control") for answer in seen} == {"no-store"}
-    with client.get("/static/chat.js") as script:
-        assert script.headers["Cache-Control"] != "no-store"
+    pages = ("/", "/settings", "/react/", "/chats/c1")
+    told = {path: cached(path) for path in (*pages, "/api/chats", "/api/choices", "/api/token")}
+    assert {*before.values(), *told.values()} == {"no-store"}
+    assert cached("/static/chat.js") != "no-store"
 
 
 # ---- Attempts
@@ -521,18 +528,18 @@ def test_wrong_logins_have_a_bound(make_example: MakeExample) -> None:
 
 def test_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = Attempts(2)
-    for address in ("2001:db8::1", "2001:db8::ffff:1", "10.0.0.1", ""):
-        attempts.count(address)
-    assert attempts.are_used_up("2001:db8::2")  # one customer has them all
-    assert not attempts.are_used_up("2001:db8:0:1::2")
-    assert not attempts.are_used_up("10.0.0.1")
-    assert not attempts.are_used_up(None)
+    assert attempts.take("2001:db8::1") and attempts.take("2001:db8::ffff:1")
+    assert not attempts.take("2001:db8::2")  # one customer has them all
+    assert attempts.take("2001:db8:0:1::2")
+    attempts.give_back("2001:db8::3")
+    assert attempts.take("2001:db8::4") and not attempts.take("2001:db8::4")
+    assert attempts.take("10.0.0.1") and attempts.take("") and attempts.take(None)
     for number in range(20_000):
-        attempts.count(f"10.1.{number >> 8}.{number & 255}")
+        attempts.take(f"10.1.{number >> 8}.{number & 255}")
     assert len(attempts._counts) <= 10_001
-    assert attempts.are_used_up("192.0.2.1")  # one of the rest
+    assert not attempts.take("192.0.2.1")  # one of the rest
     monkeypatch.setattr(attempts, "_began", attempts._began - 3601)
-    assert not attempts.are_used_up("2001:db8::2")
+    assert attempts.take("2001:db8::2")
 
 
 def test_a_password_has_a_bound(example: Flask) -> None:

@@ -288,7 +288,12 @@ async function prependOlder() {
 function setOlder(id) {
   older = id;
   byId("older").hidden = !id;
-  byId("older").textContent = "Show earlier messages";
+  showOlderAs("Show earlier messages");
+}
+
+function showOlderAs(text, failed = false) {
+  byId("older").textContent = text;
+  byId("older").classList.toggle("problem", failed);
 }
 
 async function showOlder() {
@@ -300,7 +305,8 @@ async function showOlder() {
     if (hadFocus && !older) scroll.focus(); // the button is gone
   } catch (error) {
     console.warn(error);
-    byId("older").textContent = "The earlier messages could not be loaded. Try again";
+    showOlderAs("The earlier messages could not be loaded. Try again", true);
+    announce("The earlier messages could not be loaded.");
   }
 }
 
@@ -350,7 +356,8 @@ scroll.addEventListener("scroll", () => {
   if (scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60) following = true;
   else if (scroll.scrollTop < lastTop) {
     following = false;
-    if (older && !loading && scroll.scrollTop < 200) showOlder();
+    const mayLoad = older && !loading && !byId("older").classList.contains("problem");
+    if (mayLoad && scroll.scrollTop < 200) showOlder();
   }
   lastTop = scroll.scrollTop;
 });
