@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from cryptography.fernet import Fernet
 from flask import Flask
 
-from . import chat, database, history, login, react, security, settings
+from . import chat, database, history, login, react, saved_chats, security, settings
 from .secret_files import read_or_make
 
 __all__ = ["create_app"]
@@ -40,8 +41,27 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         # Valid as long as the session: a chat page may stay open all day.
         WTF_CSRF_TIME_LIMIT=None,
-        # Whoever may name the address that the server calls can make it call its own network.
-        AZURE_DOMAINS=("azure.com", "azure-api.net", "azure.us", "azure.cn"),
+        PERMANENT_SESSION_LIFETIME=timedelta(days=7),  # of every session's cookie
+        # Whoever may name the address that the server calls can make it call its own network, or
+        # a machine of theirs that answers whatever it likes. So these are the names where Azure
+        # OpenAI itself is; below others of Azure's, cloudapp.azure.com or azure-api.net, anybody
+        # can have one.
+        AZURE_DOMAINS=(
+            "openai.azure.com",
+            "cognitiveservices.azure.com",
+            "services.ai.azure.com",
+            "openai.azure.us",
+            "cognitiveservices.azure.us",
+            "services.ai.azure.us",
+        ),
+        # What one account may keep, and one address try: see quota.py and attempts.py. A chat
+        # larger than LLMCHAT_MAX_CONTENT_LENGTH could not be sent to be gone on with.
+        MOST_CHAT_BYTES=16 * 2**20,
+        MOST_KEPT_BYTES=64 * 2**20,
+        MOST_KEPT_CHATS=500,
+        MOST_KEPT_MESSAGES=20_000,
+        SIGN_UPS_AN_HOUR=20,
+        WRONG_LOGINS_AN_HOUR=50,
     )
     # A real deployment sets these two, from wherever it keeps its secrets. Made up and kept
     # in a file they are good enough for one machine, and lost with it.
@@ -62,7 +82,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.register_blueprint(login.blueprint)
     app.register_blueprint(settings.blueprint)
     app.register_blueprint(chat.blueprint)
-    app.register_blueprint(history.blueprint)
+    app.register_blueprint(saved_chats.blueprint)
     app.register_blueprint(react.blueprint)
     app.register_blueprint(chat.llmchat.blueprint)  # POST /api/chat/openai and its sisters
     return app

@@ -14,6 +14,7 @@ from .database import db
 from .demo import DEMO, DEMO_MODEL
 from .login import logged_in_user, login_required
 from .models import Profile
+from .settings import is_azure
 
 # Without the rows that a user cannot use by saving a key: their own endpoints would need a page
 # of their own, and the local ones an address that only the operator knows.
@@ -35,6 +36,8 @@ def load_profile() -> Profile | None:
     # All that is needed has been read. Without this the request would keep its database
     # connection until the provider begins to answer, and a busy minute would use them up.
     db.session.close()
+    if not is_azure(profile.azure_openai_endpoint or ""):  # saved when other domains were allowed
+        profile.azure_openai_endpoint = None
     return profile
 
 
@@ -103,5 +106,10 @@ def _choice(provider: Provider, profile: Profile) -> Choice:
         url=url_for(f"{llmchat.blueprint.name}.{provider.name}"),
         models=models,
         model=first if first in models else next(iter(models), ""),
-        ready=not provider.key_attr or bool(getattr(profile, provider.key_attr, None)),
+        ready=has_key(provider, profile),
     )
+
+
+def has_key(provider: Provider, profile: Profile) -> bool:
+    """Tell whether a user can chat with a provider: has saved a key, or needs none."""
+    return not provider.key_attr or bool(getattr(profile, provider.key_attr, None))

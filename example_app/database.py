@@ -11,7 +11,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Dialect, Text, inspect
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import TypeDecorator
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def _fernet() -> MultiFernet:
 
 
 def _make_tables() -> None:
-    """Make what is missing in the database, tables and columns.
+    """Make what is missing in the database: tables, columns and indexes.
 
     Enough for an example; an app with data to lose has migrations instead (Flask-Migrate).
     ``db.create_all()`` looks first and makes afterwards, so that of two workers starting at
@@ -86,3 +86,7 @@ def _make_tables() -> None:
                 # SQLite has no IF NOT EXISTS here; another worker may have been first.
                 with contextlib.suppress(OperationalError), db.engine.begin() as connection:
                     connection.exec_driver_sql(sql)
+    with db.engine.begin() as connection:
+        for table in db.metadata.sorted_tables:
+            for index in table.indexes:
+                connection.execute(CreateIndex(index, if_not_exists=True))

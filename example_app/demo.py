@@ -22,6 +22,7 @@ DEMO_MODEL = "demo"
 
 _SECONDS_A_WORD = 0.03
 _LONGEST_ECHO = 160
+_MOST_READ = 2_000  # characters of a question: the demo needs no more of a long one
 
 _HELLO = """\
 Hello! This is the demo speaking, not a language model: everything I say is written into the \
@@ -132,7 +133,7 @@ def _respond(request: ReceivedRequest) -> Reply:
         if answer := _ANSWERS.get(word):
             return answer()
     heard = f"You said: “{_shorten(question)}”"
-    images = str(messages[-1:]).count("'image_url':")
+    images = _images_in(messages[-1]) if messages else 0
     if images:
         heard += f" And you sent {images} image{'s' * (images > 1)}, which I cannot see."
     return _reply(_words(_HELLO.format(heard=heard, count=_count(len(messages)))))
@@ -227,11 +228,16 @@ def _reply(
 
 
 def _text_of(message: dict[str, Any]) -> str:
-    """Return a message's text; its content may be a list of parts, some of them images."""
+    """Return how a message begins; its content may be a list of parts, some of them images."""
     content = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return " ".join(part.get("text", "") for part in content)
+    if isinstance(content, list):
+        content = " ".join(part.get("text", "") for part in content)
+    return str(content[:_MOST_READ])
+
+
+def _images_in(message: dict[str, Any]) -> int:
+    content = message.get("content")
+    return sum("image_url" in part for part in content) if isinstance(content, list) else 0
 
 
 def _shorten(text: str) -> str:

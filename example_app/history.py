@@ -1,4 +1,4 @@
-"""The saved chats: what is kept of each, and the JSON that the page lists and opens them by.
+"""Saves the chats: every question, and how its answer ended.
 
 A question is saved before the provider is asked, and an answer when ``chat_finished`` tells
 how it ended: what is kept is what the provider said, however far it came, and not what a page
@@ -12,39 +12,31 @@ import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
-from flask import Blueprint, Flask, abort, jsonify, request, url_for
-from flask.typing import ResponseReturnValue
-from flask_wtf.csrf import generate_csrf  # type: ignore[import-untyped]
-from sqlalchemy import delete, select
+from flask import Flask, current_app
+from sqlalchemy import Text, cast, delete, func, select, update
 
-from flask_llmchat import ChatError, ChatRequest, ChatResult, chat_finished
+from flask_llmchat import ChatError, ChatRequest, ChatResult, chat_finished, current_llmchat
 
-from .chat import llmchat
+from .chat import has_key, llmchat
 from .database import db
-from .login import logged_in_user
 from .models import Chat, Message
-
-# A server that dies tells nobody, so it is time that tells: an answer without an end counts as
-# lost then. Only LLMCHAT_DEADLINE would be certain, and is ten minutes of waiting for nothing.
-# The few answers that do take longer are wanted by a window that shows them; it is another
-# window that is told too early, and a reload there shows the answer once it has ended.
-_LOST_AFTER = 120
+from .quota import MOST_PARTS, refuse_what_has_no_room, size_of, take_turn, what_has_room
 
 _LONGEST_TITLE = 60
-_MOST_LISTED = 500
 _NAME = re.compile(r"[\w-]{1,64}", re.ASCII)
-
-blueprint = Blueprint("history", __name__, url_prefix="/api")
 
 
 def init_app(app: Flask) -> None:
     """Save the answers of an app's chats."""
     chat_finished.connect(keep_answer, sender=app)
-
-
-# ---- Saving
+    with app.app_context():  # what was saved before sizes were
+        size = func.length(cast(Message.parts, Text))
+        db.session.execute(update(Message).where(Message.size.is_(None)).values(size=size))
+        db.session.commit()
+        db.session.remove()
 
 
 @llmchat.before_chat
@@ -62,22 +54,45 @@ def keep_question(chat: ChatRequest) -> None:
         return
     name = _name("id", chat.raw["id"])
     question_name = _name("messages: the id of the last question", question.get("id"))
-    parts = list(_own_parts(question["parts"]))
-    row = _find(chat.profile.user_id, name)
+    if not has_key(current_llmchat.providers[chat.provider], chat.profile):
+        return  # it will be refused for that, and is not kept
+    try:
+        _save_question(chat, name, question_name, list(_own_parts(question["parts"])))
+        db.session.commit()
+    finally:
+        db.session.close()  # see load_profile; of what was refused nothing is kept
+
+
+def _save_question(
+    chat: ChatRequest, name: str, question_name: str, parts: list[dict[str, Any]]
+) -> None:
+    user_id, size = chat.profile.user_id, size_of(parts)
+    take_turn(user_id)
+    row = find(user_id, name)
     _refuse_what_is_behind(row, chat.raw)
-    if row is None:
-        row = Chat(user_id=chat.profile.user_id, name=name, title=_title(parts))
-        db.session.add(row)
-        db.session.flush()
-    row.touched = time.time()
-    known = db.session.scalar(select(Message).filter_by(chat_id=row.id, name=question_name))
+    chat.context["example_user"] = user_id
+    known = None
+    if row is not None:
+        same = select(Message.id, Message.size).filter_by(chat_id=row.id, name=question_name)
+        known = db.session.execute(same).one_or_none()
     if known is None:
-        db.session.add(Message(chat_id=row.id, name=question_name, role="user", parts=parts))
+        refuse_what_has_no_room(user_id, row, size)
+        if row is None:
+            row = Chat(user_id=user_id, name=name, title=_title(parts))
+            db.session.add(row)
+            db.session.flush()
+        question = Message(chat_id=row.id, name=question_name, role="user", parts=parts, size=size)
+        db.session.add(question)
         db.session.flush()
+        chat.context["example_question"] = question.id
     else:
-        known.parts = parts
+        assert row is not None
         later = (Message.chat_id == row.id) & (Message.id > known.id)
         db.session.execute(delete(Message).where(later))
+        refuse_what_has_no_room(user_id, row, size - known.size)
+        changed = update(Message).where(Message.id == known.id)
+        db.session.execute(changed.values(parts=parts, size=size))
+    row.touched = time.time()
     db.session.add(
         Message(
             chat_id=row.id,
@@ -87,19 +102,31 @@ def keep_question(chat: ChatRequest) -> None:
             request_id=chat.request_id,
         )
     )
-    db.session.commit()
-    db.session.close()  # see load_profile
 
 
 def keep_answer(sender: Flask, result: ChatResult) -> None:
     """Save how a chat ended, with whatever came of the answer."""
-    message = db.session.scalar(select(Message).filter_by(request_id=result.request_id))
-    if message is None:  # not one of ours, or deleted meanwhile
+    user_id = result.context.get("example_user")
+    if user_id is None:  # not one of ours
         return
-    message.parts = list(_answer_parts(result))
+    take_turn(user_id)
+    message = db.session.scalar(select(Message).filter_by(request_id=result.request_id))
+    chat = None if message is None else db.session.get(Chat, message.chat_id)
+    if message is None or chat is None:  # deleted meanwhile
+        db.session.rollback()
+        return
+    question = result.context.get("example_question")
+    if result.outcome == "refused" and question:  # before anything was sent
+        _forget(message, question)
+        db.session.commit()
+        return
+    parts = list(islice(_answer_parts(result), MOST_PARTS + 1))
+    message.parts = what_has_room(user_id, chat, parts)
+    message.size = size_of(message.parts)
     error, usage = result.error, result.usage
     message.about = {
         "outcome": result.outcome,
+        "cut": len(message.parts) < len(parts),
         "provider": result.provider,
         "model": result.model,
         "error": {"message": error.message, "code": error.code} if error else None,
@@ -116,6 +143,14 @@ def keep_answer(sender: Flask, result: ChatResult) -> None:
     db.session.commit()
 
 
+def _forget(answer: Message, question: int) -> None:
+    """Delete what a refused chat has left: its question, new with it, and the answer's place."""
+    chat = answer.chat_id
+    db.session.execute(delete(Message).where(Message.id.in_([answer.id, question])))
+    left = select(Message.id).filter_by(chat_id=chat)
+    db.session.execute(delete(Chat).where(Chat.id == chat, ~left.exists()))
+
+
 def _refuse_what_is_behind(row: Chat | None, body: Mapping[str, Any]) -> None:
     """Let a page go on with a chat only as it is by now, and not as it was in that window.
 
@@ -128,7 +163,8 @@ def _refuse_what_is_behind(row: Chat | None, body: Mapping[str, Any]) -> None:
             raise ChatError(message, status=409)
     elif isinstance(body.get("known"), list):
         asked = select(Message.name).filter_by(chat_id=row.id, role="user")
-        if not set(db.session.scalars(asked)) <= set(map(str, body["known"])):
+        seen = body["known"][: current_app.config["MOST_KEPT_MESSAGES"]]
+        if not set(db.session.scalars(asked)) <= {name for name in seen if isinstance(name, str)}:
             message = "This chat has gone on in another window. Please look, and ask again."
             raise ChatError(message, status=409)
 
@@ -139,7 +175,8 @@ def _name(what: str, value: Any) -> str:
     return value
 
 
-def _find(user_id: int, name: str) -> Chat | None:
+def find(user_id: int, name: str) -> Chat | None:
+    """Return a user's chat of that name, if there is one."""
     found: Chat | None = db.session.scalar(select(Chat).filter_by(user_id=user_id, name=name))
     return found
 
@@ -156,7 +193,8 @@ def _own_parts(parts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _title(parts: list[dict[str, Any]]) -> str:
     """Return the first words of a question."""
-    text = " ".join(" ".join(part.get("text", "") for part in parts).split())
+    text = " ".join(part.get("text", "")[:1000] for part in parts[:10])
+    text = " ".join(text.split())
     if len(text) > _LONGEST_TITLE:
         # Of a text without a space there is no last whole word.
         text = (text[:_LONGEST_TITLE].rpartition(" ")[0] or text[:_LONGEST_TITLE]) + "…"
@@ -194,94 +232,3 @@ def _answer_parts(result: ChatResult) -> Iterator[dict[str, Any]]:
     for number, source in enumerate(result.sources):
         part = {"type": "source-url", "sourceId": f"source-{number}", "url": source.url}
         yield {**part, "title": source.title} if source.title else part
-
-
-# ---- For the page
-
-
-@blueprint.before_request
-def _ask_for_a_login() -> ResponseReturnValue | None:
-    if logged_in_user() is None:  # no redirect: a script would read the login page as an answer
-        return jsonify(message="Your session has ended.", code="no_permission"), 401
-    return None
-
-
-@blueprint.after_request
-def _keep_out_of_caches(response: Any) -> Any:
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
-@blueprint.get("/token")
-def token() -> ResponseReturnValue:
-    """Return the CSRF token, for a page that has been open since before the last login.
-
-    It is told whose it is: the last login may have been somebody else's.
-    """
-    return jsonify(token=generate_csrf(), user=_user_id())
-
-
-@blueprint.get("/chats")
-def chats() -> ResponseReturnValue:
-    """List the user's chats, the last used first."""
-    query = select(Chat).filter_by(user_id=_user_id()).order_by(Chat.touched.desc())
-    return jsonify([_listed(chat) for chat in db.session.scalars(query.limit(_MOST_LISTED))])
-
-
-@blueprint.get("/chats/<name>")
-def one_chat(name: str) -> ResponseReturnValue:
-    """Return a chat with its messages."""
-    chat = _mine(name)
-    last = chat.messages[-1:]
-    told = [_told(message, is_last=message in last) for message in chat.messages]
-    return jsonify(**_listed(chat), messages=told)
-
-
-@blueprint.patch("/chats/<name>")
-def rename(name: str) -> ResponseReturnValue:
-    """Give a chat another title."""
-    chat = _mine(name)
-    told = request.get_json(silent=True)
-    title = told.get("title") if isinstance(told, dict) else None
-    title = " ".join(title.split())[:200] if isinstance(title, str) else ""
-    title = title.encode(errors="replace").decode()  # JSON can hold halves of characters
-    if not title:
-        return jsonify(message="A title has at least one letter.", code="bad_request"), 422
-    chat.title = title
-    db.session.commit()
-    return jsonify(_listed(chat))
-
-
-@blueprint.delete("/chats/<name>")
-def remove(name: str) -> ResponseReturnValue:
-    """Delete a chat with all its messages."""
-    db.session.delete(_mine(name))
-    db.session.commit()
-    return "", 204
-
-
-def _user_id() -> int:
-    user = logged_in_user()
-    assert user is not None  # _ask_for_a_login has seen to it
-    return user.id
-
-
-def _mine(name: str) -> Chat:
-    chat = _find(_user_id(), name)
-    if chat is None:
-        told = jsonify(message="There is no such chat.", code="not_found")
-        told.status_code = 404
-        abort(told)
-    return chat
-
-
-def _listed(chat: Chat) -> dict[str, Any]:
-    return {"id": chat.name, "title": chat.title, "url": url_for("chat.page", name=chat.name)}
-
-
-def _told(message: Message, *, is_last: bool) -> dict[str, Any]:
-    about = message.about
-    if message.role == "assistant" and not about:
-        is_new = time.time() - message.began < _LOST_AFTER
-        about = {"outcome": "running" if is_last and is_new else "lost"}
-    return {"id": message.name, "role": message.role, "parts": message.parts, "metadata": about}

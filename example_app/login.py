@@ -7,16 +7,27 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import flask_login  # type: ignore[import-untyped]
-from flask import Blueprint, Flask, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    Flask,
+    current_app,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from werkzeug.security import check_password_hash, generate_password_hash
 
+from .attempts import Attempts
 from .database import db
 from .models import Profile, User
 
 SHORTEST_PASSWORD = 8
+LONGEST_PASSWORD = 500
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _NOBODY = generate_password_hash("nobody has this password")
 
@@ -33,11 +44,16 @@ def init_app(app: Flask) -> None:
     manager = flask_login.LoginManager(app)
     manager.login_view = "login.log_in"
     manager.login_message = None  # the login page says enough
-    manager.user_loader(_load_user)
+    manager.user_loader(User.of_session)
+    # A login guessed at, and an account with room for another user's share of the disk, take many
+    # attempts; people take few.
+    app.extensions["example_sign_ups"] = Attempts(app.config["SIGN_UPS_AN_HOUR"])
+    app.extensions["example_wrong_logins"] = Attempts(app.config["WRONG_LOGINS_AN_HOUR"])
 
 
-def _load_user(user_id: str) -> User | None:
-    return db.session.get(User, int(user_id))
+def _attempts(kind: str) -> Attempts:
+    attempts: Attempts = current_app.extensions[f"example_{kind}"]
+    return attempts
 
 
 def logged_in_user() -> User | None:
@@ -59,7 +75,11 @@ def sign_up() -> ResponseReturnValue:
         problems["email"] = "This does not look like an email address."
     if len(password) < SHORTEST_PASSWORD:
         problems["password"] = f"At least {SHORTEST_PASSWORD} characters, please."
+    elif len(password) > LONGEST_PASSWORD:
+        problems["password"] = f"At most {LONGEST_PASSWORD} characters, please."
     if not problems:
+        if not _attempts("sign_ups").take(request.remote_addr):
+            return _refuse_for_now("sign_up.html", email, shortest=SHORTEST_PASSWORD)
         user = User(email=email, profile=Profile())
         user.set_password(password)
         db.session.add(user)
@@ -67,6 +87,8 @@ def sign_up() -> ResponseReturnValue:
             db.session.commit()
         except IntegrityError:  # asking first would leave a gap in which it can be taken
             db.session.rollback()
+            # It tells who has an account. Hiding that takes a mail to the address, which this
+            # app does not send; what is left is that nobody can ask it of many.
             problems["email"] = "There is an account with this address already."
         else:
             _begin_session(user)
@@ -89,18 +111,30 @@ def log_in() -> ResponseReturnValue:
     if request.method == "GET":
         return render_template("log_in.html", target=target)
     email, password = _email(), request.form.get("password", "")
+    if not _attempts("wrong_logins").take(request.remote_addr):
+        return _refuse_for_now("log_in.html", email, target=target)
     user = db.session.scalar(select(User).where(User.email == email))
     if user is None:
         check_password_hash(_NOBODY, password)  # or the time would tell who has an account
     elif user.has_password(password):
+        _attempts("wrong_logins").give_back(request.remote_addr)
         _begin_session(user)
         return redirect(target)
     return render_template("log_in.html", target=target, email=email, wrong=True), 422
 
 
+def _refuse_for_now(page: str, email: str, **more: Any) -> ResponseReturnValue:
+    told = render_template(page, email=email, too_often=True, **more)
+    return told, 429, {"Retry-After": "3600"}
+
+
 @blueprint.post("/logout")
 def log_out() -> ResponseReturnValue:
-    """Log out. A POST, so that no other site's image or link can do it."""
+    """Log out, in all browsers. A POST, so that no other site's image or link can do it."""
+    user = logged_in_user()
+    if user is not None:
+        user.end_sessions()
+        db.session.commit()
     flask_login.logout_user()
     session.clear()
     return redirect(url_for("login.log_in"))
@@ -113,6 +147,8 @@ def _begin_session(user: User) -> None:
     can send nothing in the new user's name.
     """
     session.clear()
+    user.begin_session()
+    db.session.commit()
     flask_login.login_user(user)
 
 

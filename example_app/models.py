@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
+import secrets
 import time
 from typing import Any
 
 from flask_login import UserMixin  # type: ignore[import-untyped]
-from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -16,13 +18,19 @@ from .database import EncryptedText, db
 
 
 class User(UserMixin, db.Model):  # type: ignore[misc, name-defined]
-    """Somebody with an account."""
+    """Somebody with an account.
+
+    :ivar session_key: what the sessions of this user are known by; without one there are none.
+        A session is a signed cookie, which nothing can take back from whoever has copied it. So
+        logging out takes this away, and ends them all.
+    """
 
     __tablename__ = "user"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(String(254), unique=True)
     password_hash: Mapped[str] = mapped_column(String(255))
+    session_key: Mapped[str | None] = mapped_column(String(32))
     profile: Mapped[Profile] = relationship(back_populates="user", cascade="all, delete-orphan")
 
     def set_password(self, password: str) -> None:
@@ -32,6 +40,27 @@ class User(UserMixin, db.Model):  # type: ignore[misc, name-defined]
     def has_password(self, password: str) -> bool:
         """Tell whether this is the password."""
         return check_password_hash(self.password_hash, password)
+
+    def begin_session(self) -> None:
+        """Make the key of this user's sessions, unless there are some already."""
+        self.session_key = self.session_key or secrets.token_hex(16)
+
+    def end_sessions(self) -> None:
+        """End this user's sessions, in all browsers."""
+        self.session_key = None
+
+    def get_id(self) -> str:
+        """Return what Flask-Login keeps in the session."""
+        return f"{self.id}.{self.session_key}"
+
+    @staticmethod
+    def of_session(kept: str) -> User | None:
+        """Return whose session this is, if it has not ended."""
+        number, _, key = kept.partition(".")
+        user = db.session.get(User, int(number)) if number.isdecimal() else None
+        if user is None or user.session_key is None:
+            return None
+        return user if hmac.compare_digest(user.session_key.encode(), key.encode()) else None
 
 
 class Profile(db.Model):  # type: ignore[misc, name-defined]
@@ -76,25 +105,29 @@ class Chat(db.Model):  # type: ignore[misc, name-defined]
     name: Mapped[str] = mapped_column(String(64))
     title: Mapped[str] = mapped_column(String(200))
     touched: Mapped[float] = mapped_column(default=time.time)
-    messages: Mapped[list[Message]] = relationship(
-        order_by="Message.id", cascade="all, delete-orphan"
-    )
+    # No relationship to the messages: nothing may load all of them.
 
 
 class Message(db.Model):  # type: ignore[misc, name-defined]
     """One question or answer, as a UIMessage: what the page shows and sends back.
 
+    :ivar size: how many bytes its parts take; with its index, what a chat or an account holds is
+        known without reading any of them.
     :ivar request_id: of the request that an answer is for; how the answer finds this row.
     :ivar about: how an answer ended, what it used, how long it took. Empty until it ends.
     """
 
     __tablename__ = "message"
-    __table_args__ = (UniqueConstraint("chat_id", "name"),)
+    __table_args__ = (
+        UniqueConstraint("chat_id", "name"),
+        Index("ix_message_sizes", "chat_id", "id", "size"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     chat_id: Mapped[int] = mapped_column(ForeignKey("chat.id"))
     name: Mapped[str] = mapped_column(String(64))
     role: Mapped[str] = mapped_column(String(16))
+    size: Mapped[int] = mapped_column(default=0)
     parts: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     request_id: Mapped[str | None] = mapped_column(String(32), unique=True)
     about: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)

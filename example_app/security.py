@@ -1,4 +1,4 @@
-"""What keeps other sites out: CSRF tokens and response headers."""
+"""What keeps other sites out, and the next user: CSRF tokens, headers; and how much is read."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from flask import Flask, Response, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
 
-from . import history
+from . import saved_chats
 from .chat import llmchat
 from .login import logged_in_user
 
 csrf = CSRFProtect()
+
+# Of everything but a chat: for that the library has LLMCHAT_MAX_CONTENT_LENGTH.
+_MOST_BYTES = 256 * 1024
 
 _HEADERS = {
     # The page builds what a model wrote out of elements and texts, never out of HTML. Should
@@ -34,20 +37,29 @@ def init_app(app: Flask) -> None:
 
     The chat routes need no exemption: the page's script sends the token as a header.
     """
+    app.before_request(_bound_body)  # before the next line's, which reads forms
     csrf.init_app(app)
     app.register_error_handler(CSRFError, _refuse)
     app.after_request(_add_headers)
 
 
+def _bound_body() -> None:
+    if request.blueprint != llmchat.blueprint.name:
+        request.max_content_length = _MOST_BYTES
+
+
 def _add_headers(response: Response) -> Response:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+    if response.mimetype == "text/html":
+        # Or "Back" shows it to whoever comes after its user has logged out.
+        response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def _refuse(error: Exception) -> ResponseReturnValue:
     """Answer a POST whose token is missing or wrong: to the chat page's script as JSON."""
-    if request.blueprint not in (llmchat.blueprint.name, history.blueprint.name):
+    if request.blueprint not in (llmchat.blueprint.name, saved_chats.blueprint.name):
         return render_template("error.html"), 400
     if logged_in_user() is None:  # the session is gone, and its token with it
         return jsonify(message="Profile not found", code="no_permission"), 401

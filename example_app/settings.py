@@ -5,10 +5,10 @@ A saved key goes to its provider and nowhere else: the page learns only whether 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -19,18 +19,31 @@ from .database import db
 from .login import logged_in_user, login_required
 from .models import Profile
 
+_LONGEST_KEY = 4000
+
+# An address in the one form that all parsers read alike: no user, no escapes, no other port.
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_ADDRESS = re.compile(
+    rf"https://((?:{_LABEL}\.)+{_LABEL})(?::443)?(?:/[\w/.-]*)?(?:\?[\w=&.-]*)?", re.A | re.I
+)
+
 blueprint = Blueprint("settings", __name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextField:
-    """An input beside a key; ``read`` turns its text into what is saved, or raises ValueError."""
+    """An input beside a key.
+
+    :param most: the characters it may have.
+    :param read: turns its text into what is saved, or raises ValueError.
+    """
 
     name: str
     label: str
     hint: str = ""
     placeholder: str = ""
     lines: bool = False
+    most: int = 200
     read: Callable[[str], Any] = field(default=lambda text: text or None)
     write: Callable[[Any], str] = field(default=lambda value: value or "")
 
@@ -80,6 +93,8 @@ def _read_form(sections: list[Section]) -> tuple[dict[str, Any], dict[str, str]]
         key = request.form.get(section.key_name, "").strip()
         if key and not all("!" <= character <= "~" for character in key):
             problems[section.key_name] = "This is no key: keys have no spaces and no accents."
+        elif len(key) > _LONGEST_KEY:
+            problems[section.key_name] = f"This is no key: it has more than {_LONGEST_KEY} letters."
         elif key:
             changes[section.key_name] = key
         elif section.key_name in to_remove:
@@ -87,21 +102,33 @@ def _read_form(sections: list[Section]) -> tuple[dict[str, Any], dict[str, str]]
         # Neither: an empty input leaves the saved key as it is.
         for text in section.fields:
             try:
-                changes[text.name] = text.read(request.form.get(text.name, "").strip())
+                changes[text.name] = text.read(_typed(text))
             except ValueError as error:
                 problems[text.name] = str(error)
     return changes, problems
 
 
+def _typed(field: TextField) -> str:
+    text = request.form.get(field.name, "").strip()
+    if len(text) > field.most:
+        raise ValueError(f"At most {field.most} letters, please.")
+    if not (field.lines or text.isprintable()):
+        raise ValueError("One line, please.")
+    return text
+
+
+def is_azure(endpoint: str) -> bool:
+    """Tell whether an address is one of Azure OpenAI's."""
+    found = _ADDRESS.fullmatch(endpoint)
+    domains = tuple(f".{name}" for name in current_app.config["AZURE_DOMAINS"])
+    return found is not None and found[1].lower().endswith(domains)
+
+
 def _read_endpoint(text: str) -> str | None:
-    if not text:
-        return None
-    domains = current_app.config["AZURE_DOMAINS"]
-    address = urlsplit(text)  # its own ValueError would be about brackets: told as it is
-    host = address.hostname or ""
-    if address.scheme != "https" or not host.endswith(tuple(f".{name}" for name in domains)):
-        raise ValueError("An address that begins with https:// and ends in azure.com, please.")
-    return text.rstrip("/")
+    if text and not is_azure(text):
+        message = "Your resource's own address, please, such as https://NAME.openai.azure.com"
+        raise ValueError(message)
+    return text.rstrip("/") or None
 
 
 def _read_deployments(text: str) -> dict[str, str] | None:
@@ -132,6 +159,7 @@ _FIELDS: dict[str, tuple[TextField, ...]] = {
             name="azure_openai_endpoint",
             label="Endpoint",
             placeholder="https://NAME.openai.azure.com",
+            most=500,
             read=_read_endpoint,
         ),
         TextField(
@@ -140,6 +168,7 @@ _FIELDS: dict[str, tuple[TextField, ...]] = {
             hint="One on each line: model = deployment",
             placeholder="gpt-4o = my-gpt-4o",
             lines=True,
+            most=10_000,
             read=_read_deployments,
             write=_write_deployments,
         ),

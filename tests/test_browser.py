@@ -25,7 +25,7 @@ from sqlalchemy import func, select, update
 
 from example_app import create_app, demo
 from example_app.database import db
-from example_app.models import Message
+from example_app.models import Chat, Message, User
 from flask_llmchat.testing import HOLD, FakeUpstream, error_reply, event, text_reply
 
 playwright = pytest.importorskip(
@@ -83,6 +83,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 "INSTANCE_PATH": folder,
                 "LLMCHAT_BASE_URLS": {"openai": upstream.base_url},
                 "LLMCHAT_MAX_RETRIES": 0,
+                "SIGN_UPS_AN_HOUR": 1000,
             }
         )
         with served(app) as port:
@@ -92,12 +93,18 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def launch() -> Iterator[Callable[..., Any]]:
+    """Start a browser."""
     arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield opened
-        opened.close()
+        yield partial(running.chromium.launch, executable_path=CHROMIUM, args=arguments)
+
+
+@pytest.fixture(scope="module")
+def browser(launch: Callable[..., Any]) -> Iterator[Any]:
+    opened = launch()
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -1060,3 +1067,192 @@ def test_a_screen_reader_is_told_of_ends_only(new_tab: NewTab, site: Site) -> No
         "[...document.querySelectorAll('[aria-live], [role=log]')].map((node) => node.id)"
     )
     assert live == ["status"]
+
+
+# ---- What is kept
+
+
+def fill(site: Site, email: str, count: int) -> None:
+    """Put a chat of so many questions with answers into an account."""
+    with site.app.app_context():
+        user = db.session.scalars(select(User).filter_by(email=email)).one()
+        chat = Chat(user_id=user.id, name="filled", title="A long chat")
+        db.session.add(chat)
+        db.session.flush()
+        for number in range(1, count + 1):
+            for role, text in (("user", f"Question {number}"), ("assistant", f"Answer {number}.")):
+                message = Message(chat_id=chat.id, name=f"{role}{number}", role=role, size=100)
+                message.parts = [{"type": "text", "text": f"{text}\n\n{'word ' * 60}"}]
+                message.about = {"outcome": "ok"} if role == "assistant" else {}
+                db.session.add(message)
+                db.session.flush()
+        db.session.commit()
+
+
+def email_of(tab: Tab) -> str:
+    return str(tab.page.locator(".who").inner_text())
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (360, 740)])
+def test_earlier_messages(new_tab: NewTab, site: Site, shot: Shot, width: int, height: int) -> None:
+    tab = new_tab(key=True, viewport={"width": width, "height": height})
+    page = tab.page
+    fill(site, email_of(tab), 90)
+    page.goto("/chats/filled")
+    tab.wait_for_text("Answer 90.")
+    turns, scroll = page.locator(".turn"), page.locator("#scroll")
+    assert turns.count() == 20
+    at_end = "node => node.scrollHeight - node.scrollTop - node.clientHeight < 5"
+    page.wait_for_function(f"({at_end})(document.getElementById('scroll'))")
+    assert tab.fits()
+    assert page.locator(".again:visible").count() == 1
+
+    # Scrolling up brings them, and what is in sight stays there.
+    scroll.evaluate("node => node.scrollTo(0, 150)")
+    page.locator(".turn:nth-child(40)").wait_for()
+    first_seen = page.locator(".question", has_text="Question 71")
+    page.wait_for_timeout(300)
+    assert turns.count() == 40
+    assert abs(first_seen.evaluate("n => n.getBoundingClientRect().top")) < height
+    assert scroll.evaluate("node => node.scrollTop") > 1000
+    shot(page, f"earlier-{width}")
+
+    # With the keyboard, too.
+    older = page.get_by_role("button", name="Show earlier messages")
+    place = first_seen.evaluate("n => n.getBoundingClientRect().top")
+    older.evaluate("node => node.click()")
+    page.locator(".turn:nth-child(60)").wait_for()
+    page.wait_for_timeout(300)
+    assert abs(first_seen.evaluate("n => n.getBoundingClientRect().top") - place) < 3
+
+    # The model is sent all of them, those that are not here among them.
+    site.upstream.add(text_reply("The last one."))
+    tab.ask("And now?")
+    tab.wait_for_text("The last one.")
+    tab.wait_for_end()
+    assert turns.count() == 91
+    assert older.is_hidden()
+    sent = [m["content"].split("\n")[0] for m in site.upstream.requests[-1].json["messages"][1:]]
+    both = [
+        f"{kind} {n}{dot}"
+        for n in range(1, 91)
+        for kind, dot in (("Question", ""), ("Answer", "."))
+    ]
+    assert sent == [*both, "And now?"]
+    page.wait_for_function(f"({at_end})(document.getElementById('scroll'))")
+
+    # An edit of one that came late replaces what follows it, and nothing else.
+    page.reload()
+    tab.wait_for_text("The last one.")
+    site.upstream.add(text_reply("Another one."))
+    page.locator(".turn:nth-child(3) .edit").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("Edited")
+    page.keyboard.press("Enter")
+    tab.wait_for_text("Another one.")
+    tab.wait_for_end()
+    edited = 91 - 20 + 3
+    assert turns.count() == edited
+    assert len(site.upstream.requests[-1].json["messages"]) == 1 + 2 * (edited - 1) + 1
+    page.reload()
+    tab.wait_for_text("Another one.")
+    assert (
+        page.locator(".turn:nth-last-child(2) .text")
+        .inner_text()
+        .startswith(f"Question {edited - 1}")
+    )
+
+
+def test_earlier_messages_that_do_not_come(new_tab: NewTab, site: Site, shot: Shot) -> None:
+    tab = new_tab(key=True)
+    page = tab.page
+    fill(site, email_of(tab), 30)
+    page.goto("/chats/filled")
+    tab.wait_for_text("Answer 30.")
+    asked = len(site.upstream.requests)
+    page.route("**/api/chats/filled?*", lambda route: route.abort())
+    page.get_by_role("button", name="Show earlier messages").evaluate("node => node.click()")
+    page.get_by_role("button", name="could not be loaded. Try again").wait_for()
+    tab.ask("And now?")  # without them it would be another conversation
+    tab.wait_for_end()
+    assert "could not be reached" in tab.note
+    assert len(site.upstream.requests) == asked
+    tab.complaints.clear()  # of the connection, rightly
+    page.unroute("**/api/chats/filled?*")
+    page.get_by_role("button", name="Try again").last.click()
+    tab.wait_for_text("Hello from the fake upstream.")
+    tab.wait_for_end()
+    assert page.locator(".turn").count() == 31
+
+    # They were replaced by an edit in another window.
+    page.reload()
+    tab.wait_for_text("Hello from the fake upstream.")
+    other = Tab(page.context.new_page(), site)
+    other.page.goto("/chats/filled")
+    other.wait_for_text("Hello from the fake upstream.")
+    other.page.get_by_role("button", name="Show earlier messages").evaluate("node => node.click()")
+    other.page.locator(".turn:nth-child(31)").wait_for()
+    other.page.locator(".turn:nth-child(5) .edit").evaluate("node => node.click()")
+    other.page.keyboard.press("Enter")
+    other.wait_for_text("Hello from the fake upstream.")
+    other.wait_for_end()
+    assert other.page.locator(".turn").count() == 5
+    asked = len(site.upstream.requests)
+    tab.ask("Go on")
+    page.locator(".note", has_text="has gone on in another window").wait_for()
+    assert len(site.upstream.requests) == asked
+    assert page.locator(".turn").count() == 6
+
+
+def test_no_room_is_told_in_words_that_help(
+    new_tab: NewTab, site: Site, shot: Shot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab = new_tab(key=True, viewport={"width": 360, "height": 740})
+    page = tab.page
+    monkeypatch.setitem(site.app.config, "MOST_KEPT_BYTES", 1_000_000)
+    site.upstream.add(text_reply("long " * 250_000))
+    tab.ask("Write a book")
+    tab.wait_for_end()
+    page.reload()
+    page.locator(".note", has_text="no room left to keep all of this answer").wait_for()
+    shot(page, "no-room-for-an-answer")
+    monkeypatch.setitem(site.app.config, "MOST_KEPT_BYTES", 100_000)
+    tab.ask("And now?")
+    tab.wait_for_end()
+    told = page.locator(".turn:last-child .note span").first.inner_text()
+    assert told.startswith("Your saved chats fill the 0 MB there are for them. To go on, delete")
+    assert tab.fits()
+    shot(page, "no-room")
+
+
+# ---- After logging out
+
+
+def test_back_after_log_out_shows_nothing(site: Site, launch: Callable[..., Any]) -> None:
+    """Also where the browser keeps whole pages for its Back button, as Playwright's does not."""
+    browser = launch(ignore_default_args=["--disable-back-forward-cache"])
+    context = browser.new_context(base_url=site.address)
+    context.add_cookies([site.sign_up(False)])
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    page.goto("/")
+    page.locator("#send:enabled").wait_for()
+    page.fill("#question", "My secret")
+    page.press("#question", "Enter")
+    page.wait_for_url("**/chats/*")
+    page.locator(".answer:not([aria-busy])").wait_for()
+    page.get_by_role("link", name="Settings").first.click()
+    page.fill("#openai_organization_id", "org-secret")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Your settings are saved.").wait_for()
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/login")
+    seen = 0
+    while page.go_back(wait_until="commit") or page.url != "about:blank":
+        seen += 1
+        page.wait_for_timeout(300)
+        shown = page.content() + str(page.evaluate("document.body.innerText"))
+        for secret in ("My secret", "org-secret", "example.org"):
+            assert secret not in shown, page.url
+    assert seen >= 2
+    browser.close()

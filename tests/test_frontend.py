@@ -70,6 +70,7 @@ def site(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
                 "INSTANCE_PATH": folder,
                 "LLMCHAT_BASE_URLS": {"openai": upstream.base_url},
                 "LLMCHAT_MAX_RETRIES": 0,
+                "SIGN_UPS_AN_HOUR": 1000,
             }
         )
         with served(app) as port:

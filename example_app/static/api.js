@@ -65,8 +65,9 @@ export async function problemOf(response) {
     const advice = "Begin a new chat, or send smaller images.";
     return { message: "This chat is too large to be sent.", advice };
   }
-  // The server's sentences about other windows say what to do themselves.
+  // The server's own sentences, about other windows and about room, say what to do themselves.
   if (response.status === 409) return { message, elsewhere: true };
+  if (response.status === 507) return { message };
   return problemFrom({ message, code }, { status: response.status, wait: secondsToWait(response) });
 }
 

@@ -19,6 +19,10 @@ let chatId = byId("main").dataset.chat;
 let turns = [];
 // Aborts the answer that is being written; null while there is none.
 let running = null;
+// The id of the first message here, if the server has older ones; and, while they are on their
+// way, the promise of them.
+let older = null;
+let loading = null;
 // Whether the end of the conversation is to stay in sight.
 let following = true;
 // The ids of all questions of this chat that were ever seen here.
@@ -37,6 +41,8 @@ async function answer(turn) {
   following = true;
   let problem = null;
   try {
+    await loadAll(); // the model is sent the whole conversation
+    controller.signal.throwIfAborted();
     const response = await ask(choices.url(), {
       method: "POST",
       body: requestBody(turn),
@@ -51,7 +57,8 @@ async function answer(turn) {
       turn.answer.metadata.outcome = "stopped";
     } else {
       console.warn(error);
-      problem = turn.answer.parts.length ? brokenOff("The connection was lost.") : UNREACHABLE;
+      const lost = turn.answer.parts.length ? brokenOff("The connection was lost.") : UNREACHABLE;
+      problem = error.problem ?? lost;
     }
     nowSaved();
   }
@@ -66,6 +73,7 @@ async function answer(turn) {
 // it again, having seen what was said there.
 async function catchUp({ question: asked }, problem) {
   await open();
+  await loadAll().catch(() => {}); // what is not here now will be asked for with the question
   const turn = turns.find(({ question }) => question.id === asked.id) ?? addTurn(asked);
   turn.view.showEnd(turn.answer, { problem, isLast: turn === turns.at(-1) });
 }
@@ -167,20 +175,24 @@ const actions = {
 };
 
 function addTurn(message) {
-  const view = new TurnView(byId("turns"), actions);
-  view.showQuestion(message);
   for (const turn of turns) {
     turn.view.setLast(false);
     if (turn.answer.metadata.outcome !== "running") continue;
     turn.answer.metadata.outcome = "lost"; // nobody waits for it any more
     restore(turn);
   }
-  const turn = { question: message, answer: emptyAnswer(), view };
+  const turn = newTurn(message, byId("turns"));
   turns.push(turn);
-  known.add(message.id);
   byId("empty").hidden = true;
   byId("missing").hidden = true;
   return turn;
+}
+
+function newTurn(message, list) {
+  const view = new TurnView(list, actions);
+  view.showQuestion(message);
+  known.add(message.id);
+  return { question: message, answer: emptyAnswer(), view };
 }
 
 function dropAfter(turn) {
@@ -212,26 +224,90 @@ async function open(wait = 1000) {
     if (!turns.length) showMissing(response);
     return;
   }
-  const { messages } = await response.json();
+  const { messages, older: before } = await response.json();
   if (running) return; // the user was faster
   const unfinished = messages.at(-1)?.metadata.outcome === "running";
   // In another window, or in this one before a reload.
   if (unfinished) setTimeout(open, wait, Math.min(wait * 2, 16_000));
   if (unfinished && turns.at(-1)?.question.id === messages.at(-2).id) return; // nothing is new
-  turns = [];
   byId("turns").replaceChildren();
-  let turn = null;
-  for (const message of messages) {
-    if (message.role === "user") {
-      turn = addTurn(message);
-    } else if (turn) {
-      turn.answer = message;
-    }
-  }
-  for (const shown of turns) restore(shown);
+  turns = turnsOf(messages, byId("turns"));
+  turns.forEach(restore);
+  setOlder(before);
+  byId("empty").hidden = true;
+  byId("missing").hidden = true;
   following = true;
   const last = turns.at(-1)?.answer.metadata;
   if (last?.provider) choices.pick(last.provider, last.model);
+}
+
+function turnsOf(messages, list) {
+  const made = [];
+  for (const message of messages) {
+    if (message.role === "user") made.push(newTurn(message, list));
+    else if (made.length) made.at(-1).answer = message;
+  }
+  return made;
+}
+
+// The messages before those that are here.
+
+function loadOlder() {
+  loading ??= prependOlder().finally(() => (loading = null));
+  return loading;
+}
+
+async function loadAll() {
+  while (older) await loadOlder();
+}
+
+// What is in sight stays where it is.
+async function prependOlder() {
+  const before = older;
+  const response = await ask(`/api/chats/${chatId}?before=${before}`);
+  if (before !== older) return; // the chat was opened anew meanwhile
+  // Deleted in another window. The server says so when this one goes on with the chat.
+  if (response.status === 404) return setOlder(null);
+  if (!response.ok) {
+    const problem = await problemOf(response);
+    throw Object.assign(new Error(problem.message), { problem });
+  }
+  const told = await response.json();
+  if (before !== older) return;
+  const list = document.createDocumentFragment();
+  const found = turnsOf(told.messages, list);
+  found.forEach(restore);
+  const first = byId("turns").firstElementChild;
+  const top = first?.getBoundingClientRect().top;
+  turns = [...found, ...turns];
+  byId("turns").prepend(list);
+  setOlder(told.older);
+  if (first) scroll.scrollTop += first.getBoundingClientRect().top - top;
+}
+
+function setOlder(id) {
+  older = id;
+  byId("older").hidden = !id;
+  showOlderAs("Show earlier messages");
+}
+
+function showOlderAs(text, failed = false) {
+  byId("older").textContent = text;
+  byId("older").classList.toggle("problem", failed);
+}
+
+async function showOlder() {
+  const hadFocus = document.activeElement === byId("older");
+  following = false;
+  try {
+    await loadOlder();
+    announce("Earlier messages are shown.");
+    if (hadFocus && !older) scroll.focus(); // the button is gone
+  } catch (error) {
+    console.warn(error);
+    showOlderAs("The earlier messages could not be loaded. Try again", true);
+    announce("The earlier messages could not be loaded.");
+  }
 }
 
 function restore(turn) {
@@ -278,7 +354,11 @@ new ResizeObserver(() => {
 let lastTop = 0;
 scroll.addEventListener("scroll", () => {
   if (scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60) following = true;
-  else if (scroll.scrollTop < lastTop) following = false;
+  else if (scroll.scrollTop < lastTop) {
+    following = false;
+    const mayLoad = older && !loading && !byId("older").classList.contains("problem");
+    if (mayLoad && scroll.scrollTop < 200) showOlder();
+  }
   lastTop = scroll.scrollTop;
 });
 scroll.addEventListener("click", (event) => {
@@ -311,6 +391,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+byId("older").addEventListener("click", showOlder);
 input.addEventListener("input", fitQuestion);
 stop.addEventListener("click", () => running?.abort());
 

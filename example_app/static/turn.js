@@ -207,6 +207,7 @@ export class TurnView {
 }
 
 function endingOf(about, hasParts) {
+  if (about.cut) return { message: "There was no room left to keep all of this answer." };
   if (ENDINGS[about.outcome]) return { message: ENDINGS[about.outcome] };
   return hasParts ? null : { message: "The answer is empty." };
 }
