@@ -18,6 +18,11 @@ _API_VERSION = "2024-10-21"
 # stream_options came with this one; an older one answers 400 to what it does not know.
 _FIRST_WITH_STREAM_OPTIONS = "2024-09-01"
 
+_SET_BY = (
+    "azure_openai_endpoint (in the environment AZURE_OPENAI_ENDPOINT) says where the resource is,"
+    " and azure_openai_deployments, a mapping, which deployment serves a model."
+)
+
 # What the original chat front end could name, before it could be any deployment.
 _DEPLOYMENT_ATTRIBUTES = {
     "gpt-3.5-turbo": "azure_openai_35_turbo_id",
@@ -37,7 +42,12 @@ def azure_target(provider: Provider, chat: ChatRequest, key: str, base_url: str)
     deployment = _deployment(provider, chat)
     endpoint = (base_url or read_text(chat.profile, "azure_openai_endpoint")).rstrip("/")
     if not (endpoint and deployment):
-        raise ChatError("Azure resources not found", provider=provider.name)
+        lacks = "name of the deployment" if endpoint else "azure_openai_endpoint"
+        raise ChatError(
+            "Azure resources not found",
+            provider=provider.name,
+            detail=f"the profile has no {lacks}; {_SET_BY}",
+        )
     if not is_http_url(endpoint) or "?" in endpoint or "#" in endpoint:
         raise ChatError(
             "Azure OpenAI endpoint is not a URL. Please fix it in your profile settings.",
@@ -61,7 +71,13 @@ def _deployment(provider: Provider, chat: ChatRequest) -> str:
     if isinstance(deployments, Mapping) and chat.model in deployments:
         return str(deployments[chat.model] or "").strip()
     if chat.model not in _DEPLOYMENT_ATTRIBUTES:
-        raise ChatError("Model not found", "model_not_found", status=400, provider=provider.name)
+        raise ChatError(
+            "Model not found",
+            "model_not_found",
+            status=400,
+            provider=provider.name,
+            detail=f"the profile has no deployment for the model; {_SET_BY}",
+        )
     return read_text(chat.profile, _DEPLOYMENT_ATTRIBUTES[chat.model])
 
 
