@@ -233,11 +233,13 @@ class Answer:
 
     def close(self) -> None:
         """End it, at whatever point it is: called by the server, always."""
-        self._stream.close()
-        if self._begun and not self._record.ended:  # not begun, another provider may be asked
-            self._end_unread()
-        if self.place is not None:
-            self.place.give_up()
+        try:
+            self._stream.close()
+            if self._begun and not self._record.ended:  # not begun, another provider may be asked
+                self._end_unread()
+        finally:  # a receiver of the host's may raise what is no Exception
+            if self.place is not None:
+                self.place.give_up()
 
     def _end_unread(self) -> None:
         # A reader who takes nothing is cut off in the end, and has not left of its own will.

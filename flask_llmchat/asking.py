@@ -87,7 +87,12 @@ class Asking:
             chat.endpoint = state.load_endpoint(chat.endpoint_id)
         state.run_before_chat(chat)
         self._record.begin(chat)  # hooks may have changed the model
-        return prepare(state, provider, chat, self._deadline)
+        try:
+            return prepare(state, provider, chat, self._deadline)
+        except ChatError as error:
+            if error.detail:
+                state.tell_once(f"{provider.name} chats are refused: {error.detail}")
+            raise
 
     def _answer_of_any(self, provider: Provider, call: Call) -> Answer:
         try:
@@ -145,6 +150,7 @@ def prepare(state: ChatState, provider: Provider, chat: ChatRequest, deadline: f
             f"{provider.label} API Key not found. Please set it in your profile settings.",
             "missing_key",
             provider=provider.name,
+            detail=state.why_no_key(provider, chat.profile),
         )
     if not is_sendable(key):
         raise ChatError(

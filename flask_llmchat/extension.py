@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from flask import Blueprint, Flask, current_app
+from flask import Blueprint, Flask, current_app, got_request_exception
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, InternalServerError
@@ -15,16 +15,13 @@ from .chat import ChatRequest
 from .cli import make_commands
 from .config import Config
 from .dialects import Dialect, builtin_dialects
-from .http import (
-    guard_body,
-    http_error,
-    no_stream,
-)
-from .listing import add_models
+from .hosting import MISSING, check_app, checked_hook
+from .http import guard_body, http_error
 from .openapi import make_command
 from .providers import Provider, builtin_providers
+from .routes import add_routes, refuse_collision, where
 from .state import ChatState, current_state
-from .views import chat_view, close_unsent
+from .views import close_failed, close_unsent
 
 logger = logging.getLogger("flask_llmchat")
 
@@ -109,8 +106,10 @@ class LLMChat:
         """Register the blueprint with an app.
 
         :raises RuntimeError: when that has been done already.
+        :raises TypeError: for anything but a Flask app.
         :raises ValueError: for a configuration value that is wrong, naming it.
         """
+        check_app(app)
         name = self.blueprint.name
         if name in app.extensions.get("llmchat", {}):
             raise RuntimeError(
@@ -120,42 +119,42 @@ class LLMChat:
             )
         app.register_blueprint(self.blueprint)
 
-    def profile_loader(self, function: ProfileLoader) -> ProfileLoader:
+    def profile_loader(self, function: ProfileLoader = MISSING) -> ProfileLoader:
         """Set the function that gives the profile of whoever is asking.
 
         It runs once per request, in its context, and may be ``async def``. It returns a
         :class:`Profile`, a mapping, or any object with these attributes; None answers 401.
         """
-        self._profile_loader = function
+        self._profile_loader = checked_hook("profile_loader", function)
         return function
 
-    def key_resolver(self, function: KeyResolver) -> KeyResolver:
+    def key_resolver(self, function: KeyResolver = MISSING) -> KeyResolver:
         """Set the function that gives the key: ``(provider_name, profile) -> str | None``.
 
         For keys that are kept elsewhere than in the profile. None means that there is no
         key. Mind that for Azure the key is sent to the endpoint that the profile names.
         """
-        self._key_resolver = function
+        self._key_resolver = checked_hook("key_resolver", function)
         return function
 
-    def endpoint_loader(self, function: EndpointLoader) -> EndpointLoader:
+    def endpoint_loader(self, function: EndpointLoader = MISSING) -> EndpointLoader:
         """Set the function that gives a user's own endpoint: ``(endpoint_id) -> Endpoint | None``.
 
         For the ``custom`` provider. The id comes from the browser: the function has to check
         that the endpoint belongs to whoever is asking. None answers 404.
         """
-        self._endpoint_loader = function
+        self._endpoint_loader = checked_hook("endpoint_loader", function)
         return function
 
-    def before_chat(self, function: BeforeChat) -> BeforeChat:
+    def before_chat(self, function: BeforeChat = MISSING) -> BeforeChat:
         """Add a function that sees every chat before its provider is called.
 
         ``(chat: ChatRequest) -> None``. It may change what is asked, or refuse it with
-        ``abort()`` or a :class:`ChatError`; what it returns is ignored. It runs before the key
-        is looked up: what was really asked is for ``chat_finished`` to count. They run in the
-        order they were added.
+        ``abort()`` or a :class:`ChatError`; one that returns anything is a TypeError, for in
+        Flask a returned value refuses. It runs before the key is looked up: what was really
+        asked is for ``chat_finished`` to count. They run in the order they were added.
         """
-        self._before_chat.append(function)
+        self._before_chat.append(checked_hook("before_chat", function))
         return function
 
     def load_profile(self) -> Any:
@@ -171,13 +170,22 @@ class LLMChat:
             )
         return current_app.ensure_sync(self._profile_loader)()
 
+    def register(self, app: Flask, options: Any) -> None:
+        """Refuse ``app.register_blueprint(llmchat)``, which calls this, and say what to write.
+
+        :raises TypeError: always.
+        """
+        raise TypeError(
+            "LLMChat is no blueprint but has one: write app.register_blueprint(llmchat.blueprint),"
+            " or llmchat.init_app(app)."
+        )
+
     def _set_up(self, setup: BlueprintSetupState) -> None:
         """Make one app's state and routes; runs when the blueprint is registered."""
+        check_app(setup.app)
         app = cast(Flask, setup.app)
         config = Config.from_app_config(app.config)
         name = f"{setup.name_prefix}.{setup.name}".lstrip(".")
-        state = ChatState(self, app, config)
-        app.extensions.setdefault("llmchat", {})[name] = state
         if self._own_prefix is None and setup.options.get("url_prefix") is None:
             setup.url_prefix = config.url_prefix
         elif self._own_prefix is None and setup.name_prefix and setup.url_prefix is not None:
@@ -185,38 +193,12 @@ class LLMChat:
             parent = setup.url_prefix.removesuffix(_DEFAULT_PREFIX)
             if parent != setup.url_prefix:
                 setup.url_prefix = parent + config.url_prefix
-        for provider in state.providers.values():
-            view = self._decorated(chat_view(state, provider))
-            # One endpoint for all paths: who limits or exempts it does so for all of them.
-            for path in reversed(state.paths):  # url_for() gives the first
-                for methods, endpoint, function in (
-                    (["POST"], provider.name, view),
-                    (["GET", "PUT", "PATCH", "DELETE", "OPTIONS"], "_not_post", state.not_post),
-                ):
-                    # Flask's own answer to OPTIONS would allow all of these.
-                    setup.add_url_rule(
-                        f"/{provider.name}{path}",
-                        endpoint,
-                        function,
-                        methods=methods,
-                        provide_automatic_options=False,
-                    )
-            # The AI SDK asks here for a stream to go on with, when it is told to resume.
-            setup.add_url_rule(
-                f"/{provider.name}/<chat_id>/stream",
-                "_no_stream",
-                no_stream,
-                methods=["GET", "OPTIONS"],
-                provide_automatic_options=False,
-            )
-        for path in state.paths:
-            setup.add_url_rule(
-                f"/<provider>{path}",
-                "_unknown_provider",
-                state.unknown_provider,
-                methods=["POST"],
-            )
-        add_models(setup, state, self._decorated)
+        state = ChatState(self, app, config, where(setup))
+        states: dict[str, ChatState] = app.extensions.setdefault("llmchat", {})
+        refuse_collision(state, name, states)
+        states[name] = state
+        got_request_exception.connect(close_failed, app)
+        add_routes(setup, state, self._decorated)
 
     def _decorated(self, view: Any) -> Any:
         for decorator in self.decorators:

@@ -9,13 +9,7 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
 from .errors import ChatError
-from .http import (
-    COMPLETIONS,
-    error_response,
-    no_such_path,
-    unknown_provider,
-    wrong_method,
-)
+from .http import error_response, unknown_provider, wrong_method
 from .models import catalogue_of
 from .views import load_profile
 
@@ -24,29 +18,20 @@ if TYPE_CHECKING:
 
 
 def add_models(
-    setup: BlueprintSetupState, state: ChatState, decorated: Callable[[Any], Any]
+    setup: BlueprintSetupState, state: ChatState, starts: list[str], decorated: Callable[[Any], Any]
 ) -> None:
     """Add the routes of all providers that are served, and one to say that another is not.
 
+    :param starts: how these routes begin.
     :param decorated: puts the host's decorators around a view.
     """
-    if COMPLETIONS not in state.paths:
-        return
     view = decorated(models_view(state))
 
     def not_get(provider: str, model: str = "") -> ResponseReturnValue:
         return wrong_method(state.spoken().tells_errors, "GET, HEAD")
 
-    def elsewhere(provider: str, rest: str) -> ResponseReturnValue:
-        return no_such_path(state.spoken().tells_errors, rest)
-
-    served = ", ".join(f'"{name}"' for name in state.providers)
-    if served:  # /responses and /v1/chat/completions are where some SDKs look first
-        rule = f"/<any({served}):provider>/<path:rest>"
-        methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-        setup.add_url_rule(rule, "_no_such_path", elsewhere, methods=methods)
-    for start in ([f"<any({served}):provider>"] if served else []) + ["<provider>"]:
-        for path in (f"/{start}/models", f"/{start}/models/<path:model>"):
+    for start in starts:
+        for path in (f"{start}/models", f"{start}/models/<path:model>"):
             for methods, endpoint, function in (
                 (["GET"], "_models", view),
                 (["POST", "PUT", "PATCH", "DELETE", "OPTIONS"], "_not_get", not_get),

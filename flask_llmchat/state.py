@@ -14,7 +14,8 @@ from werkzeug.local import LocalProxy
 from .chat import ChatRequest, ChatResult, Endpoint
 from .config import Config
 from .dialects import Spoken
-from .http import spoken, unknown_provider, wrong_method
+from .http import no_such_path, spoken, unknown_provider, wrong_method
+from .missing import why_no_key
 from .profiles import read_text
 from .providers import Provider
 from .signals import chat_finished
@@ -25,20 +26,25 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("flask_llmchat")
 
+_MOST_TOLD = 100  # different things that are told once
+
 
 class ChatState:
     """One instance in one app: its settings, its rows, and how its hooks are called.
 
     :ivar config: the app's settings, checked.
+    :ivar where: what stands in front of the provider's name in every route.
     :ivar providers: the rows served here, by name.
     :ivar paths: what may follow a provider in a route, the longest first.
     :raises ValueError: for a configuration value that is wrong, naming it.
     """
 
-    def __init__(self, llmchat: LLMChat, app: Flask, config: Config) -> None:
+    def __init__(self, llmchat: LLMChat, app: Flask, config: Config, where: str) -> None:
         self.llmchat = llmchat
         self.app = app
         self.config = config
+        self.where = where
+        self._told: set[str] = set()
         known = llmchat.providers
         for key, names in (
             ("LLMCHAT_PROVIDERS", config.providers or ()),
@@ -59,11 +65,15 @@ class ChatState:
 
     def spoken(self) -> Spoken:
         """Tell in which dialects the present request is read and answered."""
-        return spoken(self.llmchat.dialects, self.paths, self.config.max_content_length)
+        return spoken(self.llmchat.dialects, self.paths)
 
     def not_post(self) -> ResponseReturnValue:
         """Answer any other method on a provider's route."""
         return wrong_method(self.spoken().tells_errors, "POST")
+
+    def no_such_path(self, provider: str, rest: str = "") -> ResponseReturnValue:
+        """Answer for a path behind a provider that leads nowhere."""
+        return no_such_path(self.spoken().tells_errors, rest)
 
     def unknown_provider(self, provider: str) -> ResponseReturnValue:
         """Answer for a provider that is not served here."""
@@ -84,8 +94,19 @@ class ChatState:
         """Return the key for a provider; "" when there is none."""
         resolver = self.llmchat._key_resolver
         if resolver is not None:
-            return self.app.ensure_sync(resolver)(provider.name, profile) or ""
+            key = self.app.ensure_sync(resolver)(provider.name, profile) or ""
+            if not isinstance(key, str):
+                raise TypeError(
+                    f"key_resolver must return a string or None, not {type(key).__name__}"
+                )
+            return key
         return read_text(profile, provider.key_attr) if provider.key_attr else ""
+
+    def why_no_key(self, provider: Provider, profile: Any) -> str:
+        """Tell the app's developer why there is no key for a provider."""
+        if self.llmchat._key_resolver is not None:
+            return f"key_resolver returned no key for {provider.name!r}."
+        return why_no_key(provider, profile, self.app.config)
 
     def load_endpoint(self, endpoint_id: str | None) -> Any:
         """Return the endpoint of this id, or None."""
@@ -102,7 +123,19 @@ class ChatState:
     def run_before_chat(self, chat: ChatRequest) -> None:
         """Let every ``before_chat`` hook see, change or refuse a chat."""
         for hook in self.llmchat._before_chat:
-            self.app.ensure_sync(hook)(chat)
+            returned = self.app.ensure_sync(hook)(chat)
+            if returned is not None:  # Flask's own before_request refuses in this way
+                raise TypeError(
+                    f"the before_chat hook {getattr(hook, '__qualname__', hook)} returned a"
+                    f" {type(returned).__name__}, and it has to return nothing: to refuse a chat,"
+                    " call abort() or raise ChatError; to change it, change the chat it is given"
+                )
+
+    def tell_once(self, what: str) -> None:
+        """Tell the app's developer in the log what an end user cannot mend; once in a process."""
+        if what not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(what)
+            logger.warning("%s", what)
 
     def send(self, signal: NamedSignal, **kwargs: Any) -> None:
         """Send a signal; a receiver that fails keeps it from nobody else."""

@@ -93,18 +93,70 @@ def text_reply(
     :param done: whether ``data: [DONE]`` is sent.
     :param then: more steps for the :class:`Reply`, like ``[CUT]``.
     """
+    deltas = [{"content": piece} for piece in pieces]
+    return _stream(deltas, delay, finish_reason, usage, done, model, then)
+
+
+def tool_reply(
+    name: str,
+    arguments: Mapping[str, Any] | str | None = None,
+    *more: tuple[str, Mapping[str, Any] | str],
+    text: str = "",
+    ids: Sequence[str] = (),
+    delay: float = 0.0,
+    finish_reason: str | None = "tool_calls",
+    usage: Mapping[str, int] | Literal[True] | None = True,
+    done: bool = True,
+    model: str = "fake",
+    then: Sequence[bytes | float | Signal] = (),
+) -> Reply:
+    """Stream a tool call as OpenAI does: its id and name, then its arguments in two pieces.
+
+    ::
+
+        tool_reply("get_weather", {"city": "Ulm"})
+        tool_reply("get_weather", {"city": "Ulm"}, ("get_time", {}))  # two calls at once
+
+    :param arguments: of the call; a string is sent as it is, also where it is no JSON.
+    :param more: further calls, each a name and its arguments.
+    :param text: what the model says before it calls.
+    :param ids: of the calls, in their order; without one it is ``call_1``, ``call_2``, …
+
+    The rest is as in :func:`text_reply`.
+    """
+    deltas: list[dict[str, Any]] = [{"content": text}] if text else []
+    for index, (called, given) in enumerate([(name, arguments or {}), *more]):
+        call_id = ids[index] if index < len(ids) else f"call_{index + 1}"
+        told = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        half = len(told) // 2
+        opened = {"id": call_id, "type": "function", "function": {"name": called, "arguments": ""}}
+        deltas.append({"tool_calls": [{"index": index, **opened}]})
+        for piece in filter(None, (told[:half], told[half:])):
+            deltas.append({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+    return _stream(deltas, delay, finish_reason, usage, done, model, then)
+
+
+def _stream(
+    deltas: Sequence[Mapping[str, Any]],
+    delay: float,
+    finish_reason: str | None,
+    usage: Mapping[str, int] | Literal[True] | None,
+    done: bool,
+    model: str,
+    then: Sequence[bytes | float | Signal],
+) -> Reply:
     head = {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 1, "model": model}
 
-    def chunk(finish: str | None = None, **delta: str) -> bytes:
+    def chunk(delta: Mapping[str, Any], finish: str | None = None) -> bytes:
         return event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
-    body: list[bytes | float | Signal] = [chunk(role="assistant", content="")]
-    for piece in pieces:
-        body += filter(None, [delay, chunk(content=piece)])
+    body: list[bytes | float | Signal] = [chunk({"role": "assistant", "content": ""})]
+    for delta in deltas:
+        body += filter(None, [delay, chunk(delta)])
     if finish_reason is not None:
-        body.append(chunk(finish_reason))
+        body.append(chunk({}, finish_reason))
     if usage is True:
-        usage = {"prompt_tokens": 1, "completion_tokens": (n := len(pieces)), "total_tokens": n + 1}
+        usage = {"prompt_tokens": 1, "completion_tokens": (n := len(deltas)), "total_tokens": n + 1}
     if usage is not None:
         body.append(event({**head, "choices": [], "usage": dict(usage)}))
     ending = [b"data: [DONE]\n\n"] if done else []

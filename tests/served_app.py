@@ -12,11 +12,14 @@ from flask_llmchat import ChatRequest, ChatResult, LLMChat, chat_finished
 llmchat = LLMChat()
 app = Flask(__name__)
 app.config["LLMCHAT_BASE_URLS"] = {"openai": os.environ["UPSTREAM"]}
+app.config.from_prefixed_env()
 app.register_blueprint(llmchat.blueprint)
 
 
 @llmchat.profile_loader
-def load_profile() -> dict[str, str]:
+def load_profile() -> dict[str, str] | None:
+    if "X-Nobody" in request.headers:
+        return None
     return {"openai_api_key": "sk-planted-openai-0123456789abcdef"}
 
 

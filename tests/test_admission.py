@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from conftest import body, finished, make_app, served
-from flask import abort
+from flask import Flask, abort, current_app
+from flask.typing import ResponseReturnValue
 
-from flask_llmchat import ChatRequest, LLMChat
+from flask_llmchat import ChatRequest, ChatResult, LLMChat, chat_finished
 from flask_llmchat.testing import HOLD, FakeUpstream, Reply, text_reply
-from flask_llmchat.upstream.process import Place, current
+from flask_llmchat.upstream.process import Place, current, is_full
 
 
 @pytest.fixture(autouse=True)
@@ -95,3 +98,143 @@ def test_a_place_is_given_up_once() -> None:
         Place(2)
     for place in (*places, third):
         place.give_up()
+    assert not is_full(2) and is_full(0) and not is_full(None)
+
+
+ONE = {"LLMCHAT_MAX_STREAMS": 1}
+
+
+def with_own_route(upstream: FakeUpstream, **instance: Any) -> Flask:
+    app = make_app(upstream, config=ONE, **instance)
+
+    @app.post("/mine")
+    def mine() -> ResponseReturnValue:
+        return current_app.view_functions["llmchat.openai"]()  # type: ignore[no-any-return]
+
+    return app
+
+
+def test_a_route_of_the_host_s_own_may_call_our_view(upstream: FakeUpstream) -> None:
+    client = with_own_route(upstream).test_client()
+    for _ in range(3):
+        assert client.post("/mine", json=body("")).status_code == 422
+        assert not current().places
+    with client.post("/mine", json=body()) as response:
+        assert response.text == "Hello from the fake upstream."
+
+
+def test_it_may_fail_after_our_view(upstream: FakeUpstream) -> None:
+    app = with_own_route(upstream)
+
+    @app.after_request
+    def fail(response: Any) -> Any:
+        raise ZeroDivisionError("on purpose")
+
+    @app.teardown_request
+    def fail_again(exception: BaseException | None) -> None:
+        assert not current().places
+
+    for path in ("/mine", "/api/chat/openai"):
+        upstream.add(text_reply("Hi", then=[HOLD]))
+        assert app.test_client().post(path, json=body()).status_code == 500
+        assert not current().places
+    upstream.wait_for(lambda u: u.streaming == 0)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["dropped", "kept"])
+def test_a_decorator_may_call_the_view_twice(upstream: FakeUpstream, kept: bool) -> None:
+    answers: list[Any] = []
+
+    def twice(view: Any) -> Any:
+        def wrapped(**values: Any) -> Any:
+            for _ in range(2):
+                answer = view(**values)
+                answers[:] = [*answers, answer] if kept else []
+            return answer
+
+        return wrapped
+
+    app = make_app(upstream, decorators=[twice], config={"LLMCHAT_MAX_STREAMS": 1 + kept})
+    client = app.test_client()
+    content = json.dumps({**body(), "messages": 7}) + " " * 20_000
+    for _ in range(3):  # what was read for the first call is there for the second
+        response = client.post("/api/chat/openai", data=content)
+        assert (response.status_code, "messages: " in response.text) == (422, True)
+        answers.clear()
+        assert not current().places
+    upstream.add(text_reply("Hi"))
+    client.post("/api/chat/openai", json=body()).close()  # the body of an answered one is gone
+    answers.clear()
+    assert not current().places
+
+
+def test_a_teardown_of_the_host_s_that_fails_loses_no_place(upstream: FakeUpstream) -> None:
+    llmchat = LLMChat()
+
+    @llmchat.blueprint.teardown_request
+    def fail(exception: BaseException | None) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    app = make_app(upstream, config=ONE, llmchat=llmchat)
+    for model in ("", "gpt-4.1"):
+        with pytest.raises(ZeroDivisionError):
+            app.test_client().post("/api/chat/openai", json=body(model))
+        deadline = time.monotonic() + 2
+        while current().places and time.monotonic() < deadline:
+            gc.collect()  # the response was never given to a server
+        assert not current().places
+
+
+class Stop(BaseException):
+    """What gevent.Timeout is, and SystemExit."""
+
+
+@pytest.mark.parametrize("model", ["", "gpt-4.1", "refused"])
+def test_a_receiver_that_stops_everything_loses_no_place(
+    upstream: FakeUpstream, model: str
+) -> None:
+    llmchat = LLMChat()
+
+    @llmchat.before_chat
+    def refuse(chat: ChatRequest) -> None:
+        if chat.model == "refused":
+            abort(403)
+
+    def stop(sender: Flask, result: ChatResult) -> None:
+        raise Stop
+
+    app = make_app(upstream, config=ONE, llmchat=llmchat)
+    with chat_finished.connected_to(stop, sender=app):
+        if model == "":
+            assert app.test_client().post("/api/chat/openai", json=body("")).status_code == 422
+        elif model == "refused":
+            with pytest.raises(Stop):
+                app.test_client().post("/api/chat/openai", json=body(model))
+        else:
+            upstream.add(text_reply("Hi", then=[HOLD]))
+            response = app.test_client().post("/api/chat/openai", json=body(), buffered=False)
+            with pytest.raises(Stop):
+                response.close()
+        assert not current().places
+
+
+def test_a_reader_that_closes_its_side_and_reads_nothing_keeps_no_place(
+    upstream: FakeUpstream,
+) -> None:
+    app = make_app(upstream, config={**ONE, "LLMCHAT_DEADLINE": 60})
+    piece = b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n' % (b"x" * 60_000)
+    upstream.add(Reply(body=[piece] * 1000))
+    content = json.dumps(body()).encode()
+    head = b"POST /api/chat/openai HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    with served(app) as port, socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(head % len(content) + content)
+        assert client.recv(12) == b"HTTP/1.1 200"
+        until = time.monotonic() + 10
+        while (sent := len(upstream.requests)) < 1 and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.5)  # by now its thread waits in a write that is not read
+        assert sent and current().places
+        client.shutdown(socket.SHUT_WR)
+        while current().places and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not current().places

@@ -196,8 +196,29 @@ ODD = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                "index id type function custom name arguments input delta message content text url"
-                " choices error data image_url url_citation thinking audio transcript".split()
+                [
+                    "index",
+                    "id",
+                    "type",
+                    "function",
+                    "custom",
+                    "name",
+                    "arguments",
+                    "input",
+                    "delta",
+                    "message",
+                    "content",
+                    "text",
+                    "url",
+                    "choices",
+                    "error",
+                    "data",
+                    "image_url",
+                    "url_citation",
+                    "thinking",
+                    "audio",
+                    "transcript",
+                ]
             ),
             inner,
             max_size=4,
@@ -206,13 +227,53 @@ ODD = st.recursive(
     max_leaves=8,
 )
 
-FIELDS = (
-    "choices delta content role refusal reasoning reasoning_content reasoning_details tool_calls"
-    " function function_call custom index id name arguments input type images image_url url"
-    " annotations url_citation citations search_results usage prompt_tokens prompt_tokens_details"
-    " finish_reason native_finish_reason logprobs message text audio transcript extra_content"
-    " x_groq base_resp errors data object created model title executed_tools"
-).split()
+FIELDS = [
+    "choices",
+    "delta",
+    "content",
+    "role",
+    "refusal",
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "tool_calls",
+    "function",
+    "function_call",
+    "custom",
+    "index",
+    "id",
+    "name",
+    "arguments",
+    "input",
+    "type",
+    "images",
+    "image_url",
+    "url",
+    "annotations",
+    "url_citation",
+    "citations",
+    "search_results",
+    "usage",
+    "prompt_tokens",
+    "prompt_tokens_details",
+    "finish_reason",
+    "native_finish_reason",
+    "logprobs",
+    "message",
+    "text",
+    "audio",
+    "transcript",
+    "extra_content",
+    "x_groq",
+    "base_resp",
+    "errors",
+    "data",
+    "object",
+    "created",
+    "model",
+    "title",
+    "executed_tools",
+]
 
 
 def mutated(value: Any, draw: Any) -> Any:

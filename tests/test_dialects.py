@@ -153,10 +153,16 @@ def test_what_answers_over_http(
 def test_who_asks_for_a_dialect_is_told_its_way_of_a_body_that_cannot_be_read(
     upstream: FakeUpstream,
 ) -> None:
-    client = make_app(upstream, config={"LLMCHAT_MAX_CONTENT_LENGTH": 99}).test_client()
-    for posted, status in ((b"{", 400), (json.dumps(ui_body()).encode(), 413)):
+    of_ui = json.dumps(ui_body()).encode()
+    config = {"LLMCHAT_MAX_CONTENT_LENGTH": len(of_ui) - 1}
+    client = make_app(upstream, config=config).test_client()
+    for posted, status, told in (
+        (b"{", 400, "application/json"),
+        (of_ui[:-1], 400, "text/plain; charset=utf-8"),
+        (of_ui, 413, "text/plain; charset=utf-8"),
+    ):
         response = client.post(URL, data=posted)
-        assert (response.status_code, response.content_type) == (status, "application/json")
+        assert (response.status_code, response.content_type) == (status, told)
         response = client.post(URL, data=posted, headers={"Accept": "text/event-stream"})
         assert response.status_code == status
         assert response.text.startswith("The request body is ")

@@ -52,7 +52,7 @@ def test_the_testing_pages_tests_pass(python: list[str]) -> None:
     names: dict[str, Any] = {"__name__": "tests"}
     exec(code, names)
     tests = [value for name, value in names.items() if name.startswith("test_")]
-    assert len(tests) == 3
+    assert len(tests) == 4
     for test in tests:
         test()
 

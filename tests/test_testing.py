@@ -26,6 +26,7 @@ from flask_llmchat.testing import (
     event,
     sse_reply,
     text_reply,
+    tool_reply,
 )
 
 CHAT = "/v1/chat/completions"
@@ -555,3 +556,50 @@ def test_it_runs_where_gevent_patched_the_process(imports: str) -> None:
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=30
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def calls_in(body: bytes) -> list[tuple[str, str, str]]:
+    """Join the pieces of tool calls as OpenAI's SDK does: id, name, arguments."""
+    calls: dict[int, list[str]] = {}
+    for chunk in events(body):
+        for choice in chunk["choices"] if isinstance(chunk, dict) else ():
+            for piece in choice["delta"].get("tool_calls", ()):
+                call = calls.setdefault(piece["index"], [piece.get("id"), "", ""])
+                call[1] += piece["function"].get("name", "")
+                call[2] += piece["function"].get("arguments", "")
+    return [(call[0], call[1], call[2]) for call in calls.values()]
+
+
+def test_tool_calls_are_streamed_in_pieces(upstream: FakeUpstream) -> None:
+    upstream.add(tool_reply("f", {"city": "Ulm\u00e4"}, text="Let me see."))
+    _, body = ask(upstream)
+    assert calls_in(body) == [("call_1", "f", '{"city": "Ulm\u00e4"}')]
+    assert text(body) == "Let me see."
+    chunks = [chunk for chunk in events(body) if isinstance(chunk, dict)]
+    assert [c["choices"][0]["finish_reason"] for c in chunks if c["choices"]][-1] == "tool_calls"
+    assert chunks[-1]["usage"]["total_tokens"] > 0
+    assert events(body)[-1] == "[DONE]"
+
+
+def test_several_calls_broken_ones_and_a_cut(upstream: FakeUpstream) -> None:
+    upstream.add(
+        tool_reply("f", None, ("g", '{"a'), ids=["a", "b"], finish_reason=None, usage=None),
+        tool_reply("f", finish_reason=None, usage=None, done=False, then=[CUT]),
+    )
+    assert calls_in(ask(upstream)[1]) == [("a", "f", "{}"), ("b", "g", '{"a')]
+    with pytest.raises(http.client.IncompleteRead):
+        ask(upstream)
+
+
+def test_openai_s_sdk_reads_a_tool_reply(upstream: FakeUpstream) -> None:
+    openai = pytest.importorskip("openai")
+    upstream.add(tool_reply("f", {"a": 1}, ("g", {})))
+    with (
+        openai.OpenAI(api_key="x", base_url=upstream.base_url, max_retries=0) as client,
+        client.chat.completions.stream(model="m", messages=[]) as stream,
+    ):
+        message = stream.get_final_completion().choices[0].message
+    assert [(c.id, c.function.name, c.function.arguments) for c in message.tool_calls] == [
+        ("call_1", "f", '{"a": 1}'),
+        ("call_2", "g", "{}"),
+    ]

@@ -61,6 +61,10 @@ CHAT_ERRORS = {
         "The body has more than {most} bytes.",
         "The request body is too large; at most {most} bytes are taken.",
     ),
+    "415": Told(
+        "The body is compressed.",
+        "Content-Encoding gzip is not taken. Send the body uncompressed.",
+    ),
     "422": Told(
         "A field is wrong: the message names it, and says why. There are reasons that no schema"
         " tells, such as a file that is not what it says.",

@@ -23,6 +23,11 @@ _FIRST_WITH_STREAM_OPTIONS = "2024-09-01"
 # What follows a resource's own address. The deployment is chosen by the model.
 _DEPLOYMENTS = re.compile(r"/openai(?:/deployments(?:/[^/]*)?)?$")
 
+_SET_BY = (
+    "azure_openai_endpoint (in the environment AZURE_OPENAI_ENDPOINT) says where the resource is,"
+    " and azure_openai_deployments, a mapping, which deployment serves a model."
+)
+
 # What the original chat front end could name, before it could be any deployment.
 _DEPLOYMENT_ATTRIBUTES = {
     "gpt-3.5-turbo": "azure_openai_35_turbo_id",
@@ -43,7 +48,12 @@ def azure_target(provider: Provider, chat: ChatRequest, key: str, base_url: str)
     deployment = _deployment(provider, chat)
     endpoint = base_url or read_text(chat.profile, "azure_openai_endpoint")
     if not (endpoint and deployment):
-        raise ChatError("Azure resources not found", provider=provider.name)
+        lacks = "name of the deployment" if endpoint else "azure_openai_endpoint"
+        raise ChatError(
+            "Azure resources not found",
+            provider=provider.name,
+            detail=f"the profile has no {lacks}; {_SET_BY}",
+        )
     try:
         address = read_address(endpoint)
     except ValueError as error:
@@ -77,7 +87,13 @@ def _deployment(provider: Provider, chat: ChatRequest) -> str:
     if isinstance(deployments, Mapping) and chat.model in deployments:
         return str(deployments[chat.model] or "").strip()
     if chat.model not in _DEPLOYMENT_ATTRIBUTES:
-        raise ChatError("Model not found", "model_not_found", status=400, provider=provider.name)
+        raise ChatError(
+            "Model not found",
+            "model_not_found",
+            status=400,
+            provider=provider.name,
+            detail=f"the profile has no deployment for the model; {_SET_BY}",
+        )
     return read_text(chat.profile, _DEPLOYMENT_ATTRIBUTES[chat.model])
 
 

@@ -29,7 +29,7 @@ class Process:
 
 
 class Place:
-    """One of the chats that may run at once in this process. Given up once, by whoever is last.
+    """One of the chats that may run at once in this process. It belongs to whoever took it.
 
     :param most: how many there are; None for as many as come.
     :raises LookupError: when all are taken.
@@ -45,8 +45,16 @@ class Place:
             raise LookupError(f"all {most} places are taken")
 
     def give_up(self) -> None:
-        """Leave the place to another chat."""
+        """Leave the place to another chat; more than once does no harm."""
         self._places.discard(self)
+
+
+def is_full(most: int | None) -> bool:
+    """Tell whether all places are taken, without taking one.
+
+    :param most: how many there are; None for as many as come.
+    """
+    return most is not None and len(_current.places) >= most
 
 
 _current = Process()

@@ -110,11 +110,13 @@ class Server:
     :param threads: how many requests it handles at once; None when threads do not bound that.
     :param grace: seconds that requests have left once it stops.
     :param is_stopping: tells whether it does.
+    :param unfit: why it should not serve chats, and what to do; "" where it may.
     """
 
     threads: int | None = None
     grace: float = math.inf
     is_stopping: Callable[[], bool] = bool
+    unfit: str = ""
 
 
 class Watcher:
@@ -188,6 +190,9 @@ class Watcher:
         for watch in watches:
             if watch.client_fileno() in gone:
                 watch.interrupt("cancelled")
+                # One that has closed its sending side alone could let its thread write for long,
+                # and would take the end of what was cut for the end of the answer.
+                watch.hang_up()
             elif now >= self._stops_at:
                 watch.interrupt("stopping")
             elif reason := watch.overdue(now):

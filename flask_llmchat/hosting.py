@@ -1,0 +1,116 @@
+"""What the host is made of: its server, its app, its hooks; and what does not fit, in words."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from flask import Flask, request
+
+from .upstream.watch import Server
+
+_SYNC_WORKER = (
+    "gunicorn's sync worker serves one request at a time: while a chat is written every other"
+    " request waits, and an answer that takes longer than --timeout is killed. Use"
+    " `-k gthread --threads 100` or `-k gevent`."
+)
+
+_UNPATCHED = (
+    "this chat runs under gevent, but {names} of the standard library is not patched: while a"
+    " chat waits for its provider every other request waits. Begin the module that starts the"
+    " server with `from gevent import monkey; monkey.patch_all()`, before any other import."
+)
+
+# The provider's connection waits in these.
+_WAITING = ("socket", "ssl", "select", "time")
+
+
+def client_socket() -> Any:
+    """Return the client's connection where the server shows it: gunicorn and the dev server."""
+    environ = request.environ
+    return environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+
+
+def server() -> Server:
+    """Return what serves this request.
+
+    gunicorn passes nothing of that to an app, so this looks at the callers.
+    """
+    frame = sys._getframe()
+    while (caller := frame.f_back) is not None:
+        frame = caller
+        module = frame.f_globals.get("__name__", "")
+        worker = frame.f_locals.get("self")
+        config = getattr(worker, "cfg", None)
+        if module.startswith("gunicorn.workers.") and config is not None:
+            return Server(
+                threads=config.threads if module.endswith(".gthread") else None,
+                grace=float(config.graceful_timeout),
+                is_stopping=partial(_is_stopping, worker),
+                unfit=_SYNC_WORKER if module.endswith(".sync") else unpatched_gevent(),
+            )
+    return Server(unfit=unpatched_gevent())
+
+
+def _is_stopping(worker: Any) -> bool:
+    return not worker.alive
+
+
+def unpatched_gevent() -> str:
+    """Return what to do where this request runs in a greenlet and would block all the others."""
+    gevent: Any = sys.modules.get("gevent")
+    if gevent is None or not isinstance(gevent.getcurrent(), gevent.Greenlet):
+        return ""
+    monkey = import_module("gevent.monkey")
+    missing = [name for name in _WAITING if not monkey.is_module_patched(name)]
+    return _UNPATCHED.format(names=", ".join(missing)) if missing else ""
+
+
+def check_app(app: Any) -> None:
+    """Refuse what is no Flask app.
+
+    :raises TypeError: for that, saying what to do.
+    """
+    if isinstance(app, Flask):
+        return
+    kind = type(app)
+    if "quart" in {base.__module__.partition(".")[0] for base in kind.__mro__}:
+        raise TypeError(
+            f"flask_llmchat does not run in Quart: {kind.__name__} is no Flask app, and its"
+            " requests are no WSGI requests. Serve a small Flask app beside it, under a path of"
+            " its own: asgiref's WsgiToAsgi(flask_app) makes an ASGI app of it."
+        )
+    raise TypeError(f"LLMChat needs the Flask app, not {_named(app)}")
+
+
+MISSING: Any = object()
+"""Stands for the function that a decorator with brackets is not given."""
+
+
+def checked_hook(setter: str, function: Any) -> Any:
+    """Return the function that is to be a hook.
+
+    :param setter: name of the decorator that is given it.
+    :raises TypeError: when it is no function.
+    :raises RuntimeError: when it is ``async def``, which needs a package that is not here.
+    """
+    if function is MISSING:
+        raise TypeError(f"write @llmchat.{setter} above the function, without brackets")
+    if not callable(function):
+        raise TypeError(
+            f"{setter} takes a function that is called for every request, not {_named(function)}"
+        )
+    if inspect.iscoroutinefunction(function) and find_spec("asgiref") is None:
+        raise RuntimeError(
+            f"the {setter} function {function.__name__} is async def, which needs"
+            " `pip install 'flask-llmchat[async]'`"
+        )
+    return function
+
+
+def _named(value: Any) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
