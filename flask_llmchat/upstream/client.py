@@ -155,8 +155,9 @@ def _new_sdk(*, public_only: bool) -> openai.OpenAI:
 def send(call: Call, watch: Watch) -> Body:
     """Post a call, and again if it fails in a way that may pass; return the answer's body.
 
-    Repeated are failed connections, 408, 409, 5xx and a 429 that is about rate, never one
-    about money: at most ``max_retries`` times, and only while the deadline allows it.
+    Repeated are failed connections, 408, 409, 5xx and a 429, unless what they say is about
+    money, the key, or what was asked: at most ``max_retries`` times, and only while the deadline
+    allows it.
 
     :param watch: the chat's: it ends the waiting when the client leaves or time is up.
     :raises ChatError: when the provider cannot be reached, is too slow or refuses.
@@ -282,8 +283,12 @@ def _untrusting(call: Call, error: Exception) -> _Failed:
     return _Failed(refused, may_pass=False)
 
 
+# Whatever status they come with: the same question has the same answer.
+_WILL_NOT_PASS = ("out_of_credit", "bad_key", "context_too_long", "content_filtered")
+
+
 def _may_pass(response: httpx2.Response, error: ChatError) -> bool:
-    if error.code == "out_of_credit" or response.headers.get("x-should-retry") == "false":
+    if error.code in _WILL_NOT_PASS or response.headers.get("x-should-retry") == "false":
         return False
     status = response.status_code
     return status in (408, 409) or status >= 500 or (status == 429 and error.code == "rate_limited")
