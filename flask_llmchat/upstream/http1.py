@@ -13,6 +13,7 @@ from typing import Protocol
 Fields = list[tuple[bytes, bytes]]
 
 _LONGEST_HEAD = 64 * 2**10
+_LARGEST_CHUNK = 2**60
 _LONGEST_CHUNK_LINE = 256  # it is matched anew with every read until its end is there
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -21,7 +22,7 @@ _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NO_VALUE = re.compile(rb"[\0\r\v\f]")  # other readers end a line at some of these
 # With the line end that closes the chunk before: the first one has it put in front. Possessive:
 # a size that does not end is not tried again at each of its digits.
-_CHUNK_LINE = re.compile(rb"\r\n([0-9A-Fa-f]{1,16}+)[ \t]*+(?:;[^\r\n]*+)?\r\n")
+_CHUNK_LINE = re.compile(rb"\r\n([0-9A-Fa-f]{1,32}+)[ \t]*+(?:;[^\r\n]*+)?\r\n")
 
 
 class Malformed(Exception):
@@ -74,8 +75,7 @@ class Head:
         coding = self.lowered.get(b"transfer-encoding")
         if coding is not None and (length is not None or self.minor == 0):
             return True
-        repeated = b"," in (length or b"") or b"," in (coding or b"")
-        return repeated or self.status in (204, 304)  # which have no body, whatever they say
+        return self.status in (204, 304)  # which have no body, whatever they say
 
 
 class HeadReader:
@@ -291,6 +291,8 @@ class Chunked:
                 self._trailer = bytearray()
                 self._end(self._trailer, data[start - 2 :])
                 return b"".join(pieces)
+            if size > _LARGEST_CHUNK:
+                raise Malformed("a chunk that cannot be")
             at = start + size
             pieces.append(data[start:at])
         self._missing = max(at - len(data), 0)

@@ -10,7 +10,6 @@ connection can serve another chat, and not a moment longer.
 from __future__ import annotations
 
 import contextlib
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -32,7 +31,7 @@ from .http1 import (
     write_head,
 )
 from .pool import Idle
-from .ready import ready
+from .ready import ready, turn
 from .tcp import dial
 from .watch import Watch
 
@@ -45,7 +44,12 @@ _LONGEST_ERROR = 64 * 2**10
 """Bytes of an error's body that are read: the SDK reads all there is of it."""
 
 _MOST_READ = 64 * 2**10
-_MOST_DECODED = 2**20  # of one read: a few bytes can be a gigabyte once they are decoded
+
+# Compression is not asked for, but there are gateways that compress all the same. Event streams
+# shrink to a 50th or a 70th; what shrinks to a 1000th was made so that a few bytes cost much.
+_MOST_DECODED = 64 * 2**10  # of one read, as without compression
+_MOST_GROWTH = 100
+_FREE_GROWTH = 2**20  # bytes that are decoded in any case
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -219,6 +223,7 @@ class Body(httpx2.SyncByteStream):
         kept = head.keeps_alive and not isinstance(self._frame, UntilClosed)
         self._keep = keep if kept else None
         self._decoder = _take_decoder(head)
+        self._may_decode = _FREE_GROWTH
         if self._frame.ended:
             self._frame.spare = first
             self._let_go()
@@ -239,8 +244,11 @@ class Body(httpx2.SyncByteStream):
         """
         if self._decoder is not None:
             if tail := self._decoder.unconsumed_tail:
-                time.sleep(0)  # others' turn: a little that was read can be very much
-            return self._decode(tail or self._receive(wait))
+                turn()  # a little that was read can be very much
+                return self._decode(tail)
+            piece = self._receive(wait)
+            self._may_decode += len(piece) * _MOST_GROWTH
+            return self._decode(piece)
         return self._receive(wait)
 
     def _receive(self, wait: float | None) -> bytes:
@@ -271,6 +279,9 @@ class Body(httpx2.SyncByteStream):
             decoded: bytes = self._decoder.decompress(piece, _MOST_DECODED)
         except zlib.error as error:
             raise httpx2.DecodingError(str(error)) from error
+        self._may_decode -= len(decoded)
+        if self._may_decode < 0:
+            raise httpx2.DecodingError("far more than was received")
         return decoded
 
     def __iter__(self) -> Iterator[bytes]:
