@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from ..errors import ChatError, redact
 from .errors import from_body, parse_json
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     import httpx2
     import openai
 
-    from .transport import Body
+    from .body import Body
+    from .transport import Sending
 
 logger = logging.getLogger("flask_llmchat")
 
@@ -208,8 +210,9 @@ def _post(call: Call, watch: Watch) -> Body:
     left = max(call.deadline - time.monotonic(), 0.001)
     read = min(call.read_timeout, left)
     connect = min(call.connect_timeout, left)
-    sent = sending.set(watch)
+    before = sending.set(None)
     try:
+        sending.set(_private_part(call, watch))
         response: Any = _sdk(public_only=call.public_only).post(
             call.url,
             cast_to=httpx2.Response,
@@ -217,13 +220,11 @@ def _post(call: Call, watch: Watch) -> Body:
             options={
                 "headers": {
                     "Authorization": omit,
-                    **call.headers,
                     "x-stainless-retry-count": omit,
                     "x-stainless-read-timeout": omit,
                     "Accept": "text/event-stream",
                     "Accept-Encoding": "identity",  # nothing to gain for events of a few bytes
                 },
-                "params": dict(call.query),
                 "timeout": openai.Timeout(connect=connect, read=read, write=read, pool=connect),
                 "follow_redirects": False,
             },
@@ -270,7 +271,19 @@ def _post(call: Call, watch: Watch) -> Body:
         )
         raise _Failed(nowhere, may_pass=False) from None
     finally:
-        sending.reset(sent)
+        sending.reset(before)
+
+
+def _private_part(call: Call, watch: Watch) -> Sending:
+    """Return what of a call the SDK is not given, so that it cannot log it."""
+    from .transport import Sending
+
+    return Sending(
+        watch,
+        [(name.encode("ascii"), value.encode("ascii")) for name, value in call.headers.items()],
+        urlencode(call.query).encode(),
+        tuple(secret.encode() for secret in call.secrets if len(secret) >= 4),
+    )
 
 
 def _untrusting(call: Call, error: Exception) -> _Failed:

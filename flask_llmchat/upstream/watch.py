@@ -188,6 +188,10 @@ class Watcher:
         for watch in watches:
             if watch.client_fileno() in gone:
                 watch.interrupt("cancelled")
+                if watch.reason == "cancelled":
+                    # It may have closed its own half alone and read no more: the thread is then
+                    # stuck in a write, and would keep its place until the deadline.
+                    watch.hang_up()
             elif now >= self._stops_at:
                 watch.interrupt("stopping")
             elif reason := watch.overdue(now):
