@@ -44,6 +44,8 @@ class EventReader:
         for block in blocks:
             if block.startswith(b"data: ") and b"\n" not in block:
                 events.append(("", block[6:]))  # nearly every event of a real stream
+            elif not block or block == b":":
+                continue  # the least that keeps a connection open, and the most in one read
             elif event := _parse(block):
                 events.append(event)
         return events

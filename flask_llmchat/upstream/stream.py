@@ -30,7 +30,7 @@ _DRAIN = 0.2
 
 _LONGEST_ERROR = 64 * 2**10  # bytes of an error that are looked at
 
-_LONGEST_ANSWER = 128 * 2**20
+_LONGEST_ANSWER = 64 * 2**20
 """Bytes one answer may have in all: many images fit, a provider gone mad does not."""
 
 _MOST_ITEMS = 2**18
