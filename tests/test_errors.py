@@ -108,6 +108,188 @@ def test_the_code(status: int, error: dict[str, Any], code: str) -> None:
     assert (error_.code, error_.status) == (code, 401 if code == "bad_key" else status)
 
 
+# In the words of today's providers and gateways.
+SAID = [
+    (400, "The input token count (81881) exceeds the maximum number of tokens allowed (65536).",
+     "context_too_long"),
+    (400, "This model's maximum prompt length is 131072 but the request contains 140000 tokens.",
+     "context_too_long"),
+    (400, "the request exceeds the available context size, try increasing it",
+     "context_too_long"),
+    (500, "the request exceeds the available context size", "context_too_long"),
+    (400, "The length of all messages is too long", "context_too_long"),
+    (400, "prompt is too long: 210000 tokens > 200000 maximum", "context_too_long"),
+    (400, "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768",
+     "context_too_long"),
+    (400, "Please reduce the length of the messages or completion.", "context_too_long"),
+    (400, "Range of input length should be [1, 30720]", "context_too_long"),
+    (422, "`inputs` tokens + `max_new_tokens` must be <= 4097", "context_too_long"),
+    (400, "Input is too long for requested model.", "context_too_long"),
+    (413, "Request body too large for m-1 model. Max size: 8000 tokens.", "context_too_long"),
+    (400, "The decoder prompt (length 5000) is longer than the maximum model length of 4096",
+     "context_too_long"),
+    (400, "Your request exceeded model token limit: 8192", "context_too_long"),
+    (400, "invalid params, context window exceeds limit (2013)", "context_too_long"),
+    (400, "Prompt 超长", "context_too_long"),
+    (429, "Too many tokens, please wait before trying again.", "rate_limited"),
+    (429, "Request too large for m-1 on tokens per min (TPM): Limit 30000", "rate_limited"),
+    (429, "You exceeded your current quota, please check your plan and billing details.",
+     "rate_limited"),
+    (429, "Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 requests",
+     "rate_limited"),
+    (429, "Rate limit reached. Need more? Upgrade at https://x.test/settings/billing",
+     "rate_limited"),
+    (429, "The model `m` is not found in this region's quota", "rate_limited"),
+    (429, "Your input was flagged too often", "rate_limited"),
+    (403, "Quota exceeded for quota metric 'Generate requests'", "rate_limited"),
+    (400, "Too many requests, slow down", "rate_limited"),
+    (500, "insufficient balance (1008)", "out_of_credit"),
+    (429, "余额不足或无可用资源包,请充值。", "out_of_credit"),
+    (429, "Insufficient balance or no resource package. Please recharge.", "out_of_credit"),
+    (403, "Your newly created team doesn't have any credits yet.", "out_of_credit"),
+    (403, "user quota is not enough", "out_of_credit"),
+    (402, "You have exceeded your monthly included credits", "out_of_credit"),
+    (400, "Budget has been exceeded! Current cost: 1.2", "out_of_credit"),
+    (412, "Account suspended, possibly due to reaching the monthly spending limit",
+     "out_of_credit"),
+    (404, 'model "m:7b" not found, try pulling it first', "model_not_found"),
+    (400, "m-1 is not a valid model ID", "model_not_found"),
+    (400, "Unknown model: m-1", "model_not_found"),
+    (404, "The model m-1 does not exist or your team does not have access to it",
+     "model_not_found"),
+    (404, "Publisher Model `projects/p/models/m` was not found", "model_not_found"),
+    (400, "The requested model 'm-1' is not supported by any provider you have enabled.",
+     "model_not_found"),
+    (503, "The model is currently not available", "overloaded"),
+    (500, "The model is overloaded. Please try again later.", "overloaded"),
+    (400, "Input data may contain inappropriate content.", "content_filtered"),
+    (403, "Content violates usage guidelines.", "content_filtered"),
+    (400, "Incorrect API key provided: xa***", "bad_key"),
+    (400, "Unsupported parameter: 'max_tokens' is not supported with this model.",
+     "bad_request"),
+    (400, "max_tokens must be at least 1", "bad_request"),
+    (500, "Internal error", "upstream_error"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "message", "code"), SAID)
+def test_the_words(status: int, message: str, code: str) -> None:
+    assert told({"error": {"message": message}}, status).code == code
+    # What fails in the middle of a stream has no status to go by.
+    if status not in (429, 503, 402):
+        assert told({"error": {"message": message}}, None).code == code.replace(
+            "bad_request", "upstream_error"
+        )
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "known_as"),
+    [
+        (400, "exceed_context_size_error", "context_too_long"),
+        (413, "tokens_limit_reached", "context_too_long"),
+        (429, "context_length_exceeded", "rate_limited"),
+        (429, "server_is_overloaded", "rate_limited"),
+        (429, "throttling_error", "rate_limited"),
+        (403, "Throttling.RateQuota", "rate_limited"),
+        (403, "RateLimitReached", "rate_limited"),
+        (429, "insufficient_user_quota", "out_of_credit"),
+        (400, "budget_exceeded", "out_of_credit"),
+        (400, "Arrearage", "out_of_credit"),
+        (403, "AccountOverdueError", "out_of_credit"),
+        (500, "billing_error", "out_of_credit"),
+        (404, "ModelNotOpen", "model_not_found"),
+        (400, "invalid_model_error", "model_not_found"),
+        (400, "data_inspection_failed", "content_filtered"),
+        (400, "API_KEY_INVALID", "bad_key"),
+        (400, "InvalidApiKey", "bad_key"),
+        (400, "invalid_request_error", "bad_request"),
+        (498, "capacity_exceeded", "overloaded"),
+    ],
+)
+def test_the_codes_of_today(status: int, code: str, known_as: str) -> None:
+    assert told({"error": {"code": code}}, status).code == known_as
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}},
+         "out_of_credit", "insufficient balance"),
+        ({"success": False, "errors": [{"code": 7009, "message": "Not now"}], "result": None},
+         "upstream_error", "Not now"),
+        ({"code": 1, "msg": "Not now", "data": None}, "upstream_error", "Not now"),
+        ({"response": {"error": {"code": "insufficient_quota", "message": "No funds"}}},
+         "out_of_credit", "No funds"),
+        ({"error_code": 17, "error_msg": "Open api daily request limit reached"},
+         "upstream_error", "Open api daily request limit reached"),
+        ({"type": "about:blank", "title": "Not now", "status": 500}, "upstream_error", "Not now"),
+    ],
+)  # fmt: skip
+def test_words_are_found_where_gateways_put_them(
+    body: dict[str, Any], code: str, message: str
+) -> None:
+    error = told(body, None)
+    assert (error.code, error.message) == (code, message)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'data: {"error":{"message":"Daily limit of 50 requests reached","code":429}}\n\n',
+        b'event: error\r\ndata: {"error":{"message":"Daily limit of 50 requests reached"}}',
+        b': hello\n\ndata: null\n\ndata: {"message":"Daily limit of 50 requests reached"}\n\n'
+        b"data: [DONE]\n\n",
+    ],
+)
+def test_an_error_body_may_be_an_event_stream(raw: bytes) -> None:
+    assert told(parse_json(raw), 429).message == "Daily limit of 50 requests reached"
+
+
+def test_html_and_words_are_no_event_stream() -> None:
+    for raw in (b"data", b"data: x", b"<html>\n{}", b"event: error\n\n", b"data: [DONE]\n\n"):
+        assert parse_json(raw) == raw.decode()
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        ([{"error": {"details": [{"@type": "…RetryInfo", "retryDelay": "45s"}]}}], "45"),
+        ({"error": {"details": [{}, {"retryDelay": "45.8s"}]}}, "46"),
+        ({"error": {"retry_after": 7}}, "7"),
+        ({"error": {"metadata": {"retry_after_seconds": 0.2}}}, "1"),
+        ({"error": {"details": [{"retryDelay": "soon"}]}}, None),
+        ({"error": {"details": [{"retryDelay": {"seconds": 1}}]}}, None),
+        ({"error": {"details": [{"retryDelay": "-1s"}]}}, None),
+        ({"error": {"details": [{"retryDelay": "1" * 5000}]}}, None),
+    ],
+)
+def test_when_to_come_back_may_stand_in_the_body(body: Any, seconds: str | None) -> None:
+    assert told(body, 429).retry_after == seconds
+    assert told(body, 429, {"retry-after": "3"}).retry_after == "3"
+
+
+@pytest.mark.parametrize(
+    "shape",
+    ["[{}%s]", '{"error":[{"code":1}%s]}', '{"a":%s1', "[%s", '{"error":%s1', '{"message":"%s"}'],
+)
+def test_no_error_body_costs_more_than_its_length(shape: str) -> None:
+    filler = {
+        "[{}%s]": ",{}",
+        '{"error":[{"code":1}%s]}': ',{"code":1}',
+        '{"a":%s1': '{"a":',
+        "[%s": "[[",
+        '{"error":%s1': '{"error":',
+        '{"message":"%s"}': "model tokens ",
+    }
+    nested = shape.count("}") < shape.count("{")
+    times = 900 if nested else 64 * 2**10 // len(filler[shape])
+    raw = (shape % (filler[shape] * times) + "}" * (times + 1 if nested else 0)).encode()
+    started = time.process_time()
+    for _ in range(5):
+        told(parse_json(raw), 400)
+    assert time.process_time() - started < 2  # for ever, with one visit too many a level
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [

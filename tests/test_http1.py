@@ -67,8 +67,14 @@ def test_a_head_or_a_trailer_byte_by_byte_costs_no_more_than_its_length() -> Non
 @pytest.mark.parametrize(
     "raw",
     [
-        b"",
         b"HTTP/2 200 OK",
+        b"HTTP/1.2 200 OK",
+        b"HTTP/1.1 000 OK",
+        b"HTTP/1.1 099 OK",
+        b"HTTP/1.1 200 O\rK",
+        b"HTTP/1.1 200 OK\r\nX: a\rb",
+        b"HTTP/1.1 200 OK\r\nX: a\0b",
+        b"HTTP/1.1 200 OK\r\nContent-Length: \v5",
         b"HTTP/1.1 20 OK",
         b"HTTP/1.1 2000 OK",
         b"HTTP/1.1 101 Switching Protocols",
@@ -99,10 +105,48 @@ def test_a_head_that_does_not_end(raw: bytes) -> None:
         ([b"HTTP/1.1 200 OK", b"Connection: keep-alive", b"Connection: close"], False),
         ([b"HTTP/1.0 200 OK"], False),
         ([b"HTTP/1.0 200 OK", b"Connection: Keep-Alive"], True),
+        ([b"HTTP/1.0 200 OK", b"Connection: keep-alive, close"], False),
+        ([b"HTTP/1.0 200 OK", b"Connection: keep-alive", b"Transfer-Encoding: chunked"], False),
+        ([b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked"], True),
+        ([b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked", b"Content-Length: 5"], False),
+        ([b"HTTP/1.1 204 No Content", b"Content-Length: 5"], False),
+        ([b"HTTP/1.1 200 OK", b"Proxy-Connection: close"], False),
+        ([b"HTTP/1.1 200 OK", b"Connection: x-closed"], True),
+        ([b"HTTP/1.1 200 OK", b"X: a", b" folded"], False),
+        ([b"", b"HTTP/1.1 200 OK"], False),
     ],
 )
 def test_who_keeps_connections(lines: list[bytes], keeps: bool) -> None:
     assert head(*lines).keeps_alive is keeps
+
+
+def test_who_ends_lines_with_lf_alone_is_understood_and_not_kept() -> None:
+    assert not head(b"HTTP/1.1 200 OK", b"A: b", end=b"\n").keeps_alive
+    found = HeadReader().feed(b"HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n")
+    assert found and not found[0].keeps_alive
+
+
+def test_empty_lines_before_a_head_come_in_any_pieces() -> None:
+    raw = b"\r\n\r\nHTTP/1.1 103 Early\r\n\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n\r\n"
+    reader = HeadReader()
+    found = [reader.feed(raw[at : at + 1]) for at in range(len(raw))]
+    assert found[-1] and not found[-1][0].keeps_alive and not any(found[:-1])
+    with pytest.raises(Malformed):
+        for _ in range(2):
+            HeadReader().feed(b"\r\n" * 40_000)
+    body = HeadReader().feed(b"HTTP/1.1 200 OK\r\n\r\n\r\n")
+    assert body and body[1] == b"\r\n"
+
+
+def test_a_size_of_very_many_digits_costs_no_square() -> None:
+    wire = b"0" * 250 + b"1\r\na"
+    started = time.process_time()
+    for _ in range(40):
+        frame = Chunked()
+        with pytest.raises(Malformed):
+            for at in range(4_000):
+                frame.feed(wire[at : at + 1] or b"0")
+    assert time.process_time() - started < 1
 
 
 OK = b"HTTP/1.1 200 OK"
@@ -185,6 +229,12 @@ def test_what_is_no_chunk(raw: bytes) -> None:
         for _ in range(2):  # what stands before it comes first
             frame.feed(raw)
             raw = b"x"
+
+
+@pytest.mark.parametrize("line", [b"no colon", b": x", b"A: b\rC: d", b"A: \0", b"A: b\nC: d"])
+def test_what_is_no_trailer(line: bytes) -> None:
+    with pytest.raises(Malformed):
+        Chunked().feed(b"0\r\n" + line + b"\r\n\r\n")
 
 
 def test_a_trailer_that_does_not_end() -> None:

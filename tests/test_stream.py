@@ -330,20 +330,33 @@ def test_junk_in_the_stream_is_an_error(upstream: FakeUpstream, junk: bytes) -> 
     ("content_type", "content", "code", "message"),
     [
         ("text/html", b"<html>Sign in</html>", "upstream_error", "OpenAI could not answer"),
+        ("application/json", b"<html>data: {}</html>", "upstream_error",
+         "OpenAI could not answer"),
+        ("text/plain", b"Sign in, please", "upstream_error", "OpenAI could not answer"),
+        ("text/plain", b"dat", "upstream_error", "OpenAI could not answer"),
+        ("text/event-stream", b"<html>Sign in</html>", "truncated", "OpenAI broke off"),
         ("application/json", b'{"error": "No funds", "code": "insufficient_quota"}',
          "out_of_credit", "No funds"),
-        ("application/json", b'{"choices": [{"message": {"content": "whole"}}]}',
-         "upstream_error", "OpenAI could not answer"),
+        ("application/json", b'{"base_resp": {"status_msg": "insufficient balance"}}',
+         "out_of_credit", "insufficient balance"),
+        ("application/json", b'[{"error": {"message": "Slow down", "code": 429}}]',
+         "rate_limited", "Slow down"),
+        ("text/event-stream", b'{\n "error": {\n "message": "Slow down",\n "code": 429}\n}\n',
+         "rate_limited", "Slow down"),
+        ("application/json", b'{"choices": [], "id": "x"}', "upstream_error",
+         "OpenAI could not answer"),
+        ("application/json", b'{"result": "fine"}', "upstream_error", "OpenAI could not answer"),
+        ("application/json", b'{"choices": [{"mess', "upstream_error", "OpenAI sent something"),
         ("application/json", b"", "upstream_error", "OpenAI could not answer"),
     ],
 )  # fmt: skip
-def test_an_answer_that_is_no_event_stream_is_refused(
+def test_an_answer_that_is_none_is_refused(
     upstream: FakeUpstream, content_type: str, content: bytes, code: str, message: str
 ) -> None:
     upstream.add(Reply(headers={"Content-Type": content_type}, body=[content] if content else []))
     with posted(make_app(upstream)) as answer:
         told = json.loads(answer.text())
-        assert answer.status == 502
+        assert answer.status == {"out_of_credit": 402, "rate_limited": 429}.get(code, 502)
         assert told["code"] == code
         assert told["message"].startswith(message)
         assert "html" not in told["message"]

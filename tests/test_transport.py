@@ -25,13 +25,14 @@ from wire import Peer, Talk, Visit, chunk, pump, tls_context, write_certificates
 from flask_llmchat import ChatError
 from flask_llmchat.providers.chunks import ChunkReader
 from flask_llmchat.testing import HOLD, FakeUpstream, Reply, error_reply, event, text_reply
-from flask_llmchat.upstream import pool, process, transport
+from flask_llmchat.upstream import pool, process
 from flask_llmchat.upstream import watch as watch_module
+from flask_llmchat.upstream.body import Body
 from flask_llmchat.upstream.client import Call
 from flask_llmchat.upstream.connect import Connection, Origin, Proxies
 from flask_llmchat.upstream.pool import Idle
 from flask_llmchat.upstream.stream import Stream
-from flask_llmchat.upstream.transport import Transport, sending
+from flask_llmchat.upstream.transport import Sending, Transport, sending
 from flask_llmchat.upstream.watch import Watch
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -274,7 +275,8 @@ def test_tls_within_the_tls_of_a_proxy(
     monkeypatch.setenv("SSL_CERT_FILE", str(both))
     with connect_proxy(secure, tls=tls_context(server_file)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"https://localhost:{proxy.port}")
-        assert told("https://provider.test") == "Hello"
+        assert told("https://provider.test") == told("https://provider.test") == "Hello"
+    assert secure.connections == 2  # whether something unasked waits in one cannot be seen
 
 
 def test_a_proxy_reads_what_is_not_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -458,6 +460,58 @@ def test_an_answer_given_before_the_request_was_read_is_taken() -> None:
     with Peer(impatient) as peer, pytest.raises(ChatError) as caught:
         told(f"http://{peer.netloc}", body=body)
     assert (caught.value.status, caught.value.message) == (413, "Too much")
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("closes", [False, True])
+def test_an_answer_is_taken_though_nobody_reads_the_request(
+    secure: bool,
+    closes: bool,
+    certificates: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ca_file, server_file = certificates
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    refusal = b'{"error": {"message": "Too much"}}'
+    over = threading.Event()
+
+    def stubborn(visit: Visit) -> None:
+        visit.head()
+        visit.say(b"HTTP/1.1 413 No\r\nContent-Length: %d\r\n\r\n" % len(refusal), refusal)
+        if closes:
+            visit.sock.shutdown(socket.SHUT_WR)
+        over.wait(20)
+
+    body = {"model": "m", "messages": [{"role": "user", "content": "x" * 15_000_000}]}
+    begun = time.monotonic()
+    with Peer(stubborn, tls_context(server_file) if secure else None) as peer:
+        address = f"{'https' if secure else 'http'}://localhost:{peer.port}"
+        with pytest.raises(ChatError) as caught:
+            told(address, body=body, read_timeout=15.0)
+        assert (caught.value.status, caught.value.message) == (413, "Too much")
+        assert time.monotonic() - begun < 10
+        over.set()
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_a_long_request_reaches_a_server_that_reads_slowly(
+    secure: bool, certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca_file, server_file = certificates
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+
+    def slow(visit: Visit) -> None:
+        head = visit.head()
+        time.sleep(0.8)  # meanwhile TLS's tickets wait to be read
+        visit._buffer = head + b"\r\n\r\n" + visit._buffer
+        visit.request()
+        visit.say(WHOLE)
+
+    content = "x" * 8_000_000
+    body = {"model": "m", "messages": [{"role": "user", "content": content}]}
+    with Peer(slow, tls_context(server_file) if secure else None) as peer:
+        address = f"{'https' if secure else 'http'}://localhost:{peer.port}"
+        assert told(address, body=body) == "Hello"
 
 
 @pytest.mark.parametrize(
@@ -825,16 +879,16 @@ def test_a_few_bytes_do_not_become_a_gigabyte(status: int, monkeypatch: pytest.M
     bomb = first + again * 1023  # without the sum at its end, to which nobody reads
     head = b"HTTP/1.1 %d X\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
     sizes: list[int] = []
-    decode = transport.Body._decode
+    decode = Body._decode
 
-    def noting(self: transport.Body, piece: bytes) -> bytes:
+    def noting(self: Body, piece: bytes) -> bytes:
         sizes.append(len(decoded := decode(self, piece)))
         return decoded
 
-    monkeypatch.setattr(transport.Body, "_decode", noting)
+    monkeypatch.setattr(Body, "_decode", noting)
     with Peer(always(head % (status, len(bomb)), bomb)) as peer, pytest.raises(ChatError):
         told(f"http://{peer.netloc}")
-    assert max(sizes) <= 2**20 and sum(sizes) < 8 * 2**20
+    assert max(sizes) <= 2**16 and sum(sizes) < 8 * 2**20
 
 
 def test_a_body_that_is_not_compressed_as_it_says() -> None:
@@ -847,7 +901,7 @@ def test_a_body_that_is_not_compressed_as_it_says() -> None:
 def test_the_watch_knows_the_connection_only_while_it_is_used() -> None:
     watch = Watch(None, time.monotonic() + 30)
     with Peer(always(SHORT)) as peer, client() as made:
-        token = sending.set(watch)
+        token = sending.set(Sending(watch))
         try:
             with made.stream("POST", f"http://{peer.netloc}") as response:
                 assert watch._upstream is not None

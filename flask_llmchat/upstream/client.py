@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from ..errors import ChatError, redact
 from .errors import from_body, parse_json
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     import httpx2
     import openai
 
-    from .transport import Body
+    from .body import Body
+    from .transport import Sending
 
 logger = logging.getLogger("flask_llmchat")
 
@@ -155,8 +157,9 @@ def _new_sdk(*, public_only: bool) -> openai.OpenAI:
 def send(call: Call, watch: Watch) -> Body:
     """Post a call, and again if it fails in a way that may pass; return the answer's body.
 
-    Repeated are failed connections, 408, 409, 5xx and a 429 that is about rate, never one
-    about money: at most ``max_retries`` times, and only while the deadline allows it.
+    Repeated are failed connections, 408, 409, 5xx and a 429, unless what they say is about
+    money, the key, or what was asked: at most ``max_retries`` times, and only while the deadline
+    allows it.
 
     :param watch: the chat's: it ends the waiting when the client leaves or time is up.
     :raises ChatError: when the provider cannot be reached, is too slow or refuses.
@@ -207,8 +210,9 @@ def _post(call: Call, watch: Watch) -> Body:
     left = max(call.deadline - time.monotonic(), 0.001)
     read = min(call.read_timeout, left)
     connect = min(call.connect_timeout, left)
-    sent = sending.set(watch)
+    before = sending.set(None)
     try:
+        sending.set(_private_part(call, watch))
         response: Any = _sdk(public_only=call.public_only).post(
             call.url,
             cast_to=httpx2.Response,
@@ -216,13 +220,11 @@ def _post(call: Call, watch: Watch) -> Body:
             options={
                 "headers": {
                     "Authorization": omit,
-                    **call.headers,
                     "x-stainless-retry-count": omit,
                     "x-stainless-read-timeout": omit,
                     "Accept": "text/event-stream",
                     "Accept-Encoding": "identity",  # nothing to gain for events of a few bytes
                 },
-                "params": dict(call.query),
                 "timeout": openai.Timeout(connect=connect, read=read, write=read, pool=connect),
                 "follow_redirects": False,
             },
@@ -271,7 +273,19 @@ def _post(call: Call, watch: Watch) -> Body:
         )
         raise _Failed(nowhere, may_pass=False) from None
     finally:
-        sending.reset(sent)
+        sending.reset(before)
+
+
+def _private_part(call: Call, watch: Watch) -> Sending:
+    """Return what of a call the SDK is not given, so that it cannot log it."""
+    from .transport import Sending
+
+    return Sending(
+        watch,
+        [(name.encode("ascii"), value.encode("ascii")) for name, value in call.headers.items()],
+        urlencode(call.query).encode(),
+        tuple(secret.encode() for secret in call.secrets if len(secret) >= 4),
+    )
 
 
 def _untrusting(call: Call, error: Exception) -> _Failed:
@@ -284,8 +298,12 @@ def _untrusting(call: Call, error: Exception) -> _Failed:
     return _Failed(refused, may_pass=False)
 
 
+# Whatever status they come with: the same question has the same answer.
+_WILL_NOT_PASS = ("out_of_credit", "bad_key", "context_too_long", "content_filtered")
+
+
 def _may_pass(response: httpx2.Response, error: ChatError) -> bool:
-    if error.code == "out_of_credit" or response.headers.get("x-should-retry") == "false":
+    if error.code in _WILL_NOT_PASS or response.headers.get("x-should-retry") == "false":
         return False
     status = response.status_code
     return status in (408, 409) or status >= 500 or (status == 429 and error.code == "rate_limited")

@@ -18,6 +18,7 @@ from urllib.request import getproxies
 
 from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from urllib3.util import Url, parse_url
+from urllib3.util.ssltransport import SSLTransport
 
 from .watch import Watch
 
@@ -47,12 +48,17 @@ class Connection:
     :ivar sock: a socket, or what urllib3 makes of one for TLS within TLS.
     :ivar forwarded: whether a proxy reads the requests, and passes them on.
     :ivar fields: what a request is to tell that proxy.
+    :ivar can_be_kept: whether it could serve another request. Of TLS within TLS it cannot be
+        seen whether something unasked waits in it, which the next chat would take for its answer.
+    :ivar early: what was read before the request was sent.
     """
 
     origin: Origin
     sock: Any
     forwarded: bool = False
     fields: list[tuple[bytes, bytes]] = field(default_factory=list, repr=False)
+    can_be_kept: bool = True
+    early: bytes = b""
     idle_since: float = 0.0
 
 
@@ -127,7 +133,8 @@ class Opener:
             told = [(name.encode(), value.encode()) for name, value in fields.items()]
             return Connection(origin, self._connect(made, timeout, watch), True, told)
         made.set_tunnel(origin.host, origin.port, headers=fields, scheme=proxy.scheme or "http")
-        return Connection(origin, self._connect(made, timeout, watch))
+        sock = self._connect(made, timeout, watch)
+        return Connection(origin, sock, can_be_kept=not isinstance(sock, SSLTransport))
 
     def _new(self, origin: Origin, proxy: Url | None = None) -> _Plain | _Tls:
         if proxy is None:

@@ -13,13 +13,16 @@ from typing import Protocol
 Fields = list[tuple[bytes, bytes]]
 
 _LONGEST_HEAD = 64 * 2**10
-_LONGEST_CHUNK_LINE = 4096
+_LARGEST_CHUNK = 2**60
+_LONGEST_CHUNK_LINE = 256  # it is matched anew with every read until its end is there
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
-_STATUS_LINE = re.compile(rb"HTTP/1\.(\d) (\d\d\d)(?: |$)")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: |$)")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# With the line end that closes the chunk before: the first one has it put in front.
-_CHUNK_LINE = re.compile(rb"\r\n0*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+_NO_VALUE = re.compile(rb"[\0\r\v\f]")  # other readers end a line at some of these
+# With the line end that closes the chunk before: the first one has it put in front. Possessive:
+# a size that does not end is not tried again at each of its digits.
+_CHUNK_LINE = re.compile(rb"\r\n([0-9A-Fa-f]{1,32}+)[ \t]*+(?:;[^\r\n]*+)?\r\n")
 
 
 class Malformed(Exception):
@@ -45,30 +48,48 @@ class Head:
     """The head of an answer.
 
     :ivar lowered: its fields by lower-case name; several of one name are joined.
+    :ivar is_odd: whether it is written in a way that is taken, but that other readers may take
+        for something else.
     """
 
     status: int
     minor: int
     fields: Fields
     lowered: dict[bytes, bytes]
+    is_odd: bool = False
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether the other side lets the connection serve another request."""
-        said = self.lowered.get(b"connection", b"").lower()
-        return b"close" not in said if self.minor else b"keep-alive" in said
+        """Whether the connection can serve another request.
+
+        The other side has to allow it, and where this answer ends must be beyond doubt: of one
+        that two readers can read in two ways, the rest would be the next chat's answer.
+        """
+        options = listed(self, b"connection") + listed(self, b"proxy-connection")
+        if self.is_odd or self._is_doubtful() or b"close" in options:
+            return False
+        return self.minor == 1 or b"keep-alive" in options
+
+    def _is_doubtful(self) -> bool:
+        length = self.lowered.get(b"content-length")
+        coding = self.lowered.get(b"transfer-encoding")
+        if coding is not None and (length is not None or self.minor == 0):
+            return True
+        return self.status in (204, 304)  # which have no body, whatever they say
 
 
 class HeadReader:
     """Reads an answer's head, in whatever pieces it comes.
 
-    Heads before the answer's own (``103 Early Hints``, say) are passed over.
+    Heads before the answer's own (``103 Early Hints``, say) are passed over, and so are empty
+    lines before a head.
 
     :ivar size: how many bytes have come.
     """
 
     def __init__(self) -> None:
         self._data = bytearray()
+        self._is_odd = False
         self.size = 0
 
     def feed(self, data: bytes) -> tuple[Head, bytes] | None:
@@ -77,12 +98,15 @@ class HeadReader:
         :raises Malformed: when it is none.
         """
         start = max(len(self._data) - 3, 0)  # what stands before was searched: it may be long
-        self._data += data
         self.size += len(data)
+        if not self._data:
+            data = self._without_empty_lines(data)
+        self._data += data
         while end := _HEAD_END.search(self._data, start):
-            head = _parse_head(bytes(self._data[: end.start()]))
-            del self._data[: end.end()]
-            start = 0
+            head = _parse_head(bytes(self._data[: end.end()]))
+            head.is_odd |= self._is_odd
+            rest = self._without_empty_lines(bytes(self._data[end.end() :]), head.status < 200)
+            self._data, start = bytearray(rest), 0
             if head.status >= 200:
                 return head, bytes(self._data)
             if head.status == 101:
@@ -91,22 +115,34 @@ class HeadReader:
             raise Malformed("the head of the answer does not end")
         return None
 
+    def _without_empty_lines(self, data: bytes, is_before_a_head: bool = True) -> bytes:
+        """Return what follows them; of a body's beginning nothing is taken."""
+        if not is_before_a_head or data[:1] not in (b"\r", b"\n"):
+            return data
+        self._is_odd = True
+        return data.lstrip(b"\r\n")
+
 
 def _parse_head(head: bytes) -> Head:
-    first, *lines = head.split(b"\n")
-    status_line = _STATUS_LINE.match(first.rstrip())
-    if not status_line:
+    """Read a head with the empty line that ends it."""
+    *lines, _, _ = head.split(b"\n")
+    is_odd = head.count(b"\r\n") != head.count(b"\n")  # some servers end lines with LF alone
+    first, *lines = [line.removesuffix(b"\r") for line in lines]
+    status_line = _STATUS_LINE.match(first)
+    if not status_line or _NO_VALUE.search(first):
         raise Malformed("no HTTP/1 answer")
     fields: Fields = []
     for line in lines:
+        if _NO_VALUE.search(line):
+            raise Malformed("a header that is none")
         if line[:1] in (b" ", b"\t") and fields:  # a line folded, as was once allowed
             name, value = fields[-1]
-            fields[-1] = (name, value + b" " + line.strip())
+            fields[-1], is_odd = (name, value + b" " + line.strip(b" \t")), True
             continue
         name, colon, value = line.partition(b":")
         if not colon or not _NAME.fullmatch(name):
             raise Malformed("a header that is none")
-        fields.append((name, value.strip()))
+        fields.append((name, value.strip(b" \t")))
     lowered: dict[bytes, bytes] = {}
     told: Fields = []
     for name, value in fields:
@@ -115,13 +151,26 @@ def _parse_head(head: bytes) -> Head:
             continue  # some proxies say it once more, and two of it joined would be none
         told.append((name, value))
         lowered[lower] = lowered[lower] + b", " + value if lower in lowered else value
-    return Head(int(status_line[2]), int(status_line[1]), told, lowered)
+    return Head(int(status_line[2]), int(status_line[1]), told, lowered, is_odd)
+
+
+def _check_trailer(trailer: bytes) -> None:
+    """Tell fields after the last chunk, which say nothing that matters, from something else."""
+    for line in trailer.split(b"\r\n") if trailer else ():
+        name, colon, _ = line.partition(b":")
+        if b"\n" in line or _NO_VALUE.search(line) or not colon or not _NAME.fullmatch(name):
+            raise Malformed("a trailer that is none")
+
+
+def listed(head: Head, name: bytes) -> list[bytes]:
+    """Return what a field lists, in lower case."""
+    items = head.lowered.get(name, b"").lower().split(b",")
+    return [stripped for item in items if (stripped := item.strip(b" \t"))]
 
 
 def codings_of(head: Head, name: bytes) -> list[bytes]:
     """Return the codings that a field lists, without those that are none before the first."""
-    listed = [coding.strip() for coding in head.lowered.get(name, b"").lower().split(b",")]
-    codings = [coding for coding in listed if coding]
+    codings = listed(head, name)
     while codings[:1] == [b"identity"]:
         del codings[0]
     return codings
@@ -161,7 +210,7 @@ def framing(head: Head) -> Framing:
         raise Malformed("a transfer coding that was not asked for")
     if b"content-length" not in head.lowered:
         return UntilClosed()
-    lengths = {length.strip() for length in head.lowered[b"content-length"].split(b",")}
+    lengths = {length.strip(b" \t") for length in head.lowered[b"content-length"].split(b",")}
     length = lengths.pop()
     if lengths or not length.isdigit() or len(length) > 15:
         raise Malformed("a length that is none")
@@ -242,6 +291,8 @@ class Chunked:
                 self._trailer = bytearray()
                 self._end(self._trailer, data[start - 2 :])
                 return b"".join(pieces)
+            if size > _LARGEST_CHUNK:
+                raise Malformed("a chunk that cannot be")
             at = start + size
             pieces.append(data[start:at])
         self._missing = max(at - len(data), 0)
@@ -254,6 +305,7 @@ class Chunked:
         start = max(len(trailer) - 3, 0)
         trailer += data
         if (end := trailer.find(b"\r\n\r\n", start)) >= 0:
+            _check_trailer(bytes(trailer[2:end]))
             self.ended, self.spare = True, bytes(trailer[end + 4 :])
         elif len(trailer) > _LONGEST_HEAD:
             raise Malformed("the trailer does not end")

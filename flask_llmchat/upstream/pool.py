@@ -17,6 +17,13 @@ _SECONDS = 30.0  # a TLS handshake saved is worth it; providers close theirs aft
 class Idle:
     """The connections of one process that nobody uses just now. It needs no lock.
 
+    HTTP/1.1 does not say which request an answer belongs to. What can be seen is refused: a
+    connection on which something came after the answer's end, or before the next request, is not
+    used again. What nobody can see is an unasked answer that is still on its way when the next
+    request is sent: a provider that sends one gives it to the next chat on that connection. That
+    is a chat with the same provider, which could as well answer anything; users' own addresses
+    share no connections.
+
     urllib3's own pool is made for much use of a few hosts, and keeps connections for ever;
     here there may be very many hosts, each used now and then.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
 from .watch import Watcher
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     import openai
 
     from .transport import Transport
+
+
+_MOST_LOOKUPS = 3
 
 
 class Process:
@@ -26,6 +30,17 @@ class Process:
         self.transports: list[Transport] = []
         self.watcher = Watcher()
         self.places: set[Place] = set()
+        self._lookups: list[threading.Semaphore] = []
+
+    def lookups(self) -> threading.Semaphore:
+        """Return what bounds how many of users' names are looked up at once.
+
+        It is made when first needed: in a worker forked with --preload it would not be gevent's.
+        """
+        if not self._lookups:
+            # Two at once make two of them, and both use the first.
+            self._lookups.append(threading.Semaphore(_MOST_LOOKUPS))
+        return self._lookups[0]
 
 
 class Place:

@@ -13,10 +13,14 @@ addresses, the name that TLS asks for and checks stays the host's.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
+import sys
+from collections.abc import Iterator
 
 from . import tcp
+from .process import current
 from .watch import Watch
 
 # Tables of our own: the stdlib's is_global changed within 3.12 (3.12.4), and to none of its
@@ -113,11 +117,11 @@ def dial(host: str, port: int, timeout: float, watch: Watch | None = None) -> so
     :raises NotPublic: when any of the addresses is not public.
     :raises OSError: when none of them can be reached.
     """
-    return tcp.dial(host, port, timeout, watch, _check)
+    return tcp.dial(host, port, timeout, watch, _Public())
 
 
-def _check(host: str, addresses: list[str]) -> None:
-    """Let only public addresses pass, before connecting and, in spite of all, after it.
+class _Public:
+    """Lets only public addresses pass, before connecting and, in spite of all, after it.
 
     The host is not looked at, only what the resolver makes of it: ``2130706433``, ``0x7f.1``
     and ``127.1`` are ways to write 127.0.0.1, and which others there are is the resolver's to
@@ -127,5 +131,43 @@ def _check(host: str, addresses: list[str]) -> None:
     order and can have the public ones fail, so that the inner one's turn comes; and no honest
     provider's name leads both ways.
     """
-    if not all(is_public(address) for address in addresses):
-        raise NotPublic(f"{host!r} does not lead to a public internet address")
+
+    def resolve(self, host: str, port: int, timeout: float) -> tcp.Found:
+        with _lookup(timeout):
+            found = tcp.resolve(host, port)
+        # str: a Python built without IPv6 gives numbers and bytes, which are then no address.
+        if not all(is_public(str(address[0])) for _, address in found):
+            raise _not_public(host)
+        return found
+
+    def check(self, host: str, sock: socket.socket) -> None:
+        peer, own = sock.getpeername()[0], sock.getsockname()[0]
+        # A machine's own public address is reached from inside, past the firewall before it; and
+        # a connection to an address of one's own comes from that same address.
+        if peer == own or not is_public(str(peer)):
+            raise _not_public(host)
+
+
+def _not_public(host: str) -> NotPublic:
+    return NotPublic(f"{host!r} does not lead to a public internet address")
+
+
+@contextlib.contextmanager
+def _lookup(timeout: float) -> Iterator[None]:
+    """Take one of the few places for looking up users' names, where all share the resolver.
+
+    Under gevent there are ten threads that look names up, and a name whose server does not
+    answer holds one for as long as the system's resolver is patient: one user's would keep all
+    others from connecting to any provider. In threads each lookup has its own.
+    """
+    gevent = sys.modules.get("gevent.socket")
+    if gevent is None or socket.getaddrinfo is not gevent.getaddrinfo:
+        yield
+        return
+    lookups = current().lookups()
+    if not lookups.acquire(timeout=timeout):
+        raise TimeoutError("no place to look the name up")
+    try:
+        yield
+    finally:
+        lookups.release()

@@ -9,9 +9,11 @@ from __future__ import annotations
 MAX_EVENT = 32 * 2**20
 """Bytes one event may have: a generated image fits, a server gone mad does not."""
 
+_MOST_LINES = 10_000  # of one event: each becomes an object, however short it is
+
 
 class EventTooLarge(ValueError):
-    """An event went on past :data:`MAX_EVENT`."""
+    """An event has more bytes, or lines, than any answer needs."""
 
 
 class EventReader:
@@ -29,7 +31,7 @@ class EventReader:
     def feed(self, data: bytes) -> list[tuple[str, bytes]]:
         """Take the next bytes; return the events that are complete now.
 
-        :raises EventTooLarge: when an event does not end.
+        :raises EventTooLarge: when an event does not end, or has too many lines.
         """
         if b"\r" in data or self._after_cr:
             data = self._with_newlines(data)
@@ -42,6 +44,8 @@ class EventReader:
         for block in blocks:
             if block.startswith(b"data: ") and b"\n" not in block:
                 events.append(("", block[6:]))  # nearly every event of a real stream
+            elif not block or block == b":":
+                continue  # the least that keeps a connection open, and the most in one read
             elif event := _parse(block):
                 events.append(event)
         return events
@@ -63,7 +67,10 @@ class EventReader:
             raise EventTooLarge(f"an event of more than {MAX_EVENT} bytes")
 
     def finish(self) -> list[tuple[str, bytes]]:
-        """Return the event that the end of the body left without its blank line, if any."""
+        """Return the event that the end of the body left without its blank line, if any.
+
+        :raises EventTooLarge: when it has too many lines.
+        """
         event = _parse(bytes(self._buffer))
         self._buffer.clear()
         return [event] if event else []
@@ -80,6 +87,8 @@ class EventReader:
 def _parse(block: bytes) -> tuple[str, bytes] | None:
     """Read the lines of one event; None when they hold no data."""
     name, data = "", []
+    if block.count(b"\n") > _MOST_LINES:
+        raise EventTooLarge(f"an event of more than {_MOST_LINES} lines")
     for line in block.split(b"\n"):
         # Some gateways put spaces in front of the first line, some a byte order mark.
         field, colon, value = line.lstrip(b" \xef\xbb\xbf").partition(b":")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 import socket
 import time
 from dataclasses import replace
@@ -16,8 +17,9 @@ from ..chat import Event
 from ..errors import ChatError, ErrorChunk
 from .client import Call, send
 from .errors import PlainText, message_in, parse_json, upstream_request_id
+from .forms import WHOLE, BodyReader, NoAnswer
 from .process import current
-from .sse import EventReader, EventTooLarge
+from .sse import EventTooLarge
 from .watch import Watch
 
 _AFTER_FINISH = 5.0
@@ -26,10 +28,19 @@ _AFTER_FINISH = 5.0
 _DRAIN = 0.2
 """Seconds the rest of a complete answer's body may take, for its connection to be kept."""
 
-_LONGEST_ERROR = 64 * 2**10  # bytes read of an answer that is no stream
+_LONGEST_ERROR = 64 * 2**10  # bytes of an error that are looked at
 
-_LONGEST_ANSWER = 128 * 2**20
+_LONGEST_ANSWER = 64 * 2**20
 """Bytes one answer may have in all: many images fit, a provider gone mad does not."""
+
+_MOST_ITEMS = 2**18
+"""Values that the JSON of one event may have, for each takes up to 230 bytes when it is read.
+
+An image is one value of many bytes; the token probabilities of a whole completion are many values.
+"""
+
+# What servers send so that a connection is not taken for dead, besides comments.
+_HEARTBEAT = re.compile(rb"\W*(ping|pong|heart[ _-]?beat|keep[ _-]?alive)\b", re.IGNORECASE)
 
 
 class Reader(Protocol):
@@ -57,14 +68,12 @@ class Stream:
     :param reader: what to read the chunks with.
     :param client: the client's connection, if the server shows it; when it closes, so is
         the answer.
-    :raises ChatError: when the provider cannot be reached, refuses, or answers with
-        something other than an event stream.
+    :raises ChatError: when the provider cannot be reached, or refuses.
     """
 
     def __init__(self, call: Call, reader: Reader, client: socket.socket | None = None) -> None:
         self._call = replace(call, body={})  # the prompt is not needed for as long as the answer
         self._reader = reader
-        self._events = EventReader()
         self._failure: ChatError | None = None
         self._done = False
         self._closed = False
@@ -83,31 +92,18 @@ class Stream:
 
             self._http_failures = (httpx2.HTTPError, OSError)
             self.request_id = upstream_request_id(self._body.headers, call.secrets)
-            self._check_content_type()
+            self._content_type = self._body.headers.get("content-type", "text/event-stream")
+            self._events = BodyReader(self._content_type)
         except BaseException:
             self.close()
             raise
-
-    def _check_content_type(self) -> None:
-        content_type = self._body.headers.get("content-type", "text/event-stream")
-        if content_type.partition(";")[0].strip().lower() == "text/event-stream":
-            return
-        self._watch.quiet_until = time.monotonic() + self._longest_wait()
-        content = bytearray()
-        while len(content) < _LONGEST_ERROR and (piece := self._next_piece(None)) != b"":
-            content += piece or b""
-        body = parse_json(bytes(content))
-        if isinstance(body, str) or (isinstance(body, dict) and "choices" in body):
-            # A page to log in, say, or a whole completion: nothing in it is about an error.
-            body = PlainText(f"not an event stream but {content_type}")
-        raise self._error_from(body)
 
     def read(self, patience: float | None = None) -> list[Event] | None:
         """Return the next events; an empty list means that the answer is complete.
 
         :param patience: seconds after which None is returned if no event has come. The next
             call goes on waiting where this one was.
-        :raises ChatError: when the answer broke off, and why.
+        :raises ChatError: when it is no answer, or broke off, and why.
         """
         if self._failure is not None:
             raise self._failure
@@ -170,48 +166,79 @@ class Stream:
         return self._truncated()
 
     def _events_in(self, piece: bytes, now: float) -> list[Event]:
-        told = self._feed(piece)
-        if told:  # comments keep a connection alive, but only events are progress
-            self._watch.quiet_until = now + self._longest_wait()
-        events = self._normalise(told)
+        events = self._normalise(self._feed(piece), now)
         if not piece and not events:
             self._require_ending()
         return events
 
     def _feed(self, piece: bytes) -> list[tuple[str, bytes]]:
-        if not piece:  # what stands there without its blank line may have been cut
-            return [event for event in self._events.finish() if _is_whole(event)]
         try:
-            return self._events.feed(piece)
+            if piece:
+                return self._events.feed(piece)
+            # What stands there without its blank line may have been cut.
+            return [event for event in self._events.finish() if _is_whole(event)]
         except EventTooLarge:
             raise self._unreadable() from None
+        except NoAnswer:
+            # Nothing in it is about an error.
+            raise self._error_from(
+                PlainText(f"not an event stream but {self._content_type}")
+            ) from None
 
-    def _normalise(self, told: list[tuple[str, bytes]]) -> list[Event]:
+    def _normalise(self, told: list[tuple[str, bytes]], now: float) -> list[Event]:
         """Read what the provider told; a failure among it comes after what came before it."""
         events: list[Event] = []
+        is_alive = False
         try:
             for name, data in told:
                 if data.strip() == b"[DONE]":
                     self._done = True
                     break
-                events += self._read_chunk(name, data)
+                found = self._read_chunk(name, data)
+                if found is not None:
+                    is_alive = True
+                    events += found
         except ChatError as error:
             if not events:
                 raise
             self._failure = error
+        if is_alive:  # what only keeps a connection open is no progress
+            self._watch.quiet_until = now + self._longest_wait()
         return events
 
-    def _read_chunk(self, name: str, data: bytes) -> list[Event]:
-        if name == "error":
-            raise self._error_from(parse_json(data))
-        if not data.strip():
-            return []
+    def _read_chunk(self, name: str, data: bytes) -> list[Event] | None:
+        """Return what one event brings; None for one that holds nothing at all."""
+        if name and name != WHOLE:
+            if "error" in name.lower():
+                raise self._error_from(parse_json(data[:_LONGEST_ERROR]))
+            # A name of the provider's own: its words are for others, its JSON may be a chunk.
+            words = name != "message" and not data.lstrip().startswith(b"{")
+            if words or _HEARTBEAT.match(name.encode()):
+                return None
         try:
-            return self._reader.read(_read_json(data), data)
+            chunk = _read_json(data)
+        except (ValueError, RecursionError):
+            if not data.strip() or _HEARTBEAT.match(data):
+                return None
+            raise self._unreadable() from None
+        if name == WHOLE:
+            self._done = self._has_answer(chunk, data)
+        elif not chunk:  # null, [] or {}
+            return None
+        try:
+            return self._reader.read(chunk, data)
         except ErrorChunk as error:
-            raise self._error_from(error.body) from None
+            is_long = len(data) > _LONGEST_ERROR
+            body = parse_json(data[:_LONGEST_ERROR]) if is_long else error.body
+            raise self._error_from(body) from None
         except (ValueError, RecursionError):
             raise self._unreadable() from None
+
+    def _has_answer(self, whole: Any, data: bytes) -> bool:
+        """Take a whole completion for a stream of one chunk, and the rest for an error's body."""
+        if isinstance(whole, dict) and whole.get("choices"):
+            return True
+        raise self._error_from(parse_json(data[:_LONGEST_ERROR]))
 
     def _error_from(self, body: Any) -> ChatError:
         return self._call.error_from(body, None, self._body.headers)
@@ -266,12 +293,24 @@ class Stream:
 
 
 def _read_json(data: bytes) -> Any:
+    """Parse the data of an event.
+
+    :raises ValueError: when it is no JSON, or has too many values.
+    """
+    if len(data) > _MOST_ITEMS and sum(map(data.count, (b",", b"{", b"["))) > _MOST_ITEMS:
+        raise ValueError(f"more than {_MOST_ITEMS} values")
     try:
-        return from_json(data, cache_mode="keys")  # what people say is kept in no cache
+        # Names of fields alone are kept, of up to 63 bytes, and 16,384 of them at most.
+        return from_json(data, cache_mode="keys")
     except ValueError:
         return json.loads(data)  # which takes half a character, for one
 
 
 def _is_whole(event: tuple[str, bytes]) -> bool:
     name, data = event
-    return name == "error" or data.strip() == b"[DONE]" or isinstance(parse_json(data), dict)
+    if "error" in name.lower() or name == WHOLE or data.strip() == b"[DONE]":
+        return True
+    try:
+        return isinstance(_read_json(data), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from .watch import Watch
 
 _LEAST_SHARE = 1.0  # seconds for one of several addresses: less would fail servers far away
 
-Check = Callable[[str, list[str]], None]
-"""Takes a host and addresses of it, and raises when they must not be connected to."""
+Found = list[tuple[int, Any]]
+"""A host's addresses, each with its family."""
+
+
+class Guard(Protocol):
+    """What a host has to pass before anything is sent to it."""
+
+    def resolve(self, host: str, port: int, timeout: float) -> Found:
+        """Look a host up, and return its addresses if all may be connected to."""
+
+    def check(self, host: str, sock: socket.socket) -> None:
+        """Raise when this connection leads to where none may lead."""
 
 
 def dial(
-    host: str, port: int, timeout: float, watch: Watch | None = None, check: Check | None = None
+    host: str, port: int, timeout: float, watch: Watch | None = None, guard: Guard | None = None
 ) -> socket.socket:
     """Resolve a host, once, and connect to one of its addresses.
 
     :param timeout: seconds for all of it. The system's resolver cannot be interrupted, but
         what it takes is taken off; several addresses share what is left.
     :param watch: what may end the waiting. The connection stays attached to it.
-    :param check: what the addresses have to pass, and then the one connected to.
+    :param guard: what the addresses have to pass, and then the connection.
     :raises OSError: when none of them can be reached.
     """
     deadline = time.monotonic() + timeout
-    found = _resolve(host, port)
-    if check is not None:
-        # str: a Python built without IPv6 gives numbers and bytes, which are then no address.
-        check(host, [str(address[0]) for *_, address in found])
+    found = guard.resolve(host, port, timeout) if guard else resolve(host, port)
     failure = OSError(f"{host!r} has no address")
     for index, (family, address) in enumerate(found):
         left = deadline - time.monotonic()
@@ -55,8 +61,8 @@ def dial(
             _close(sock, watch)
             raise
         try:
-            if check is not None:
-                check(host, [str(sock.getpeername()[0])])
+            if guard is not None:
+                guard.check(host, sock)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(timeout)
         except BaseException:  # also when it has hung up on us already
@@ -66,7 +72,11 @@ def dial(
     raise failure
 
 
-def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
+def resolve(host: str, port: int) -> Found:
+    """Return a host's addresses, in the order to try them in.
+
+    :raises OSError: when there are none.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, ValueError, OverflowError) as error:  # a label or a port out of range, too

@@ -10,42 +10,49 @@ connection can serve another chat, and not a moment longer.
 from __future__ import annotations
 
 import contextlib
+import ssl
 import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any
 
 import httpx2
 from urllib3.exceptions import HTTPError
 
+from .body import MOST_READ, Body, drop
 from .connect import Connection, Dial, Opener, Origin
-from .http1 import (
-    Framing,
-    Head,
-    HeadReader,
-    Malformed,
-    UntilClosed,
-    codings_of,
-    framing,
-    write_head,
-)
+from .http1 import Fields, Head, HeadReader, Malformed, write_head
 from .pool import Idle
-from .ready import ready
 from .tcp import dial
-from .watch import Watch
+from .watch import TICK, Watch
 
-sending: ContextVar[Watch | None] = ContextVar("flask_llmchat_sending", default=None)
-"""The watch of the chat that is being sent here and now."""
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What belongs to the request of one chat alone.
+
+    The SDK and httpx2 log requests, with addresses and, some versions, headers. So what may be
+    or hold a key is added here, below both of them, and taken out of what they see of the answer.
+
+    :param fields: of the request's head, instead of those that the SDK wrote.
+    :param query: what follows the ``?`` of the address.
+    :param secrets: the keys.
+    """
+
+    watch: Watch | None = None
+    fields: Fields = field(default_factory=list, repr=False)
+    query: bytes = field(default=b"", repr=False)
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+sending: ContextVar[Sending | None] = ContextVar("flask_llmchat_sending", default=None)
+"""The request that is being sent here and now."""
 
 _MOST_IDLE = 100
 
-_LONGEST_ERROR = 64 * 2**10
-"""Bytes of an error's body that are read: the SDK reads all there is of it."""
-
-_MOST_READ = 64 * 2**10
-_MOST_DECODED = 2**20  # of one read: a few bytes can be a gigabyte once they are decoded
+_SENT_AT_ONCE = 64 * 2**10
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -82,26 +89,33 @@ class Transport(httpx2.BaseTransport):
 
         :raises httpx2.TransportError: when that fails.
         """
-        timeouts, watch = request.extensions["timeout"], sending.get()
-        connection = self._send(request, timeouts, watch)
+        timeouts, sent = request.extensions["timeout"], sending.get() or Sending()
+        watch = sent.watch
+        connection = self._send(request, timeouts, sent)
         try:
             with _told_as(httpx2.ReadTimeout, httpx2.ReadError):
                 connection.sock.settimeout(timeouts["read"])
                 head, first = self._receive_head(connection, watch)
                 body = Body(connection, head, first, timeouts["read"], watch, self._idle.keep)
         except BaseException:
-            _drop(connection, watch)
+            drop(connection, watch)
             raise
         response = httpx2.Response(
-            head.status, headers=head.fields, stream=body, extensions={"body": body}
+            head.status,
+            headers=_without(sent.secrets, head.fields),
+            stream=body,
+            extensions={"body": body},
         )
+        # Or Python would look up the charset that the answer names, and keep it for ever.
+        response.encoding = "utf-8"
         body.headers = response.headers
         return response
 
     def _receive_head(self, connection: Connection, watch: Watch | None) -> tuple[Head, bytes]:
         reader = HeadReader()
         try:
-            while data := connection.sock.recv(_MOST_READ):
+            while data := connection.early or connection.sock.recv(MOST_READ):
+                connection.early = b""
                 if found := reader.feed(data):
                     return found
             raise Malformed("the server hung up without an answer")
@@ -116,9 +130,9 @@ class Transport(httpx2.BaseTransport):
             raise
 
     def _send(
-        self, request: httpx2.Request, timeouts: dict[str, float], watch: Watch | None
+        self, request: httpx2.Request, timeouts: dict[str, float], sent: Sending
     ) -> Connection:
-        url = request.url
+        url, watch = request.url, sent.watch
         if url.scheme not in _PORTS:
             raise httpx2.UnsupportedProtocol("only http: and https: are spoken")
         origin = Origin(url.scheme, url.raw_host.decode(), url.port or _PORTS[url.scheme])
@@ -126,16 +140,16 @@ class Transport(httpx2.BaseTransport):
             kept = self._idle.take(origin)
             connection = kept or self._open(origin, timeouts["connect"], watch)
             try:
-                if _hand_over(request, connection, timeouts["write"], watch):
+                if _hand_over(request, connection, timeouts["write"], sent):
                     return connection
             except BaseException:
-                _drop(connection, watch)
+                drop(connection, watch)
                 raise
             if not kept or (watch is not None and watch.reason is not None):
                 return connection  # it may have answered before it hung up
             # Closed while it was idle. Of a request whose end it never got no server can have
             # made a chat, so it may be sent again.
-            _drop(connection, watch)
+            drop(connection, watch)
 
     def _open(self, origin: Origin, timeout: float, watch: Watch | None) -> Connection:
         with _told_as(httpx2.ConnectTimeout, httpx2.ConnectError):
@@ -158,16 +172,15 @@ def _told_as(
 
 
 def _hand_over(
-    request: httpx2.Request, connection: Connection, timeout: float, watch: Watch | None
+    request: httpx2.Request, connection: Connection, timeout: float, sent: Sending
 ) -> bool:
     """Send a request, and tell whether the connection took all of it."""
     with _told_as(httpx2.WriteTimeout, httpx2.WriteError):
-        if watch is not None:
-            watch.attach(connection.sock)
-        connection.sock.settimeout(timeout)
-        written = _written(request, connection)
+        if sent.watch is not None:
+            sent.watch.attach(connection.sock)
+        written = _written(request, connection, sent)
         try:
-            connection.sock.sendall(written)
+            _send_all(connection, written, timeout)
         except TimeoutError:
             raise
         except OSError:
@@ -175,149 +188,52 @@ def _hand_over(
         return True
 
 
-def _written(request: httpx2.Request, connection: Connection) -> bytes:
+def _send_all(connection: Connection, written: bytes, timeout: float) -> None:
+    """Send a request, unless the answer comes first: a server may not read what is too long."""
+    sock = connection.sock
+    if len(written) <= _SENT_AT_ONCE or not connection.can_be_kept:
+        sock.settimeout(timeout)
+        sock.sendall(written)
+        return
+    left, until = memoryview(written), time.monotonic() + timeout
+    while left:
+        sock.settimeout(max(min(TICK, until - time.monotonic()), 0.001))
+        try:
+            left = left[sock.send(left[:_SENT_AT_ONCE]) :]
+        except TimeoutError:
+            if early := _receive_now(sock):
+                connection.early, connection.can_be_kept = early, False
+                return
+            if time.monotonic() >= until:
+                raise
+
+
+def _receive_now(sock: Any) -> bytes:
+    """Return what there is to read; b"" when there is nothing, or only of TLS's own."""
+    sock.settimeout(0)
+    try:
+        received: bytes = sock.recv(MOST_READ)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return b""
+    return received
+
+
+def _without(secrets: tuple[bytes, ...], fields: Fields) -> Fields:
+    """Return fields of an answer as they may be logged."""
+    return [
+        (name, b"[key]") if any(secret in value for secret in secrets) else (name, value)
+        for name, value in fields
+    ]
+
+
+def _written(request: httpx2.Request, connection: Connection, sent: Sending) -> bytes:
     content, url = request.read(), request.url
     target = url.raw_path
+    if sent.query:
+        target += (b"&" if b"?" in target else b"?") + sent.query
     if connection.forwarded:
         target = b"%b://%b%b" % (url.raw_scheme, url.netloc, target)
-    fields = [*request.headers.raw, *connection.fields]
+    ours = {name.lower() for name, _ in sent.fields}
+    theirs = [field for field in request.headers.raw if field[0].lower() not in ours]
+    fields = [*theirs, *sent.fields, *connection.fields]
     return write_head(request.method, target, fields) + content
-
-
-def _drop(connection: Connection, watch: Watch | None) -> None:
-    if watch is not None:
-        watch.detach()  # first: once it is closed, its number may be another connection's
-    connection.sock.close()
-
-
-class Body(httpx2.SyncByteStream):
-    """An answer's body.
-
-    :param first: what came together with the head.
-    :param wait: seconds that the SDK waits for each piece of an error.
-    :param keep: what takes the connection when it can serve another request.
-    """
-
-    headers: httpx2.Headers
-
-    def __init__(
-        self,
-        connection: Connection,
-        head: Head,
-        first: bytes,
-        wait: float | None,
-        watch: Watch | None,
-        keep: Callable[[Connection], None],
-    ) -> None:
-        self._connection: Connection | None = connection
-        self._recv = connection.sock.recv
-        self._ready = ready(connection.sock)
-        self._frame: Framing = framing(head)
-        self._first = first
-        self._wait = wait
-        self._watch = watch
-        kept = head.keeps_alive and not isinstance(self._frame, UntilClosed)
-        self._keep = keep if kept else None
-        self._decoder = _take_decoder(head)
-        if self._frame.ended:
-            self._frame.spare = first
-            self._let_go()
-
-    @property
-    def ended(self) -> bool:
-        """Whether all of it was read."""
-        return self._frame.ended and not (self._decoder and self._decoder.unconsumed_tail)
-
-    def read(self, wait: float | None = None) -> bytes:
-        """Read once; return what of it is the body's, which may be nothing as yet.
-
-        :param wait: seconds.
-        :raises TimeoutError: when nothing came; reading may go on.
-        :raises OSError: when the connection broke.
-        :raises httpx2.RemoteProtocolError: when the body broke off, or makes no sense.
-        :raises httpx2.DecodingError: when it is not compressed in the way it says.
-        """
-        if self._decoder is not None:
-            if tail := self._decoder.unconsumed_tail:
-                time.sleep(0)  # others' turn: a little that was read can be very much
-            return self._decode(tail or self._receive(wait))
-        return self._receive(wait)
-
-    def _receive(self, wait: float | None) -> bytes:
-        data, frame = self._first, self._frame
-        if data:
-            self._first = b""
-        elif frame.ended:
-            return b""
-        elif self._connection is None:
-            raise httpx2.StreamClosed
-        else:
-            if wait != self._wait:
-                self._connection.sock.settimeout(wait)
-                self._wait = wait
-            if self._ready is not None:
-                self._ready.wait(wait)
-            data = self._recv(_MOST_READ)
-        try:
-            piece = frame.feed(data) if data else frame.finish()
-        except Malformed as error:
-            raise httpx2.RemoteProtocolError(str(error)) from error
-        if frame.ended:
-            self._let_go()
-        return piece
-
-    def _decode(self, piece: bytes) -> bytes:
-        try:
-            decoded: bytes = self._decoder.decompress(piece, _MOST_DECODED)
-        except zlib.error as error:
-            raise httpx2.DecodingError(str(error)) from error
-        return decoded
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Give the SDK as much of an error's body as tells enough.
-
-        What fails here leaves the status, which tells the most.
-        """
-        left = _LONGEST_ERROR
-        with contextlib.suppress(httpx2.HTTPError, OSError):
-            while left > 0 and not self.ended:
-                piece = self.read(self._wait)[:left]
-                left -= len(piece)
-                yield piece
-
-    def close(self) -> None:
-        """Let go of the connection: what is still to come is not waited for."""
-        self._let_go()
-
-    def _let_go(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        if self._ready is not None:
-            self._ready.close()
-        if self._keep is None or not self._frame.ended or self._frame.spare:
-            _drop(connection, self._watch)
-            return
-        if self._watch is not None:
-            self._watch.detach()
-        self._keep(connection)
-
-
-def _take_decoder(head: Head) -> Any:
-    """Return what undoes a compression, which nobody else is to undo, though we ask for none."""
-    codings = codings_of(head, b"content-encoding")
-    if head.lowered.pop(b"content-encoding", None) is None:
-        return None
-    head.fields = [field for field in head.fields if field[0].lower() != b"content-encoding"]
-    if len(codings) == 1 and codings[0] in (b"gzip", b"x-gzip", b"deflate"):
-        return zlib.decompressobj(47)
-    return _Unknown() if codings and head.status == 200 else None  # an error's status tells enough
-
-
-class _Unknown:
-    """Stands for what would undo a compression that we do not know."""
-
-    unconsumed_tail = b""
-
-    def decompress(self, data: bytes, most: int) -> bytes:
-        raise zlib.error("a compression that was not asked for")

@@ -190,9 +190,10 @@ class Watcher:
         for watch in watches:
             if watch.client_fileno() in gone:
                 watch.interrupt("cancelled")
-                # One that has closed its sending side alone could let its thread write for long,
-                # and would take the end of what was cut for the end of the answer.
-                watch.hang_up()
+                if watch.reason == "cancelled":
+                    # It may have closed its own half alone and read no more: the thread is then
+                    # stuck in a write, and would keep its place until the deadline.
+                    watch.hang_up()
             elif now >= self._stops_at:
                 watch.interrupt("stopping")
             elif reason := watch.overdue(now):

@@ -1,0 +1,153 @@
+"""Users' own addresses: what they must not reach, and what they must not hold up."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+
+from flask_llmchat.upstream import public, tcp
+
+pytest.importorskip("gevent")
+
+
+def run(code: str, *before: str, timeout: float = 60) -> Any:
+    """Run code in a process of its own; return what it printed as JSON."""
+    command = [*before, sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+DEAD_NAMES = """
+    from gevent import monkey; monkey.patch_all()
+    import gevent, json, socket, time
+    from gevent.hub import get_hub
+    from flask_llmchat.upstream import public, tcp
+
+    wait = monkey.get_original("time", "sleep")
+
+    class Resolver(type(get_hub().resolver)):
+        def getaddrinfo(self, host, *args, **kwargs):
+            if isinstance(host, bytes):
+                host = host.decode()
+            if host.endswith(".dead.test"):  # in one of the pool's threads, as gevent's own does
+                return get_hub().threadpool.apply(wait, (4,)) or []
+            return super().getaddrinfo("127.0.0.1", *args, **kwargs)
+
+    get_hub().resolver = Resolver()
+    server = socket.create_server(("127.0.0.1", 0))
+    port = server.getsockname()[1]
+    took = []
+
+    def attack(n):
+        begun = time.monotonic()
+        try:
+            public.dial(f"n{n}.dead.test", port, 0.5)
+        except OSError:
+            took.append(time.monotonic() - begun)
+
+    attackers = [gevent.spawn(attack, n) for n in range(40)]
+    gevent.sleep(0.1)
+    begun = time.monotonic()
+    tcp.dial("provider.test", port, 5).close()
+    honest = time.monotonic() - begun
+    gevent.sleep(1.5)
+    print(json.dumps({"honest": honest, "gave_up": len(took), "longest": max(took)}))
+    import os, sys
+    sys.stdout.flush(); os._exit(0)
+"""
+
+
+def test_names_that_are_never_answered_hold_up_nobody_else() -> None:
+    told = run(DEAD_NAMES)
+    assert told["honest"] < 1  # 4 and more, while they hold all threads of the resolver
+    assert told["gave_up"] >= 37 and told["longest"] < 1.5
+
+
+def test_threads_look_names_up_without_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(public, "current", None)
+    with public._lookup(0):
+        pass
+
+
+class Reached:
+    """A socket that is connected somewhere."""
+
+    def __init__(self, own: str, peer: str) -> None:
+        self._own, self._peer = own, peer
+
+    def getsockname(self) -> tuple[str, int]:
+        return self._own, 1
+
+    def getpeername(self) -> tuple[str, int]:
+        return self._peer, 2
+
+
+@pytest.mark.parametrize(
+    ("own", "peer", "passes"),
+    [
+        ("10.0.0.5", "9.9.9.9", True),
+        ("8.8.8.8", "9.9.9.9", True),
+        ("2001:4860::1", "2620:fe::fe", True),
+        ("9.9.9.9", "9.9.9.9", False),
+        ("2620:fe::fe", "2620:fe::fe", False),
+        ("10.0.0.5", "10.0.0.6", False),
+    ],
+)
+def test_a_machines_own_address_is_not_public(own: str, peer: str, passes: bool) -> None:
+    sock: Any = Reached(own, peer)
+    if passes:
+        public._Public().check("h", sock)
+        return
+    with pytest.raises(public.NotPublic, match="^'h' does not lead"):
+        public._Public().check("h", sock)
+
+
+OWN_ADDRESS = """
+    import json, socket, subprocess
+    for command in ("ip addr add 9.9.9.9/32 dev lo", "ip link set lo up"):
+        subprocess.run(command.split(), check=True)
+    from flask_llmchat.upstream import public, tcp
+    server = socket.create_server(("0.0.0.0", 0))
+    port = server.getsockname()[1]
+    tcp.dial("9.9.9.9", port, 5).close()  # there is somebody
+    try:
+        public.dial("9.9.9.9", port, 5)
+        told = "connected"
+    except public.NotPublic as error:
+        told = str(error)
+    print(json.dumps(told))
+"""
+
+
+def test_a_service_of_the_same_machine_is_not_reached_at_its_public_address() -> None:
+    apart = ("unshare", "--user", "--map-root-user", "--net")
+    can = shutil.which("unshare") and shutil.which("ip")
+    if not can or subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no network namespaces here")
+    assert run(OWN_ADDRESS, *apart) == "'9.9.9.9' does not lead to a public internet address"
+
+
+def test_a_connection_that_is_refused_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    made: list[socket.socket] = []
+    monkeypatch.setattr(public._Public, "resolve", lambda *_: tcp.resolve("127.0.0.1", port))
+    check = public._Public.check
+
+    def noting(self: public._Public, host: str, sock: socket.socket) -> None:
+        made.append(sock)
+        check(self, host, sock)
+
+    monkeypatch.setattr(public._Public, "check", noting)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(public.NotPublic):
+            public.dial("h", port, 5)
+    assert made[0].fileno() == -1
