@@ -146,7 +146,7 @@ def _refused_in(part: dict[str, Any]) -> dict[str, list[str]]:
     """Return what is wrong with a part of a provider's own, by field."""
     kind = part["type"]
     inner = part.get(kind)
-    told = {}
+    told: dict[str, list[str]] = {}
     for holder in (part, inner if isinstance(inner, dict) else {}):
         if len(holder) > StrictSchema.MOST_FIELDS:
             return {kind: [f"Has more than {StrictSchema.MOST_FIELDS} fields."]}
