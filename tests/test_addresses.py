@@ -187,6 +187,12 @@ def test_a_forgotten_path_is_added_where_it_is_known(name: str, given: str, call
     assert target.url == f"{called}/chat/completions"
 
 
+def test_the_terminal_shows_the_address_that_is_called() -> None:
+    app = make_app(config={"LLMCHAT_BASE_URLS": {"ollama": "http://localhost:11434/"}})
+    shown = app.test_cli_runner().invoke(args=["llmchat", "providers"]).output
+    assert "http://localhost:11434/v1" in shown
+
+
 def test_the_log_says_which_address_was_called_in_vain(
     upstream: FakeUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -140,10 +140,10 @@ def _refused_in(part: dict[str, Any]) -> dict[str, list[str]]:
     """Return what is wrong with a part of a provider's own, by field."""
     kind = part["type"]
     inner = part.get(kind)
-    told = {}
+    told: dict[str, list[str]] = {}
     for holder in (part, inner if isinstance(inner, dict) else {}):
         if len(holder) > StrictSchema.MOST_FIELDS:
-            told[kind] = [f"Has more than {StrictSchema.MOST_FIELDS} fields."]
+            return {kind: [f"Has more than {StrictSchema.MOST_FIELDS} fields."]}
         told |= {name: ["Unknown field."] for name in holder if _MISPLACED.search(name[:99])}
     url = inner.get("url", inner) if isinstance(inner, dict) else inner
     if kind.endswith("_url") and not (isinstance(url, str) and _FETCHED.match(url)):

@@ -15,7 +15,7 @@ builtin_providers: tuple[Provider, ...] = (
         base_url="https://api.openai.com/v1",
         profile_headers={"OpenAI-Organization": "openai_organization_id"},
         token_param="max_completion_tokens",
-        takes_back_by_model=True,  # who asks here for a model of others has put a gateway here
+        takes_back_by_model=True,  # models of other makers are here behind a gateway alone
         takes_developer=True,
     ),
     AZURE,
@@ -23,7 +23,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="anthropic",
         label="Anthropic",
         base_url="https://api.anthropic.com/v1",
-        # Which keys of a person, and of a service account, are used in.
+        # Keys of a person, and of a service account, need it.
         profile_headers={"anthropic-workspace-id": "anthropic_workspace_id"},
         max_temperature=1.0,
         temperature_or_top_p=True,

@@ -67,7 +67,7 @@ CUSTOM = Provider(
     name="custom",
     label="Custom",
     key_attr="",
-    # Whatever its gateway takes: what it does not, the user knows who typed its address.
+    # All that a gateway may take: what this one does not, it refuses itself.
     takes=OF_SERVERS | {"image_config"},
     takes_in_messages=frozenset({"prefix", "partial"}),
     takes_parts=frozenset({"audio_url", "thinking"}),
