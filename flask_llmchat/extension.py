@@ -11,12 +11,13 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, InternalServerError
 
+from .body import guard_body
 from .chat import ChatRequest
 from .cli import make_commands
 from .config import Config
 from .dialects import Dialect, builtin_dialects
 from .hosting import MISSING, check_app, checked_hook
-from .http import guard_body, http_error
+from .http import http_error
 from .openapi import make_command
 from .providers import Provider, builtin_providers
 from .routes import add_routes, refuse_collision, where

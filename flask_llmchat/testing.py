@@ -110,19 +110,12 @@ def tool_reply(
     model: str = "fake",
     then: Sequence[bytes | float | Signal] = (),
 ) -> Reply:
-    """Stream a tool call as OpenAI does: its id and name, then its arguments in two pieces.
-
-    ::
-
-        tool_reply("get_weather", {"city": "Ulm"})
-        tool_reply("get_weather", {"city": "Ulm"}, ("get_time", {}))  # two calls at once
+    """Stream tool calls as OpenAI does: id and name, then the arguments in two pieces.
 
     :param arguments: of the call; a string is sent as it is, also where it is no JSON.
     :param more: further calls, each a name and its arguments.
     :param text: what the model says before it calls.
     :param ids: of the calls, in their order; without one it is ``call_1``, ``call_2``, …
-
-    The rest is as in :func:`text_reply`.
     """
     deltas: list[dict[str, Any]] = [{"content": text}] if text else []
     for index, (called, given) in enumerate([(name, arguments or {}), *more]):

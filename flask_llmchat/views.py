@@ -11,16 +11,10 @@ from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
 
 from .asking import Asking
+from .body import forget_body, parse_body, read_body
 from .errors import ChatError
 from .hosting import client_socket, server
-from .http import (
-    error_response,
-    forget_body,
-    parse_body,
-    read_body,
-    refuse_cross_site,
-    request_id,
-)
+from .http import error_response, refuse_cross_site, request_id
 from .providers import Provider
 from .upstream.process import Place, current, is_full
 from .upstream.watch import Server
@@ -51,8 +45,8 @@ def chat_view(state: ChatState, provider: Provider) -> Callable[[], ResponseRetu
             refuse_if_full(state)
             refuse_cross_site(request, state.config.trusted_origins)
             profile = load_profile(state)
-            content = read_body(state.config.max_content_length)
-            return answered(state, provider, profile, content)
+            read_body(state.config.max_content_length)
+            return answered(state, provider, profile)
         except ChatError as error:
             error.provider = error.provider or provider.name
             return error_response(state.spoken().tells_errors, error)
@@ -61,16 +55,14 @@ def chat_view(state: ChatState, provider: Provider) -> Callable[[], ResponseRetu
     return view
 
 
-def answered(state: ChatState, provider: Provider, profile: Any, content: bytes) -> Response:
+def answered(state: ChatState, provider: Provider, profile: Any) -> Response:
     """Return the answer to a chat, once it has begun.
 
     The place it takes is the answer's from then on, and otherwise given up here.
-
-    :param content: the request's body.
     """
     place = take_place(state)
     try:
-        body = parse_body(content)
+        body = parse_body()
         dialects = state.spoken()
         chat = dialects.reads.read(body, state.config.max_messages)
         chat.provider, chat.profile, chat.request_id = provider.name, profile, request_id()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import logging
 import sys
 import types
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 import test_servers
-from conftest import FOUR, KEYS, body, finished, make_app
+from conftest import FOUR, KEYS, RECORDED, body, finished, make_app
 from flask import Blueprint, Flask, redirect
 
 from flask_llmchat import (
@@ -434,6 +436,34 @@ def test_without_a_prefix_the_host_s_paths_stay_its_own(prefix: str) -> None:
             assert getattr(app.test_client(), method)(start + path).text == "The host's own page."
     assert app.test_client().post(f"{start}/openai/v1/x").json["error"]["message"]
     assert "slash" in app.test_client().post(f"{start}/openai/").json["message"]
+
+
+def case(name: str) -> dict[str, Any]:
+    """Return a request that somebody reported."""
+    path = RECORDED.parent / "cases" / name
+    if not path.exists():
+        pytest.skip(f"no reported cases at {path.parent.name}/ beside the checkout")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def test_a_reported_slash_at_the_end(upstream: FakeUpstream) -> None:
+    reported = case("30-trailing-slash.json")
+    response = make_app(upstream).test_client().post(reported["POST"], json=reported["body"])
+    assert response.status_code == 404
+    assert "Leave out the slash" in response.json["message"]
+
+
+def test_a_reported_compressed_body(upstream: FakeUpstream) -> None:
+    reported = case("29-gzip-request.json")
+    content = gzip.compress(json.dumps(reported["body_before_gzip"]).encode())
+    response = (
+        make_app(upstream)
+        .test_client()
+        .post(reported["POST"], data=content, headers=reported["headers"])
+    )
+    assert response.status_code == 415
+    assert "Content-Encoding gzip is not taken" in response.json["error"]["message"]
 
 
 def test_a_compressed_body(upstream: FakeUpstream) -> None:
