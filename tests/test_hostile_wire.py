@@ -63,6 +63,7 @@ JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 NO = b"HTTP/1.1 400 No\r\nContent-Type: application/json\r\n"
 
 WIDE = 'data: {"choices":[{"delta":{"content":"😀'.encode()  # four bytes a character in Python
+WIDE_PIECE = WIDE + b"x" * 65_000 + b'"}}]}\n\n'
 
 SHAPES: dict[str, tuple[bytes, Callable[[], Iterator[bytes]]]] = {
     "error-event": (SSE, lambda: repeated(b"event: error\ndata: [{}", b",{}", b"]\n\n")),
@@ -72,7 +73,10 @@ SHAPES: dict[str, tuple[bytes, Callable[[], Iterator[bytes]]]] = {
     "data-lines": (SSE, lambda: repeated(b"data: a\n", b"data\n", b"\n")),
     "text": (SSE, lambda: repeated(b'data: {"choices":[{"delta":{"content":"', b"x", b'"}}]}\n\n')),
     "wide": (SSE, lambda: repeated(WIDE, b"x", b'"}}]}\n\n')),
-    "wide-pieces": (SSE, lambda: repeated(b"", WIDE + b"x" * 65_000 + b'"}}]}\n\n', b"", 127 * MIB)),
+    "wide-pieces": (
+        SSE,
+        lambda: repeated(b"", WIDE + b"x" * 65_000 + b'"}}]}\n\n', b"", 127 * MIB),
+    ),
     "comments": (SSE, lambda: repeated(b"", b":\n\n", b"", 30 * MIB)),
     "whole": (JSON, lambda: repeated(b'{"choices":[{}', b",{}", b"]}")),
     "refusal": (NO, lambda: repeated(b'[{"code":1}', b',{"code":1}', b"]")),

@@ -2,7 +2,7 @@
 
 The SDK builds the request and sends it; what comes back is the raw response. Everything
 that tells users apart (address, key, organization) goes with the single call, and nothing
-of the environment's own OpenAI settings does.
+of the environment's own OpenAI settings does. Keys are added below the SDK, by the transport.
 """
 
 from __future__ import annotations

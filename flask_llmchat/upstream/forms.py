@@ -57,7 +57,9 @@ class BodyReader:
         """Return what the body is to be read with; None while that cannot be told."""
         if not data or (data == b"{" and self._says_events):
             return None
-        if data[:1] in (b"{", b"["):
+        if data[:1] == b"[":
+            return _JsonReader()
+        if data[:1] == b"{":
             # In an event stream an error may stand on a line of its own, without its field.
             if not self._says_events or data[1:2] in (b"\r", b"\n"):
                 return _JsonReader()
