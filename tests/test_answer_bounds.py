@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import mimetypes
+import subprocess
+import sys
 import time
 import tracemalloc
 import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,8 +48,9 @@ def written(chunks: list[Any], encoder: Any, inline_think: bool = False) -> tupl
         for chunk in chunks:
             data = json.dumps(chunk).encode()
             events: list[Event] = reader.read(json.loads(data), data)
-            out += encoder.encode(events)
-        out += encoder.encode(reader.finish())
+            out += encoder.encode(events) if events else b""
+        if left := reader.finish():
+            out += encoder.encode(left)
         out += encoder.finish(record.end_complete())
     except (ErrorChunk, ChatError) as error:
         out += encoder.fail(ChatError("Failed.", "upstream_error")) or b""
@@ -66,6 +70,10 @@ def failure(*chunks: Any) -> str:
 
 def call(i: int, **more: Any) -> dict[str, Any]:
     return {"index": i, "id": f"c{i}", "function": {"name": "f", "arguments": "{}"}, **more}
+
+
+def call_of(arguments: str) -> dict[str, Any]:
+    return delta(tool_calls=[{"index": 0, "function": {"arguments": arguments}}])
 
 
 def choice(i: int, **more: Any) -> dict[str, Any]:
@@ -100,6 +108,9 @@ def test_what_adds_up_over_many_chunks_is_bounded_too() -> None:
     assert "Many answers" in failure(*openings)
     nested = delta(reasoning_details=[{"x": [[]] * 200_000}])
     assert "more parts" in failure(*[nested] * 30)
+    assert "longer than" in failure(*[delta(content="x" * 10**6)] * 20)
+    assert "longer than" in failure(*[delta(reasoning="x" * 10**6)] * 20)
+    assert "longer than" in failure(*[call_of("x" * 10**6)] * 20)
     extra = delta(tool_calls=[call(0, extra_content={"x": [[]] * 200_000})])
     assert "more parts" in failure(*[extra] * 30)
 
@@ -155,8 +166,10 @@ def cpu_of(chunks: list[Any], encoder: Any) -> float:
     record.begin(CHAT, reader)
     started = time.process_time()
     for chunk, data in parsed:
-        encoder.encode(reader.read(chunk, data))
-    encoder.encode(reader.finish())
+        if events := reader.read(chunk, data):
+            encoder.encode(events)
+    if left := reader.finish():
+        encoder.encode(left)
     encoder.finish(record.end_complete())
     return time.process_time() - started
 
@@ -184,8 +197,48 @@ def test_twice_as_many_cost_twice_as_much(kind: str) -> None:
         ]
 
     for few, many in zip(encoders(), encoders(), strict=True):
-        first = min(cpu_of(chunks(2000), few) for _ in range(1))
-        assert cpu_of(chunks(16000), many) < 8 * 4 * max(first, 0.002)
+        # Eight times as many, which were 64 times as much if each cost what came before it.
+        assert cpu_of(chunks(8000), many) < 32 * max(cpu_of(chunks(1000), few), 0.002)
+
+
+HOSTILE = """
+import json, resource, sys
+from test_answer_bounds import CHAT, CompletionEncoder, written
+from odd_streams import delta
+
+def most():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+kind, before = sys.argv[1], most()
+if kind == "sound":
+    chunks = (delta(audio={"data": "A" * 30_000_000}) for _ in range(4))
+elif kind == "images":
+    chunks = (delta(images=[f"data:image/png;base64,{i}" + "A" * 30_000_000]) for i in range(4))
+elif kind == "text":
+    chunks = (delta(content="x" * 999 + "\\U0001f600") for _ in range(16_700))
+elif kind == "details":
+    fields = ({f"k{i}-{j}": 1.5 for j in range(50_000)} for i in range(60))
+    chunks = (delta(reasoning_details=[each]) for each in fields)
+else:
+    chunks = (delta(content="a", **{kind: [{"a": 1}] * 4000}) for _ in range(60))
+written(chunks, CompletionEncoder(CHAT))
+print(most() - before)
+"""
+
+
+@pytest.mark.parametrize("kind", ["sound", "images", "text", "details", "annotations"])
+def test_a_chats_memory_is_bounded(kind: str) -> None:
+    """By the number in docs/security.md; the chunks themselves are made here, and count too."""
+    pytest.importorskip("resource")
+    done = subprocess.run(
+        [sys.executable, "-c", HOSTILE, kind],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert float(done.stdout) < 1024
 
 
 # ---- Anything at all.

@@ -276,7 +276,12 @@ def test_a_chunk_wrapped_up_is_unwrapped(upstream: FakeUpstream, wrapped: Any) -
 
 def test_good_news_beside_an_answer_is_no_error(upstream: FakeUpstream) -> None:
     good = {"base_resp": {"status_code": 0, "status_msg": ""}}
-    news = [{"code": 0, "msg": "success", "data": None}, {"code": "200", "message": "ok"}, good]
+    news = [
+        {"msg": "working"},
+        {"code": 0, "msg": "success", "data": None},
+        {"code": "200", "message": "ok"},
+        good,
+    ]
     answer = got(upstream, wire([*news, {**delta(content="Hello"), **good}, delta("stop"), *news]))
     assert answer.texts() == {"Hello"}
 
@@ -596,6 +601,25 @@ def test_custom_calls(upstream: FakeUpstream) -> None:
         assert [(c.id, c.name, c.arguments) for c in result.tool_calls] == told
         assert all(c.custom for c in result.tool_calls)
     assert [p.get("id") for p in answer.pieces] == ["c1", None, None, "c2"]
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        1,
+        True,
+        1.5,
+        "x",
+        [1, None, [[]]],
+        {"x": 1},
+        [{"index": [], "custom": {"name": "f"}}, {"index": {}, "custom": {"name": []}}],
+        [{"index": 0, "id": ["x"], "function": {"name": {}, "arguments": [1]}}],
+    ],
+)
+def test_calls_that_are_none_are_passed_over(upstream: FakeUpstream, calls: Any) -> None:
+    answer = got(upstream, wire([delta(content="Hello", tool_calls=calls), delta("length")]))
+    assert answer.statuses == [200] * 4
+    assert answer.texts() == {"Hello"}
 
 
 # ---- Counts.

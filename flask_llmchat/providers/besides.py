@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -23,7 +24,7 @@ class Besides:
         self.sources: dict[str, Source] = {}
         self.images: dict[str, None] = {}
         self._passes_chunks = passes_chunks
-        self._annotations: set[str] = set()
+        self._annotations: set[bytes] = set()  # digests
 
     def read_images(self, delta: dict[str, Any], parts: list[Any], events: list[Event]) -> bool:
         """Read the images of a delta, those among its content parts too.
@@ -61,7 +62,7 @@ class Besides:
         new = []
         for annotation in map(citation, found):
             named = {name: value for name, value in annotation.items() if name != "index"}
-            key = json.dumps(named, sort_keys=True)
+            key = hashlib.blake2b(json.dumps(named, sort_keys=True).encode()).digest()
             if key not in self._annotations and len(self._annotations) < MOST_SOURCES:
                 self._annotations.add(key)
                 new.append(annotation)

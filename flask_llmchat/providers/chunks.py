@@ -23,11 +23,11 @@ from ..chat import (
     Usage,
 )
 from ..errors import ErrorChunk
-from ..limits import MOST_LOGPROBS, MOST_VALUES, count
+from ..limits import Budget
 from .besides import Besides
 from .choices import Choices, index_of
 from .details import Details
-from .endings import ending, is_failure
+from .endings import ended_by, ending, is_failure
 from .instead import Instead, failure_in
 from .parts import answer_in, dicts, pages, pieces_in, reasoning_in, transcript_in
 from .think import InlineThink
@@ -75,8 +75,7 @@ class ChunkReader:
         self._half = ""  # the first half of a character whose other half is in the next chunk
         self._ended_in: int | None = None  # index of the choice that had the finish reason
         self._says_more = False  # than text, reasoning, calls and images
-        self._kept = 0  # JSON values
-        self._logprobs = 0  # tokens
+        self._budget = Budget()
         self._changed = False  # the chunk that is being read
 
     @property
@@ -220,10 +219,10 @@ class ChunkReader:
         if "usage" in choice:  # Moonshot's place for it
             self._count(choice)
         if "native_finish_reason" in choice and is_failure(choice["native_finish_reason"]):
-            raise ErrorChunk(_ended_by(choice, "native_finish_reason"))
+            raise ErrorChunk(ended_by(choice, "native_finish_reason"))
         if self._passes_chunks and choice.get("logprobs"):
-            self._keep(data)
-            self._count_logprobs(choice["logprobs"])
+            self._budget.keep(data)
+            self._budget.count_tokens(choice["logprobs"])
 
     def _read_other(self, choice: dict[str, Any], events: list[Event]) -> None:
         """Read a choice of another answer: its calls may be wanted."""
@@ -246,7 +245,7 @@ class ChunkReader:
         """Read a finish reason; tell whether it is the answer's, which is the first."""
         reason = ending(choice["finish_reason"])
         if reason == "error":
-            raise ErrorChunk(_ended_by(choice, "finish_reason"))
+            raise ErrorChunk(ended_by(choice, "finish_reason"))
         if reason is None or self.finish_reason is not None:
             return False
         events += self._flush()
@@ -289,8 +288,9 @@ class ChunkReader:
                 self._reasoning_in = place
                 self._add(ReasoningDelta(reasoning), events)
         if details := dicts(delta.get(_DETAILS)):
-            self._keep(data)
+            self._budget.keep(data)
             for detail in details:
+                self._budget.spend(sum(len(v) for v in detail.values() if isinstance(v, str)))
                 self._details.add(detail)
 
     def _read_besides(
@@ -298,7 +298,8 @@ class ChunkReader:
     ) -> None:
         for piece in pieces_in(delta):
             if "extra_content" in piece:
-                self._keep(data)
+                self._budget.keep(data)
+                self._budget.spend(len(data))
             events += self._calls.read(piece)
         if delta.get("function_call"):  # the form before tool calls; written as one
             delta["function_call"] = None
@@ -306,23 +307,12 @@ class ChunkReader:
         if "images" in delta or parts:
             self._changed |= self._besides.read_images(delta, parts, events)
         if "annotations" in delta or parts:
-            self._keep(data)
+            self._budget.keep(data)
+            self._budget.spend(len(data))
             self._changed |= self._besides.read_annotations(delta, parts, events)
         if "citations" in delta:
             self._besides.read_sources(pages(delta), events)
         self._says_more = self._says_more or any(delta.get(name) for name in _SAYING)
-
-    def _keep(self, data: bytes) -> None:
-        """Count what is kept parsed of a chunk."""
-        self._kept += count(data)
-        if self._kept > MOST_VALUES:
-            raise ErrorChunk({"detail": "The answer has more parts than are taken."})
-
-    def _count_logprobs(self, logprobs: Any) -> None:
-        lists = logprobs.values() if isinstance(logprobs, dict) else ()
-        self._logprobs += sum(len(tokens) for tokens in lists if isinstance(tokens, list))
-        if self._logprobs > MOST_LOGPROBS:
-            raise ErrorChunk({"detail": f"More than {MOST_LOGPROBS} logprobs are not taken."})
 
     def _add_text(self, text: str, events: list[Event]) -> None:
         if self._half or not text.isascii():
@@ -330,11 +320,13 @@ class ChunkReader:
         if self._think:
             self._add_all(self._think.feed(text), events)
         elif text:
+            self._budget.spend(len(text))
             self.text.append(text)
             events.append(TextDelta(text))
 
     def _add(self, event: TextDelta | ReasoningDelta, events: list[Event]) -> None:
         if event.text:
+            self._budget.spend(len(event.text))
             kept = self.text if isinstance(event, TextDelta) else self.reasoning
             kept.append(event.text)
             events.append(event)
@@ -342,12 +334,3 @@ class ChunkReader:
     def _add_all(self, found: list[TextDelta | ReasoningDelta], events: list[Event]) -> None:
         for event in found:
             self._add(event, events)
-
-
-def _ended_by(choice: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return an error made of a finish reason, and of the choice's own words if it has any."""
-    words = {key: choice[key] for key in ("error", "code") if choice.get(key)}
-    if isinstance(choice.get("message"), str):
-        words["message"] = choice["message"]
-    reason = str(choice[name])[:200]
-    return {**words, name: reason, "detail": f"The answer ended with the reason {reason!r}."}

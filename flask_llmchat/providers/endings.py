@@ -97,6 +97,15 @@ def ending(reason: Any) -> str | None:
     return "length" if _TOO_LONG.search(name) else "error"
 
 
+def ended_by(choice: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return an error made of a finish reason, and of the choice's own words if it has any."""
+    words = {key: choice[key] for key in ("error", "code") if choice.get(key)}
+    if isinstance(choice.get("message"), str):
+        words["message"] = choice["message"]
+    reason = str(choice[name])[:200]
+    return {**words, name: reason, "detail": f"The answer ended with the reason {reason!r}."}
+
+
 def is_failure(reason: Any) -> bool:
     """Tell whether a reason beside the finish reason, such as OpenRouter's native one, says so."""
     return isinstance(reason, str) and bool(_FAILED.search(reason[:_LONGEST].lower()))

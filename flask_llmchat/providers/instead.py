@@ -42,7 +42,7 @@ class Instead:
             if (body := failure_in(inner)) is not None:
                 raise ErrorChunk(body)
             return inner
-        if code is None and _has_words(chunk):
+        if code is None and _has_words(chunk, but="msg"):  # which says how far it is, too
             raise ErrorChunk(chunk.get("errors") or chunk)
         if code not in _GOOD and len(self._kept) < _MOST_KEPT and len(data) <= _LONGEST_KEPT:
             self._kept += [chunk, *[v for v in chunk.values() if isinstance(v, dict | list)]]
@@ -81,5 +81,5 @@ def _is_http_error(code: str) -> bool:
     return len(code) == 3 and code[0] in "45" and code.isdecimal()
 
 
-def _has_words(chunk: Mapping[str, Any]) -> bool:
-    return any(chunk.get(name) for name in _WORDS)
+def _has_words(chunk: Mapping[str, Any], but: str = "") -> bool:
+    return any(chunk.get(name) for name in _WORDS if name != but)

@@ -116,7 +116,12 @@ def image_url(image: Any) -> str:
             return f"data:{next(names, 'image/png')};base64,{data}"
         held = (image[n] for n in (*_URL_HOLDERS, *sorted(_IMAGE_HOLDERS)) if image.get(n))
         image = data or next(held, "")
-    return image if isinstance(image, str) else ""
+    if not isinstance(image, str) or (len(image) > _LONGEST_OTHER and not image.isascii()):
+        return ""  # no URL: such a text takes four times its bytes
+    return image
+
+
+_LONGEST_OTHER = 2**13  # characters of a URL that is not ASCII
 
 
 def url_in(page: Any) -> str:

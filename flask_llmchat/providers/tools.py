@@ -11,7 +11,7 @@ from typing import Any
 
 from ..chat import ToolCall, ToolCallDelta
 from ..errors import ErrorChunk
-from ..limits import MOST_CALLS
+from ..limits import MOST_CALLS, Budget
 
 _SIGNS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 
@@ -113,6 +113,7 @@ class ToolCalls:
         self._by_id: dict[str, int] = {}
         self._last = 0  # the highest index
         self._moved: dict[int, int] = {}  # of calls that came under another's index
+        self._budget = Budget()
 
     def __bool__(self) -> bool:
         """Tell whether there is a call that can be carried out, one with a name."""
@@ -154,6 +155,7 @@ class ToolCalls:
         extra = piece.get("extra_content")
         if isinstance(extra, dict):
             call.extra_content = extra
+        self._budget.spend(len(arguments))
         call.add(arguments)
         ready = call.begun or (call.id.strip() and call.name.strip())
         return [call.event(index)] if ready else []
