@@ -29,7 +29,7 @@ MOST_MEMORY = 40  # bytes for each byte of the body
 MiB, KiB = 2**20, 2**10
 
 # What the few items that bounds allow may cost more: as much as a body of so many objects.
-ITEMS_ALLOWED = b"[" + b"{}," * 43_000 + b"1]"
+ITEMS_ALLOWED = b"[" + b"{}," * 60_000 + b"1]"
 
 NOWHERE = "http://127.0.0.1:9/v1"
 TEXT, UI, OPENAI = "/api/chat/openai", "/api/chat/openai?ui", "/api/chat/openai/chat/completions"

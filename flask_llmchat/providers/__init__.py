@@ -66,7 +66,6 @@ builtin_providers: tuple[Provider, ...] = (
         label="xAI",
         base_url="https://api.x.ai/v1",
         refuses=frozenset({"stop"}),
-        takes=frozenset({"search_parameters"}),
     ),
     Provider(
         name="together",

@@ -105,6 +105,13 @@ def _sent_back(messages: list[Message], wanted: frozenset[str]) -> Iterator[Mess
             yield kept
 
 
+# What costs more, or has the provider go and look: no built-in row takes it from a page.
+_REFUSED = dict.fromkeys(
+    ("service_tier", "web_search_options", "search_parameters"),
+    "Not taken from a page; the app adds it in before_chat, or has its provider row take it",
+)
+
+
 def as_they_are(messages: list[Message]) -> list[Message]:
     """Send messages as they are."""
     return messages
@@ -192,7 +199,7 @@ class Provider:
         :raises ChatError: with status 422, naming those that are not.
         """
         if refused := sorted(chat.unknown.keys() - self.takes):
-            told = [f"{name[:50]}: Unknown field" for name in refused[:20]]
+            told = [f"{name[:50]}: {_REFUSED.get(name, 'Unknown field')}" for name in refused[:20]]
             raise ChatError("; ".join(told), provider=self.name, status=422)
         chat.extra |= chat.unknown
         chat.unknown = {}
