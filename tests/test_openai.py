@@ -370,7 +370,7 @@ def answered(**fields: Any) -> bytes:
 
 HOSTILE = {
     "calls": answered(tool_calls=[1] * 10**6),
-    "thoughts": answered(reasoning_details=[{}] * 10**6),
+    "thoughts": answered(reasoning_details=[{"type": "reasoning"}] * 10**5),
     "fields": answered(**{str(i): i for i in range(200_000)}),
     "nulls": answered(**dict.fromkeys(map(str, range(200_000)))),
     "role": answered(role="assistant" * 10**6 + "x"),

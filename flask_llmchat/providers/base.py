@@ -142,7 +142,8 @@ class Provider:
     :param inline_think: whether its models think aloud inside the text, between ``<think>``
         and ``</think>``.
     :param takes: parameters of its own, beside those that chat completions have everywhere. None
-        that chooses other models or adds tools of the provider's: that is for the host to do.
+        that chooses other models, costs more (``service_tier``) or adds tools of the provider's
+        (``web_search_options``): that is for the host to do.
     :param takes_back: which of ``reasoning_content``, ``reasoning_details`` and
         ``extra_content`` it wants back of an earlier answer; others refuse to be sent them.
     :param tells_errors: whether its error messages may be shown to people. False for hosts
