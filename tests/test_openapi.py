@@ -92,7 +92,8 @@ MORE = [
     *({**body(), **more} for more in ({"messages": []}, {"endpointId": None}, {"x": 1})),
     *(body(**more) for more in ({"seed": 1.0}, {"seed": 1.5}, {"stop": []}, {"stop": ["x"]})),
     *(body(toolChoice=choice) for choice in ("auto", {}, 1, None)),
-    *(body(tools=[{}] * count) for count in (0, 128, 129)),
+    *(body(tools=[{"type": "function", "function": {}}] * count) for count in (0, 128, 129)),
+    *(body(tools=[tool]) for tool in ({}, {"type": "mcp", "server_url": "https://a.example"})),
     *(test_ui.ui_body(**{name: "x"}) for name in (*NAMES, *OTHERS)),
 ]
 BESIDE = [  # what stands beside a message's own fields
@@ -192,7 +193,16 @@ def test_fields_have_their_types_and_limits(document: Any) -> None:
     assert fields["includeProfileContext"]["type"] == ["boolean", "null"]
     any_object = {"type": "object", "additionalProperties": True}
     assert fields["responseFormat"] == {**any_object, "type": ["object", "null"]}
-    assert fields["tools"] == {"type": ["array", "null"], "items": any_object, "maxItems": 128}
+    assert fields["tools"] == {
+        "type": ["array", "null"],
+        "items": {
+            "oneOf": [
+                {"$ref": "#/components/schemas/LLMChatFunctionTool"},
+                {"$ref": "#/components/schemas/LLMChatCustomTool"},
+            ]
+        },
+        "maxItems": 128,
+    }
     texts, text, null = fields["stop"]["anyOf"]
     assert (texts["minItems"], texts["maxItems"], text["minLength"]) == (1, 16, 1)
     assert null == {"type": "null"}

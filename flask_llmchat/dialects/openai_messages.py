@@ -212,9 +212,13 @@ def _whole_blocks(blocks: Any) -> list[dict[str, Any]]:
 def _said_once(detail: dict[str, Any]) -> dict[str, Any]:
     """Undo what Python's SDK makes of a format that stands in every piece: it joins them all."""
     said = detail.get("format")
-    if not isinstance(said, str) or not said:
+    if not isinstance(said, str):
         return detail
-    return {**detail, "format": said[: (said + said).find(said, 1)]}
+    begin = said[: min(64, (len(said) + 1) // 2)]
+    period = said.find(begin, 1)
+    if period > 0 and said == said[:period] * (len(said) // period):
+        return {**detail, "format": said[:period]}
+    return detail
 
 
 class MessageField(fields.Field[dict[str, Any]]):

@@ -6,6 +6,7 @@ What a provider could not read in a chat is refused, and nothing is fetched for 
 from __future__ import annotations
 
 import binascii
+import contextlib
 import re
 from base64 import b64encode
 from typing import Any
@@ -52,6 +53,7 @@ _IMAGES = [
     ("image/avif", re.compile(rb"\0\0\0.ftypavif", re.DOTALL)),
     ("image/heic", re.compile(rb"\0\0\0.ftypheic", re.DOTALL)),
 ]
+_IMAGES_BEGIN = frozenset({b"G", b"\x89", b"\xff", b"R", b"B", b"I", b"M", b"\0"})
 
 # And others, of which nothing else says what they are.
 _OTHERS = [
@@ -61,7 +63,7 @@ _OTHERS = [
 ]
 
 _MOST_HEAD = 1024  # characters of what stands before the comma of a data: URL
-_MOST_STRAYS = 64  # "%" in a data: URL that begin no escape
+_MOST_STRAYS = 64  # signs in a data: URL that begin no escape, or should be one
 _STRAY = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -103,13 +105,12 @@ def content_of(part: dict[str, Any]) -> dict[str, Any] | None:
 def _inline(part: dict[str, Any], url: str) -> dict[str, Any] | None:
     own_type, encoded, content = _split(url)
     media_type = own_type or _claimed_type(part)
-    media_type = next((name for name, head in _IMAGES if head.match(content)), media_type)
+    if content[:1] in _IMAGES_BEGIN:
+        media_type = next((name for name, head in _IMAGES if head.match(content)), media_type)
     if media_type in _SAYS_NOTHING:
         media_type = next((name for name, head in _OTHERS if head.match(content)), media_type)
-    if (text := _untold_text(part, media_type, content)) is not None:
-        return {"type": "text", "text": text}
     if _TEXTUAL.fullmatch(media_type):
-        text = content.decode("utf-8-sig", "replace")
+        text = _text_of_file(content)
         return {"type": "text", "text": text} if text else None
     if not content:
         raise ma.ValidationError("The file is empty.")
@@ -124,25 +125,38 @@ def _inline(part: dict[str, Any], url: str) -> dict[str, Any] | None:
     if media_type in _AUDIO:
         audio = {"data": encoded, "format": _AUDIO[media_type]}
         return {"type": "input_audio", "input_audio": audio}
+    if (untold := _untold_text(part, media_type, content)) is not None:
+        return {"type": "text", "text": untold}
     told = f" ({media_type})" if _TELLABLE.fullmatch(media_type) else ""
     raise ma.ValidationError(f"Files of this type{told} cannot be sent to a model here.")
+
+
+def _text_of_file(content: bytes) -> str:
+    """Return the text of a file that is one by its media type, with what is wrong in it mended."""
+    most = len(content) // 8 + _MOST_STRAYS
+    if len(content) - len(content.translate(None, _NOT_IN_TEXTS)) <= most:
+        text = content.decode("utf-8-sig", "replace")
+        if text.isascii() or text.count("\ufffd") <= most:
+            return text
+    raise ma.ValidationError("The file is not a text in UTF-8.")
 
 
 def _untold_text(part: dict[str, Any], media_type: str, content: bytes) -> str | None:
     """Return the text of a file whose media type says nothing, or that it is something else."""
     name = part.get("filename")
     by_name = isinstance(name, str) and _TEXT_NAME.fullmatch(name[-100:])
-    known = _TEXTUAL.fullmatch(media_type) or not content
-    if known or not (by_name or media_type in _SAYS_NOTHING):
+    if not (by_name or media_type in _SAYS_NOTHING):
         return None
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # Excel's "Unicode text"
-        return content.decode("utf-16", "replace")
+        with contextlib.suppress(UnicodeDecodeError):
+            return content.decode("utf-16")
     if len(content.translate(None, _NOT_IN_TEXTS)) < len(content):
         return None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", "replace") if by_name else None  # of Windows' programs
+    # Windows' programs write its own code, most of them. Every byte is something in the last.
+    for encoding in ("utf-8-sig", "cp1252", "latin-1") if by_name else ("utf-8-sig",):
+        with contextlib.suppress(UnicodeDecodeError):
+            return content.decode(encoding)
+    return None
 
 
 def _image(url: str) -> dict[str, Any]:
@@ -187,8 +201,16 @@ def _unescaped(data: str) -> bytes:
     and is undone in one go.
     """
     given = data.encode()
+    escapes = given.count(b"%")
+    if not escapes:
+        return given
+    if 3 * (escapes - _MOST_STRAYS) > len(given):
+        raise ma.ValidationError("url holds many % that begin no escape.")
+    if given.count(b"=") > len(given) // 8 + _MOST_STRAYS:
+        raise ma.ValidationError("url holds many = that should be %3D.")
     content = _unquoted(given)
-    if len(content) == len(given) - 2 * given.count(b"%"):  # each began an escape
+    broken = b"%\n" in given or b"%\r" in given  # of a line, in quoted-printable
+    if not broken and len(content) == len(given) - 2 * escapes:  # each began an escape
         return content
     given, strays = _STRAY.subn(b"%25", given, _MOST_STRAYS + 1)
     if strays > _MOST_STRAYS:

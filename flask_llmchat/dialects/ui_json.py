@@ -55,12 +55,15 @@ class JSONText:
         """
         if not is_whole(text):
             return False
-        # Only these take longer than to read the text.
-        if text.lstrip(" \t\r\n")[:1] in ("[", "{") and not self._may_look_into(text):
-            raise ma.ValidationError(
-                f"More than {MOST_LOOKED_INTO} characters of JSON in strings are not taken;"
-                f" send {name} as JSON."
-            )
+        begin = text.lstrip(" \t\r\n")[:1]
+        if begin in ("[", "{"):  # these take much longer than to read the text they are in
+            if not self._may_look_into(text):
+                raise ma.ValidationError(
+                    f"More than {MOST_LOOKED_INTO} characters of JSON in strings are not taken;"
+                    f" send {name} as JSON."
+                )
+        elif begin != '"' and len(text) > MOST_LOOKED_INTO:
+            return False  # Python takes no number that is that long
         with contextlib.suppress(ValueError):
             parse_value(text)
             return True

@@ -88,7 +88,8 @@ class Provider:
     :param inline_think: whether its models think aloud inside the text, between ``<think>``
         and ``</think>``.
     :param takes: parameters of its own, beside those that chat completions have everywhere. None
-        that chooses other models or adds tools of the provider's: that is for the host to do.
+        that chooses other models, costs more (``service_tier``) or adds tools of the provider's
+        (``web_search_options``): that is for the host to do.
     :param takes_in_messages: fields of messages that it takes besides, such as ``prefix``.
     :param takes_parts: types of parts of messages that it takes besides, such as ``audio_url``.
     :param takes_back: which of ``reasoning_content``, ``reasoning_details``, ``thinking_blocks``,
@@ -231,7 +232,14 @@ class Provider:
         return body
 
 
-_TOLD = {"modalities": 'Only ["text"] is answered; leave it out'}
+_TOLD = {
+    "modalities": 'Only ["text"] is answered; leave it out',
+    # What costs more, or has the provider go and look: no built-in row takes it from a page.
+    **dict.fromkeys(
+        ("service_tier", "web_search_options", "search_parameters"),
+        "Not taken from a page; the app adds it in before_chat, or has its provider row take it",
+    ),
+}
 """What to say of a parameter that is some provider's own, where there is more to say."""
 
 # By the fields' names, and else by the types they are declared with, which are text here.
