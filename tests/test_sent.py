@@ -339,7 +339,7 @@ def made(row: str, chat: ChatRequest, **target: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("row", "refused"),
     [
-        ("cerebras", {"frequency_penalty": 0.5, "logit_bias": {"1": 2}, "service_tier": "flex"}),
+        ("cerebras", {"frequency_penalty": 0.5, "logit_bias": {"1": 2}}),
     ],
 )
 def test_what_a_provider_answers_400_to_is_left_out(

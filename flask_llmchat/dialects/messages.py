@@ -109,7 +109,7 @@ def plain_message(message: Any) -> dict[str, Any] | None:
     role, content = message.get("role"), message.get("content")
     if not (isinstance(role, str) and role in ROLES and isinstance(content, str)):
         return None
-    return {**message} if is_whole(content) else None
+    return {"role": role, "content": content} if is_whole(content) else None
 
 
 class MessageSchema(StrictSchema):
