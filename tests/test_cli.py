@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from conftest import KEYS
 from flask import Flask
+from odd_streams import delta, wire
 
 import flask_llmchat
 from flask_llmchat import LLMChat, Provider, builtin_providers
@@ -29,6 +30,7 @@ from flask_llmchat.testing import (
     Reply,
     error_reply,
     event,
+    sse_reply,
     text_reply,
 )
 
@@ -270,7 +272,8 @@ def test_what_the_text_does_not_show_is_said(
     app = make_app({"LLMCHAT_BASE_URLS": {"openai": upstream.base_url}})
     upstream.add(text_reply("Hel", finish_reason="length"))
     upstream.add(text_reply(finish_reason="content_filter"))
-    upstream.add(text_reply())
+    image = {"images": [{"image_url": {"url": "https://a.example/a.png"}}]}
+    upstream.add(sse_reply(wire([delta("stop", **image)])))
     upstream.add(text_reply("\x1b]0;title\x07a\tb\r\n\x9b2J"))
     assert run(app, "chat", "openai", input="1\n2\n3\n4\n").splitlines() == [
         "Hel",
