@@ -66,7 +66,7 @@ class Content(fields.Field[Any]):
     def _load_part(self, part: Any) -> Any:
         # marshmallow would spend more on this than on parsing a hundred of them.
         if is_plain_text(part) and "type" in part and is_whole(part["text"]):
-            return {**part}
+            return {"type": "text", "text": part["text"]}
         if (url := _plain_image(part)) is not None:
             return {"type": "image_url", "image_url": {"url": url}}
         return self._part.load(part)
@@ -99,7 +99,7 @@ def plain_message(message: Any) -> dict[str, Any] | None:
     role, content = message.get("role"), message.get("content")
     if not (isinstance(role, str) and role in ROLES and isinstance(content, str)):
         return None
-    return {**message} if is_whole(content) else None
+    return {"role": role, "content": content} if is_whole(content) else None
 
 
 class MessageSchema(StrictSchema):

@@ -10,7 +10,8 @@ from typing import Any
 
 import marshmallow as ma
 
-from .base import is_whole, parse_value
+from .base import is_whole
+from .parsing import parse_value
 
 MOST_LOOKED_INTO = 2**16
 """How many characters of one request are looked into beyond what it took to parse them."""

@@ -27,7 +27,7 @@ from ..chat import (
     Usage,
 )
 from ..errors import ChatError
-from .base import parse_value
+from .parsing import parse_value
 
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
