@@ -93,7 +93,10 @@ def test_a_text_that_is_none_is_refused() -> None:
 )
 def test_escapes_are_undone_as_urllib_does_it(pieces: list[str]) -> None:
     text = "".join(pieces) + "a" * 8 * pieces.count("=")
-    assert _unescaped(text) == unquote_to_bytes(text)
+    if "\n" in text:  # no URL holds lines: browsers take them out
+        assert _unescaped(text) == unquote_to_bytes(text.translate({9: None, 10: None, 13: None}))
+    else:
+        assert _unescaped(text) == unquote_to_bytes(text)
 
 
 def test_very_many_signs_that_are_no_escapes_are_refused() -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ChatError
-from .base import Dialect, parse_object
+from .base import Dialect
 from .describing import ANY_OBJECT, Book, Description
 from .openai import OpenAIDialect
+from .parsing import parse_object
 from .text import TextDialect
 from .ui import UIDialect
 

@@ -76,7 +76,7 @@ class Content(fields.Field[Any]):
     def _load_part(self, part: Any) -> Any:
         # marshmallow would spend more on this than on parsing a hundred of them.
         if is_plain_text(part) and "type" in part and is_whole(part["text"]):
-            return {**part}
+            return {"type": "text", "text": part["text"]}
         if (url := _plain_image(part)) is not None:
             return {"type": "image_url", "image_url": {"url": url}}
         return self._part.load(part)

@@ -41,6 +41,7 @@ _TEXT_NAME = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _NOT_IN_TEXTS = bytes({*range(32)} - {*b"\t\n\f\r\x1b"})
+_NOT_IN_UTF8 = bytes([0xC0, 0xC1, *range(0xF5, 0x100)])
 
 # How images begin; "." is any byte. Providers refuse one that is not what it says it is.
 _IMAGES = [
@@ -134,7 +135,7 @@ def _inline(part: dict[str, Any], url: str) -> dict[str, Any] | None:
 def _text_of_file(content: bytes) -> str:
     """Return the text of a file that is one by its media type, with what is wrong in it mended."""
     most = len(content) // 8 + _MOST_STRAYS
-    if len(content) - len(content.translate(None, _NOT_IN_TEXTS)) <= most:
+    if len(content) - len(content.translate(None, _NOT_IN_TEXTS + _NOT_IN_UTF8)) <= most:
         text = content.decode("utf-8-sig", "replace")
         if text.isascii() or text.count("\ufffd") <= most:
             return text
@@ -201,6 +202,8 @@ def _unescaped(data: str) -> bytes:
     and is undone in one go.
     """
     given = data.encode()
+    if b"\n" in given or b"\r" in given:  # no URL holds these: browsers take them out
+        given = given.translate(None, b"\t\n\r")
     escapes = given.count(b"%")
     if not escapes:
         return given
@@ -209,8 +212,7 @@ def _unescaped(data: str) -> bytes:
     if given.count(b"=") > len(given) // 8 + _MOST_STRAYS:
         raise ma.ValidationError("url holds many = that should be %3D.")
     content = _unquoted(given)
-    broken = b"%\n" in given or b"%\r" in given  # of a line, in quoted-printable
-    if not broken and len(content) == len(given) - 2 * escapes:  # each began an escape
+    if len(content) == len(given) - 2 * escapes:  # each began an escape
         return content
     given, strays = _STRAY.subn(b"%25", given, _MOST_STRAYS + 1)
     if strays > _MOST_STRAYS:

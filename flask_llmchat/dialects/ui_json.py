@@ -10,13 +10,17 @@ from typing import Any
 
 import marshmallow as ma
 
-from .base import is_whole, parse_value
+from .base import is_whole
+from .parsing import parse_value
 
 MOST_LOOKED_INTO = 2**16
 """How many characters of one request are looked into beyond what it took to parse them."""
 
-MOST_DETAILS = 16_384
+MOST_DETAILS = 8192
 """How many reasoning details the messages of one request may have together."""
+
+MOST_FILES = 4096
+"""How many files they may have together."""
 
 # Nothing that was JSON holds itself: not to look for it takes half the time.
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
@@ -28,6 +32,7 @@ class JSONText:
     def __init__(self) -> None:
         self._left = MOST_LOOKED_INTO
         self._details = 0
+        self._files = 0
 
     def dump(self, value: Any, name: str) -> str:
         """Write JSON as JavaScript does, so that a provider's prompt cache sees no difference.
@@ -78,6 +83,15 @@ class JSONText:
         if self._details > MOST_DETAILS:
             raise ma.ValidationError(f"More than {MOST_DETAILS} reasoning_details are not taken.")
         return self.dump(detail, "reasoning_details")
+
+    def count_file(self) -> None:
+        """Count a file.
+
+        :raises marshmallow.ValidationError: when it is one too many.
+        """
+        self._files += 1
+        if self._files > MOST_FILES:
+            raise ma.ValidationError(f"More than {MOST_FILES} files are not taken.")
 
     def _may_look_into(self, text: str) -> bool:
         self._left -= len(text)

@@ -151,9 +151,11 @@ class _UserReader(_Reader):
         if kind == "text":
             if text := text_of(part, "text"):
                 self._content.append({"type": "text", "text": text})
-        elif kind == "file" and (content := content_of(part)):
-            self._content.append(content)
-            self._files = True
+        elif kind == "file":
+            self._json.count_file()
+            if content := content_of(part):
+                self._content.append(content)
+                self._files = True
 
     def finish(self) -> list[Message]:
         if not self._content:

@@ -25,7 +25,7 @@ from ..chat import (
 )
 from ..errors import ChatError
 from ..providers.tools import new_call_id
-from .base import parse_value
+from .parsing import parse_value
 
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
