@@ -13,7 +13,7 @@ from flask import Flask, abort
 from flask.ctx import AppContext
 
 from flask_llmchat import ChatRequest, ChatResult, LLMChat, chat_finished, chat_started
-from flask_llmchat.upstream.process import current
+from flask_llmchat.transport.runtime import current_runtime
 
 llmchat = LLMChat()
 app = Flask(__name__)
@@ -72,6 +72,6 @@ def held() -> dict[str, int]:
         "greenlets": sum(type(thing).__name__ == "Greenlet" for thing in alive),
         "contexts": sum(isinstance(thing, AppContext) for thing in alive),
         "open files": len(os.listdir("/proc/self/fd")),
-        "watched": len(current().watcher),
-        "places": len(current().places),
+        "watched": len(current_runtime().watchdog),
+        "places": len(current_runtime().slots),
     }

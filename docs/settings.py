@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from flask_llmchat.config import Config
+from flask_llmchat.core.config import Config
 
 PAGE = Path(__file__).with_name("configuration.md")
 BEGIN, END = "<!-- settings.py writes this -->\n", "<!-- as far as here -->\n"

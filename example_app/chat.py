@@ -8,7 +8,7 @@ from flask import Blueprint, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from flask_llmchat import ChatRequest, LLMChat, Provider, builtin_providers, current_llmchat
-from flask_llmchat.models import catalogue_of
+from flask_llmchat.models.lookup import models_of
 
 from .database import db
 from .demo import DEMO, DEMO_MODEL
@@ -94,7 +94,7 @@ _FIRST_MODELS = {
 
 
 def _choice(provider: Provider, profile: Profile) -> Choice:
-    models = list(catalogue_of(provider.catalogue))
+    models = list(models_of(provider.catalogue))
     if provider.name == "azure":  # only what the user has deployed can be called
         models = list(profile.azure_openai_deployments or {})
     elif provider.name == DEMO.name:

@@ -11,27 +11,37 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from .body import guard_body
-from .chat import ChatRequest
-from .cli import make_commands
-from .config import Config
-from .dialects import Dialect, builtin_dialects
-from .hosting import MISSING, check_app, checked_hook
-from .http import http_error
+from .core.config import Config
+from .core.request import ChatRequest
+from .dialects.base import Dialect
+from .dialects.builtin import builtin_dialects
 from .openapi import make_command
-from .providers import Provider, builtin_providers
-from .routes import add_routes, refuse_collision, where
-from .state import ChatState, current_state
-from .views import close_failed, close_unsent
+from .providers.builtin import builtin_providers
+from .providers.provider import Provider
+from .web.body import guard_body
+from .web.checks import MISSING, check_app, checked_hook
+from .web.cli.commands import make_commands
+from .web.responses import http_error
+from .web.routes import add_routes, refuse_collision, where
+from .web.state import AppState, current_state
+from .web.views import close_failed, close_unsent
 
 logger = logging.getLogger("flask_llmchat")
 
+
 ProfileLoader = TypeVar("ProfileLoader", bound=Callable[[], Any])
+
+
 KeyResolver = TypeVar(
     "KeyResolver", bound=Callable[[str, Any], str | None] | Callable[[str, Any], Awaitable[Any]]
 )
+
+
 EndpointLoader = TypeVar("EndpointLoader", bound=Callable[[str], Any])
+
+
 BeforeChat = TypeVar("BeforeChat", bound=Callable[[ChatRequest], Any])
+
 
 _DEFAULT_PREFIX = Config().url_prefix
 
@@ -194,8 +204,8 @@ class LLMChat:
             parent = setup.url_prefix.removesuffix(_DEFAULT_PREFIX)
             if parent != setup.url_prefix:
                 setup.url_prefix = parent + config.url_prefix
-        state = ChatState(self, app, config, where(setup))
-        states: dict[str, ChatState] = app.extensions.setdefault("llmchat", {})
+        state = AppState(self, app, config, where(setup))
+        states: dict[str, AppState] = app.extensions.setdefault("llmchat", {})
         refuse_collision(state, name, states)
         states[name] = state
         got_request_exception.connect(close_failed, app)
@@ -213,4 +223,4 @@ def _guard_body(endpoint: str | None, values: dict[str, Any] | None) -> None:
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:
     state = current_state()
-    return http_error(error, state.spoken().tells_errors, state.config.max_content_length)
+    return http_error(error, state.negotiate().error, state.config.max_content_length)

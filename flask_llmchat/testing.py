@@ -29,6 +29,8 @@ from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 Signal = Enum("Signal", ["CUT", "HOLD"])
+
+
 CUT, HOLD = Signal.CUT, Signal.HOLD
 
 

@@ -18,7 +18,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from flask_llmchat import ChatError, ChatResult, LLMChat, chat_finished
 from flask_llmchat.testing import FakeUpstream
-from flask_llmchat.upstream import process
+from flask_llmchat.transport import runtime
 
 KEYS = {
     "openai_api_key": "sk-planted-openai-0123456789abcdef",
@@ -231,7 +231,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
 def close_pool() -> Iterator[None]:
     """Close the connections that stay open for the next chat, when there is no next one."""
     yield
-    for sdk in process.current().sdks.values():
+    for sdk in runtime.current_runtime().sdks.values():
         sdk.close()
 
 

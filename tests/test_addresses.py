@@ -9,7 +9,7 @@ import pytest
 from conftest import CASES, body, make_app, profile_for
 
 from flask_llmchat import ChatError, ChatRequest, Endpoint, LLMChat, Provider, builtin_providers
-from flask_llmchat.addresses import read_address
+from flask_llmchat.core.addresses import read_address
 from flask_llmchat.testing import FakeUpstream, Reply
 
 ROWS = {row.name: row for row in builtin_providers}

@@ -16,16 +16,16 @@ from flask.typing import ResponseReturnValue
 
 from flask_llmchat import ChatRequest, ChatResult, LLMChat, chat_finished
 from flask_llmchat.testing import HOLD, FakeUpstream, Reply, text_reply
-from flask_llmchat.upstream.process import Place, current, is_full
+from flask_llmchat.transport.runtime import Slot, current_runtime, is_full
 
 
 @pytest.fixture(autouse=True)
 def no_place_is_left_taken() -> Iterator[None]:
     yield
     until = time.monotonic() + 2
-    while current().places and time.monotonic() < until:
+    while current_runtime().slots and time.monotonic() < until:
         time.sleep(0.01)
-    assert not current().places
+    assert not current_runtime().slots
 
 
 def test_the_next_chat_is_refused_at_once(upstream: FakeUpstream) -> None:
@@ -88,16 +88,16 @@ def test_without_a_limit_as_many_as_come(upstream: FakeUpstream) -> None:
 
 
 def test_a_place_is_given_up_once() -> None:
-    places = [Place(2), Place(2)]
+    places = [Slot(2), Slot(2)]
     with pytest.raises(LookupError):
-        Place(2)
-    places[0].give_up()
-    places[0].give_up()
-    third = Place(2)
+        Slot(2)
+    places[0].release()
+    places[0].release()
+    third = Slot(2)
     with pytest.raises(LookupError):
-        Place(2)
+        Slot(2)
     for place in (*places, third):
-        place.give_up()
+        place.release()
     assert not is_full(2) and is_full(0) and not is_full(None)
 
 
@@ -118,7 +118,7 @@ def test_a_route_of_the_host_s_own_may_call_our_view(upstream: FakeUpstream) -> 
     client = with_own_route(upstream).test_client()
     for _ in range(3):
         assert client.post("/mine", json=body("")).status_code == 422
-        assert not current().places
+        assert not current_runtime().slots
     with client.post("/mine", json=body()) as response:
         assert response.text == "Hello from the fake upstream."
 
@@ -132,12 +132,12 @@ def test_it_may_fail_after_our_view(upstream: FakeUpstream) -> None:
 
     @app.teardown_request
     def fail_again(exception: BaseException | None) -> None:
-        assert not current().places
+        assert not current_runtime().slots
 
     for path in ("/mine", "/api/chat/openai"):
         upstream.add(text_reply("Hi", then=[HOLD]))
         assert app.test_client().post(path, json=body()).status_code == 500
-        assert not current().places
+        assert not current_runtime().slots
     upstream.wait_for(lambda u: u.streaming == 0)
 
 
@@ -161,11 +161,11 @@ def test_a_decorator_may_call_the_view_twice(upstream: FakeUpstream, kept: bool)
         response = client.post("/api/chat/openai", data=content)
         assert (response.status_code, "messages: " in response.text) == (422, True)
         answers.clear()
-        assert not current().places
+        assert not current_runtime().slots
     upstream.add(text_reply("Hi"))
     client.post("/api/chat/openai", json=body()).close()  # the body of an answered one is gone
     answers.clear()
-    assert not current().places
+    assert not current_runtime().slots
 
 
 def test_a_teardown_of_the_host_s_that_fails_loses_no_place(upstream: FakeUpstream) -> None:
@@ -180,9 +180,9 @@ def test_a_teardown_of_the_host_s_that_fails_loses_no_place(upstream: FakeUpstre
         with pytest.raises(ZeroDivisionError):
             app.test_client().post("/api/chat/openai", json=body(model))
         deadline = time.monotonic() + 2
-        while current().places and time.monotonic() < deadline:
+        while current_runtime().slots and time.monotonic() < deadline:
             gc.collect()  # the response was never given to a server
-        assert not current().places
+        assert not current_runtime().slots
 
 
 class Stop(BaseException):
@@ -215,7 +215,7 @@ def test_a_receiver_that_stops_everything_loses_no_place(
             response = app.test_client().post("/api/chat/openai", json=body(), buffered=False)
             with pytest.raises(Stop):
                 response.close()
-        assert not current().places
+        assert not current_runtime().slots
 
 
 def test_a_reader_that_closes_its_side_and_reads_nothing_keeps_no_place(
@@ -233,8 +233,8 @@ def test_a_reader_that_closes_its_side_and_reads_nothing_keeps_no_place(
         while (sent := len(upstream.requests)) < 1 and time.monotonic() < until:
             time.sleep(0.01)
         time.sleep(0.5)  # by now its thread waits in a write that is not read
-        assert sent and current().places
+        assert sent and current_runtime().slots
         client.shutdown(socket.SHUT_WR)
-        while current().places and time.monotonic() < until:
+        while current_runtime().slots and time.monotonic() < until:
             time.sleep(0.01)
-        assert not current().places
+        assert not current_runtime().slots

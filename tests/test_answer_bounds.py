@@ -18,15 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from odd_streams import HEAD, STREAMS, delta
 
-from flask_llmchat import limits
-from flask_llmchat.answer import Record
-from flask_llmchat.chat import ChatRequest, ChatResult, Event
-from flask_llmchat.dialects.openai_chunks import ChunkEncoder
-from flask_llmchat.dialects.openai_completion import CompletionEncoder
-from flask_llmchat.dialects.text import TextDialect
-from flask_llmchat.dialects.ui_stream import UIEncoder
-from flask_llmchat.errors import ChatError, ErrorChunk
-from flask_llmchat.providers.chunks import ChunkReader
+from flask_llmchat.core import limits
+from flask_llmchat.core.errors import ChatError, StreamErrorEvent
+from flask_llmchat.core.events import Event
+from flask_llmchat.core.request import ChatRequest
+from flask_llmchat.core.result import ChatResult
+from flask_llmchat.dialects.openai.completion import CompletionEncoder
+from flask_llmchat.dialects.openai.encoder import ChunkEncoder
+from flask_llmchat.dialects.text.dialect import TextDialect
+from flask_llmchat.dialects.ui.encoder import UIEncoder
+from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
+from flask_llmchat.runs.recorder import ChatRecorder
 
 CHAT = ChatRequest(provider="x", model="m", messages=[], request_id="r")
 
@@ -38,11 +40,11 @@ def encoders() -> Iterator[Any]:
     yield CompletionEncoder(CHAT)
 
 
-def written(chunks: list[Any], encoder: Any, inline_think: bool = False) -> tuple[bytes, Any, Any]:
+def written(chunks: list[Any], encoder: Any, thinking_tags: bool = False) -> tuple[bytes, Any, Any]:
     """Return what an encoder writes of an answer, its reader, and the error it ended with."""
-    reader = ChunkReader(inline_think=inline_think, passes_chunks=encoder.passes_chunks)
+    reader = ChatCompletionParser(thinking_tags=thinking_tags, passes_chunks=encoder.passes_chunks)
     results: list[ChatResult] = []
-    record, out = Record(CHAT, results.append), b""
+    record, out = ChatRecorder(CHAT, results.append), b""
     record.begin(CHAT, reader)
     try:
         for chunk in chunks:
@@ -51,8 +53,8 @@ def written(chunks: list[Any], encoder: Any, inline_think: bool = False) -> tupl
             out += encoder.encode(events) if events else b""
         if left := reader.finish():
             out += encoder.encode(left)
-        out += encoder.finish(record.end_complete())
-    except (ErrorChunk, ChatError) as error:
+        out += encoder.finish(record.finish_complete())
+    except (StreamErrorEvent, ChatError) as error:
         out += encoder.fail(ChatError("Failed.", "upstream_error")) or b""
         return out, reader, error
     return out, reader, None
@@ -60,8 +62,8 @@ def written(chunks: list[Any], encoder: Any, inline_think: bool = False) -> tupl
 
 def failure(*chunks: Any) -> str:
     """Return why an answer is refused."""
-    reader = ChunkReader(passes_chunks=True)
-    with pytest.raises(ErrorChunk) as raised:
+    reader = ChatCompletionParser(passes_chunks=True)
+    with pytest.raises(StreamErrorEvent) as raised:
         for chunk in chunks:
             reader.read(chunk, json.dumps(chunk).encode())
     told: str = raised.value.body["detail"]
@@ -116,7 +118,7 @@ def test_what_adds_up_over_many_chunks_is_bounded_too() -> None:
 
 
 def test_what_stands_beside_an_answer_is_left_out_beyond_a_bound() -> None:
-    reader = ChunkReader(passes_chunks=True)
+    reader = ChatCompletionParser(passes_chunks=True)
     for i in range(2000):
         page = {"url": f"https://a.example/{i}"}
         cited = {"type": "url_citation", "url_citation": page}
@@ -125,7 +127,7 @@ def test_what_stands_beside_an_answer_is_left_out_beyond_a_bound() -> None:
     assert len(reader.sources) == limits.MOST_SOURCES
     assert reader.reasoning_details == []  # a part of them would be refused when it goes back
     body = {**HEAD, "citations": [f"https://b.example/{i}" for i in range(10**6)], "choices": []}
-    reader = ChunkReader()
+    reader = ChatCompletionParser()
     reader.read(body)
     assert len(reader.sources) == limits.MOST_SOURCES
     out, _, error = written([delta(annotations=[cited] * 4000, content="a"), delta("stop")],
@@ -161,8 +163,8 @@ def test_no_cache_of_the_process_keeps_an_image(monkeypatch: pytest.MonkeyPatch)
 
 def cpu_of(chunks: list[Any], encoder: Any) -> float:
     parsed = [(chunk, json.dumps(chunk).encode()) for chunk in chunks]
-    reader = ChunkReader(passes_chunks=encoder.passes_chunks)
-    record = Record(CHAT, lambda result: None)
+    reader = ChatCompletionParser(passes_chunks=encoder.passes_chunks)
+    record = ChatRecorder(CHAT, lambda result: None)
     record.begin(CHAT, reader)
     started = time.process_time()
     for chunk, data in parsed:
@@ -170,7 +172,7 @@ def cpu_of(chunks: list[Any], encoder: Any) -> float:
             encoder.encode(events)
     if left := reader.finish():
         encoder.encode(left)
-    encoder.finish(record.end_complete())
+    encoder.finish(record.finish_complete())
     return time.process_time() - started
 
 
@@ -350,9 +352,9 @@ def mutants(draw: Any) -> list[Any]:
 
 @settings(max_examples=300, deadline=None)
 @given(mutants(), st.booleans())
-def test_wrong_types_are_no_fault(chunks: list[Any], inline_think: bool) -> None:
+def test_wrong_types_are_no_fault(chunks: list[Any], thinking_tags: bool) -> None:
     for encoder in encoders():
-        written(chunks, encoder, inline_think)
+        written(chunks, encoder, thinking_tags)
 
 
 @settings(max_examples=200, deadline=None)

@@ -11,7 +11,7 @@ from conftest import RECORDED, body, finished, make_app, profile_for
 from odd_streams import HEAD, call, delta, wire
 
 from flask_llmchat import ChatResult, builtin_providers
-from flask_llmchat.errors import AnswerBroken
+from flask_llmchat.core.errors import StreamAborted
 from flask_llmchat.testing import FakeUpstream, sse_reply
 
 CASES = RECORDED.parent / "cases"
@@ -88,7 +88,7 @@ def got(upstream: FakeUpstream, raw: bytes, provider: str = "openai") -> Got:
         statuses = [r.status_code for r in (text, ui, streamed, whole)]
         try:
             plain = text.text
-        except AnswerBroken:
+        except StreamAborted:
             plain = ""
         said = [r.data for r in (ui, streamed, whole)]
     ids = [r.headers["X-Request-ID"] for r in (text, ui, streamed, whole)]

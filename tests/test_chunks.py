@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from flask_llmchat.chat import Event, Image, ReasoningDelta, Source, TextDelta, ToolCallDelta
-from flask_llmchat.errors import ErrorChunk
-from flask_llmchat.providers.chunks import ChunkReader
+from flask_llmchat.core.errors import StreamErrorEvent
+from flask_llmchat.core.events import Event, Image, ReasoningDelta, Source, TextDelta, ToolCallDelta
+from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
 
 
-def read(*chunks: Any) -> ChunkReader:
-    reader = ChunkReader()
+def read(*chunks: Any) -> ChatCompletionParser:
+    reader = ChatCompletionParser()
     for chunk in chunks:
         reader.read(chunk)
     return reader
@@ -51,7 +51,7 @@ def delta(**fields: Any) -> dict[str, Any]:
     ],
 )
 def test_chunks_that_bring_nothing(chunk: Any) -> None:
-    assert ChunkReader().read(chunk) == []
+    assert ChatCompletionParser().read(chunk) == []
 
 
 def test_a_list_of_parts_is_text_and_thinking() -> None:
@@ -60,7 +60,7 @@ def test_a_list_of_parts_is_text_and_thinking() -> None:
         {"type": "text", "text": "Yes"},
         {"type": "reference", "reference_ids": [1]},
     ]
-    events: list[Event] = ChunkReader().read(delta(content=parts))
+    events: list[Event] = ChatCompletionParser().read(delta(content=parts))
     assert events == [ReasoningDelta("Hm"), TextDelta("Yes")]
 
 
@@ -150,15 +150,15 @@ def test_usage_details() -> None:
     ],
 )
 def test_chunks_that_tell_an_error(chunk: Any) -> None:
-    with pytest.raises(ErrorChunk):
-        ChunkReader().read(chunk)
+    with pytest.raises(StreamErrorEvent):
+        ChatCompletionParser().read(chunk)
 
 
 def test_what_is_held_back_is_told_in_the_end() -> None:
-    reader = ChunkReader(inline_think=True)
+    reader = ChatCompletionParser(thinking_tags=True)
     reader.read(delta(content="<thi"))
     assert reader.finish() == [TextDelta("<thi")]
-    reader = ChunkReader()
+    reader = ChatCompletionParser()
     reader.read(delta(content="a\ud83d"))
     assert reader.finish() == [TextDelta("\ufffd")]
     assert reader.finish() == []
@@ -194,7 +194,7 @@ def test_citations_are_sources_with_the_titles_of_the_search_results() -> None:
         ],
         "choices": [],
     }
-    reader = ChunkReader()
+    reader = ChatCompletionParser()
     events = reader.read(chunk)
     assert events == [Source("https://a.example"), Source("https://b.example", "B")]
     assert reader.read(chunk) == []  # said in every chunk, told once
@@ -204,19 +204,21 @@ def test_citations_are_sources_with_the_titles_of_the_search_results() -> None:
 
 @pytest.mark.parametrize("odd", [None, 7, "x", [None, 7, {}], [{"url": None}], {"url": "x"}])
 def test_odd_citations_are_none(odd: Any) -> None:
-    assert ChunkReader().read({"citations": odd, "search_results": odd, "choices": []}) == []
+    assert (
+        ChatCompletionParser().read({"citations": odd, "search_results": odd, "choices": []}) == []
+    )
 
 
 def test_annotations_are_sources() -> None:
     page = {"url": "https://a.example", "title": "A", "start_index": 0}
     annotations = [{"type": "url_citation", "url_citation": page}, {"type": "other"}, None]
-    events = ChunkReader().read(delta(annotations=annotations))
+    events = ChatCompletionParser().read(delta(annotations=annotations))
     assert events == [Source("https://a.example", "A")]
 
 
 def test_images_are_told() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,A"}}
-    reader = ChunkReader()
+    reader = ChatCompletionParser()
     assert reader.read(delta(images=[image, {}, None])) == [Image("data:image/png;base64,A")]
     assert list(reader.images) == ["data:image/png;base64,A"]
 
@@ -252,7 +254,7 @@ def test_usage_inside_the_choice() -> None:
 )
 def test_thinking_inside_the_text(text: str, reasoning: str, answer: str) -> None:
     for size in range(1, len(text) + 2):
-        reader = ChunkReader(inline_think=True)
+        reader = ChatCompletionParser(thinking_tags=True)
         for i in range(0, len(text), size):
             reader.read(delta(content=text[i : i + size]))
         reader.read({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
@@ -260,7 +262,7 @@ def test_thinking_inside_the_text(text: str, reasoning: str, answer: str) -> Non
 
 
 def test_white_space_is_not_held_back_for_ever() -> None:
-    reader = ChunkReader(inline_think=True)
+    reader = ChatCompletionParser(thinking_tags=True)
     for _ in range(2000):
         reader.read({"choices": [{"delta": {"content": "\n"}}]})
     assert len("".join(reader.text)) == 2000
@@ -332,7 +334,7 @@ def test_calls_that_have_neither_ids_nor_indexes_of_their_own(index: dict[str, i
 
 
 def test_a_character_of_arguments_cut_in_two_is_joined() -> None:
-    reader = ChunkReader()
+    reader = ChatCompletionParser()
     events = reader.read(piece("f", '{"a":"\ud83d', index=0, id="a"))
     events += reader.read(piece("g", '{"b":"\ud83d', index=1, id="b"))
     events += reader.read(piece(None, '\ude00"}', index=0))

@@ -21,8 +21,8 @@ from odd_streams import delta, wire
 
 import flask_llmchat
 from flask_llmchat import LLMChat, Provider, builtin_providers
-from flask_llmchat.cli import make_commands
-from flask_llmchat.models import STARTERS, catalogue_of
+from flask_llmchat.models.catalogue import DEFAULT_MODELS
+from flask_llmchat.models.lookup import models_of
 from flask_llmchat.testing import (
     CUT,
     HOLD,
@@ -33,12 +33,13 @@ from flask_llmchat.testing import (
     sse_reply,
     text_reply,
 )
+from flask_llmchat.web.cli.commands import make_commands
 
 HOST = """
 import json, os
 from flask import Flask
 from flask_llmchat import LLMChat
-from flask_llmchat.cli import make_commands
+from flask_llmchat.web.cli.commands import make_commands
 
 llmchat = LLMChat()
 for command in make_commands(llmchat):
@@ -176,7 +177,7 @@ def test_two_instances_show_their_own() -> None:
 
 def test_models_of_one_provider() -> None:
     table = run(make_app(), "models", "openai")
-    assert len(table.strip().splitlines()) == 1 + len(catalogue_of("openai"))
+    assert len(table.strip().splitlines()) == 1 + len(models_of("openai"))
     assert line_of_model(table, "gpt-4.1") == [
         "openai", "gpt-4.1", "1,047,576", "32,768", "max_tokens", "yes",
     ]  # fmt: skip
@@ -198,7 +199,7 @@ def test_models_of_all_providers() -> None:
 
 
 def test_models_the_host_knows_better() -> None:
-    facts = {"context_window": 4096, "takes_temperature": False}
+    facts = {"context_window": 4096, "supports_temperature": False}
     app = make_app({"LLMCHAT_MODELS": {"vllm": {"my-model": facts}}})
     assert line_of_model(run(app, "models", "vllm"), "my-model") == [
         "vllm", "my-model", "4,096", "?", "max_tokens", "no",
@@ -216,8 +217,8 @@ def test_an_unknown_provider_is_told_with_the_known_ones() -> None:
 
 
 def test_starters_are_in_the_catalogue() -> None:
-    for catalogue, model in STARTERS.items():
-        assert model in catalogue_of(catalogue)
+    for catalogue, model in DEFAULT_MODELS.items():
+        assert model in models_of(catalogue)
 
 
 def test_the_model_to_start_with(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,8 +232,12 @@ def test_the_model_to_start_with(upstream: FakeUpstream, monkeypatch: pytest.Mon
         )
         run(app, "chat", provider, input="Hi")
     run(app, "chat", "vllm", input="Hi")
-    first = next(iter(catalogue_of("mistral")))
-    assert [r.json["model"] for r in upstream.requests] == [STARTERS["groq"], first, "my-model"]
+    first = next(iter(models_of("mistral")))
+    assert [r.json["model"] for r in upstream.requests] == [
+        DEFAULT_MODELS["groq"],
+        first,
+        "my-model",
+    ]
 
 
 @pytest.mark.parametrize("provider", ["azure", "vllm"])
@@ -329,7 +334,7 @@ def test_two_turns_through_a_pipe(upstream: FakeUpstream, environ: dict[str, str
     out, err = piped(environ, "Hello\n\n  How are you? \n")
     assert (out, err) == ("Good mörning 😀\nFine\n", "")
     first, second = upstream.requests
-    assert first.json["model"] == STARTERS["openai"]
+    assert first.json["model"] == DEFAULT_MODELS["openai"]
     assert roles(first) == [("user", "Hello")]
     assert roles(second) == [
         ("user", "Hello"),
@@ -487,7 +492,7 @@ def test_a_key_at_the_prompt_ends_it_politely(
     upstream: FakeUpstream, environ: dict[str, str], key: str
 ) -> None:
     with terminal(environ) as term:
-        assert f"OpenAI, {STARTERS['openai']}. Ctrl-C stops" in term.wait_for("> ")
+        assert f"OpenAI, {DEFAULT_MODELS['openai']}. Ctrl-C stops" in term.wait_for("> ")
         assert term.end_with(key) == 0
         assert "Traceback" not in term.seen and "Aborted" not in term.seen
     assert not upstream.requests

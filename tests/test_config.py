@@ -10,8 +10,8 @@ from conftest import make_app
 from flask import Flask
 
 from flask_llmchat import LLMChat, current_llmchat
-from flask_llmchat.addresses import is_http_url
-from flask_llmchat.config import Config
+from flask_llmchat.core.addresses import is_http_url
+from flask_llmchat.core.config import Config
 
 
 def test_the_defaults() -> None:

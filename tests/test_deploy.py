@@ -26,7 +26,7 @@ from conftest import KEYS, body
 from test_example_app import ACCOUNT, Browser, environment
 from test_servers import free_port
 
-from flask_llmchat.config import Config
+from flask_llmchat.core.config import Config
 from flask_llmchat.testing import CUT, HOLD, FakeUpstream, Reply, error_reply, event, text_reply
 
 ROOT = Path(__file__).resolve().parents[1]

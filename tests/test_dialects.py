@@ -11,10 +11,11 @@ from conftest import body, make_app
 from flask.testing import FlaskClient
 
 from flask_llmchat import ChatError, ChatRequest, ChatResult, LLMChat
-from flask_llmchat.chat import Event, TextDelta
-from flask_llmchat.dialects import builtin_dialects, choose
-from flask_llmchat.http import liking
+from flask_llmchat.core.events import Event, TextDelta
+from flask_llmchat.dialects.builtin import builtin_dialects
+from flask_llmchat.dialects.negotiation import negotiate
 from flask_llmchat.testing import FakeUpstream, error_reply, sse_reply
+from flask_llmchat.web.negotiation import accept_quality
 
 URL = "/api/chat/openai"
 ANSWER = "Hello from the fake upstream."
@@ -54,9 +55,9 @@ UI = ui_body()["messages"]
     ],
 )
 def test_what_reads_a_body(messages: Any, reads: str) -> None:
-    spoken = choose(builtin_dialects, "", {"messages": messages}, accepting("*/*"))
-    assert spoken.reads.name == reads
-    assert spoken.answers.name == reads
+    negotiated = negotiate(builtin_dialects, "", {"messages": messages}, accepting("*/*"))
+    assert negotiated.request.name == reads
+    assert negotiated.response.name == reads
 
 
 @pytest.mark.parametrize(
@@ -74,11 +75,11 @@ def test_what_reads_a_body(messages: Any, reads: str) -> None:
     ],
 )
 def test_what_reads_a_body_without_messages(posted: Any, reads: str) -> None:
-    assert choose(builtin_dialects, "", posted, accepting("*/*")).reads.name == reads
+    assert negotiate(builtin_dialects, "", posted, accepting("*/*")).request.name == reads
 
 
 def accepting(header: str | None) -> Callable[[str], tuple[float, bool]]:
-    return liking(header or "")
+    return accept_quality(header or "")
 
 
 # Accept: what answers a text body and what tells it errors, and what answers a ui body.
@@ -104,12 +105,12 @@ ACCEPT = [
 @pytest.mark.parametrize(("accept", "answers", "tells", "answers_ui"), ACCEPT)
 def test_what_answers(accept: str | None, answers: str, tells: str, answers_ui: str) -> None:
     like = accepting(accept)
-    spoken = choose(builtin_dialects, "", {"messages": OPENAI}, like)
-    assert spoken.reads.name == "text"
-    assert (spoken.answers.name, spoken.tells_errors.name) == (answers, tells)
-    spoken = choose(builtin_dialects, "", {"messages": UI}, like)
-    assert (spoken.reads.name, spoken.tells_errors.name) == ("ui", "ui")
-    assert spoken.answers.name == answers_ui
+    negotiated = negotiate(builtin_dialects, "", {"messages": OPENAI}, like)
+    assert negotiated.request.name == "text"
+    assert (negotiated.response.name, negotiated.error.name) == (answers, tells)
+    negotiated = negotiate(builtin_dialects, "", {"messages": UI}, like)
+    assert (negotiated.request.name, negotiated.error.name) == ("ui", "ui")
+    assert negotiated.response.name == answers_ui
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from odd_streams import call, delta, wire
 
 import flask_llmchat
 from flask_llmchat import LLMChat, chat_finished, current_llmchat, openapi
-from flask_llmchat.errors import AnswerBroken
+from flask_llmchat.core.errors import StreamAborted
 from flask_llmchat.testing import CUT, FakeUpstream, sse_reply, text_reply
 
 
@@ -155,7 +155,7 @@ def test_the_errors_pages_code_runs(python: list[str], host: FakeUpstream) -> No
         exec(receiver, names)
         client = make_app(host, llmchat=names["llmchat"]).test_client()
         closed = False
-        with client.post("/api/chat/openai", json=body()) as broken, pytest.raises(AnswerBroken):
+        with client.post("/api/chat/openai", json=body()) as broken, pytest.raises(StreamAborted):
             _ = broken.data
         assert client.post("/api/chat/openai", json=body()).text == "Hello"
         closed = True

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from flask_llmchat import ChatError
-from flask_llmchat.errors import redact, safe_sentence
-from flask_llmchat.upstream.errors import from_body, parse_json
+from flask_llmchat.core.errors import redact, safe_sentence
+from flask_llmchat.protocols.errors import from_body, parse_json
 
 KEY = "sk-planted-0123456789abcdef0123456789"
 

@@ -11,9 +11,9 @@ from conftest import KEYS, body, finished, make_app, profile_for
 from flask import Flask
 
 from flask_llmchat import ChatError, ChatRequest, LLMChat
+from flask_llmchat.core.server import Server
 from flask_llmchat.testing import CUT, FakeUpstream, Reply, error_reply, event, text_reply
-from flask_llmchat.upstream.process import current
-from flask_llmchat.upstream.watch import Server
+from flask_llmchat.transport.runtime import current_runtime
 
 
 @pytest.fixture
@@ -207,8 +207,8 @@ def test_a_server_that_stops_asks_nobody_else(
     upstream.add(error_reply(503, "busy"))
     app = app_with(upstream, other, ["openrouter"])
     stopping = Server(grace=60, is_stopping=lambda: True)
-    monkeypatch.setattr(current().watcher, "server", stopping)
-    monkeypatch.setattr(current().watcher, "_stops_at", math.inf)
+    monkeypatch.setattr(current_runtime().watchdog, "server", stopping)
+    monkeypatch.setattr(current_runtime().watchdog, "_stops_at", math.inf)
     assert app.test_client().post("/api/chat/openai", json=body()).status_code == 503
     assert other.requests == []
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flask_llmchat.upstream import public, tcp
+from flask_llmchat.transport import ssrf, tcp
 
 pytest.importorskip("gevent")
 
@@ -28,7 +28,7 @@ DEAD_NAMES = """
     from gevent import monkey; monkey.patch_all()
     import gevent, json, socket, time
     from gevent.hub import get_hub
-    from flask_llmchat.upstream import public, tcp
+    from flask_llmchat.transport import ssrf as public, tcp
 
     wait = monkey.get_original("time", "sleep")
 
@@ -48,14 +48,14 @@ DEAD_NAMES = """
     def attack(n):
         begun = time.monotonic()
         try:
-            public.dial(f"n{n}.dead.test", port, 0.5)
+            public.connect(f"n{n}.dead.test", port, 0.5)
         except OSError:
             took.append(time.monotonic() - begun)
 
     attackers = [gevent.spawn(attack, n) for n in range(40)]
     gevent.sleep(0.1)
     begun = time.monotonic()
-    tcp.dial("provider.test", port, 5).close()
+    tcp.connect("provider.test", port, 5).close()
     honest = time.monotonic() - begun
     gevent.sleep(1.5)
     print(json.dumps({"honest": honest, "gave_up": len(took), "longest": max(took)}))
@@ -71,8 +71,8 @@ def test_names_that_are_never_answered_hold_up_nobody_else() -> None:
 
 
 def test_threads_look_names_up_without_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(public, "current", None)
-    with public._lookup(0):
+    monkeypatch.setattr(ssrf, "current", None)
+    with ssrf._lookup(0):
         pass
 
 
@@ -103,24 +103,24 @@ class Reached:
 def test_a_machines_own_address_is_not_public(own: str, peer: str, passes: bool) -> None:
     sock: Any = Reached(own, peer)
     if passes:
-        public._Public().check("h", sock)
+        ssrf._Public().check("h", sock)
         return
-    with pytest.raises(public.NotPublic, match="^'h' does not lead"):
-        public._Public().check("h", sock)
+    with pytest.raises(ssrf.BlockedAddress, match="^'h' does not lead"):
+        ssrf._Public().check("h", sock)
 
 
 OWN_ADDRESS = """
     import json, socket, subprocess
     for command in ("ip addr add 9.9.9.9/32 dev lo", "ip link set lo up"):
         subprocess.run(command.split(), check=True)
-    from flask_llmchat.upstream import public, tcp
+    from flask_llmchat.transport import ssrf as public, tcp
     server = socket.create_server(("0.0.0.0", 0))
     port = server.getsockname()[1]
-    tcp.dial("9.9.9.9", port, 5).close()  # there is somebody
+    tcp.connect("9.9.9.9", port, 5).close()  # there is somebody
     try:
-        public.dial("9.9.9.9", port, 5)
+        public.connect("9.9.9.9", port, 5)
         told = "connected"
-    except public.NotPublic as error:
+    except public.BlockedAddress as error:
         told = str(error)
     print(json.dumps(told))
 """
@@ -138,16 +138,16 @@ def test_a_connection_that_is_refused_is_closed(monkeypatch: pytest.MonkeyPatch)
     import socket
 
     made: list[socket.socket] = []
-    monkeypatch.setattr(public._Public, "resolve", lambda *_: tcp.resolve("127.0.0.1", port))
-    check = public._Public.check
+    monkeypatch.setattr(ssrf._Public, "resolve", lambda *_: tcp.resolve("127.0.0.1", port))
+    check = ssrf._Public.check
 
-    def noting(self: public._Public, host: str, sock: socket.socket) -> None:
+    def noting(self: ssrf._Public, host: str, sock: socket.socket) -> None:
         made.append(sock)
         check(self, host, sock)
 
-    monkeypatch.setattr(public._Public, "check", noting)
+    monkeypatch.setattr(ssrf._Public, "check", noting)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(public.NotPublic):
-            public.dial("h", port, 5)
+        with pytest.raises(ssrf.BlockedAddress):
+            ssrf.connect("h", port, 5)
     assert made[0].fileno() == -1

@@ -22,9 +22,9 @@ import json, sys, time
 sys.path[:0] = sys.argv[2:]
 from contextlib import closing
 from test_transport import call_of
-from flask_llmchat.errors import ChatError
-from flask_llmchat.providers.chunks import ChunkReader
-from flask_llmchat.upstream.stream import Stream
+from flask_llmchat.core.errors import ChatError
+from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser as ChunkReader
+from flask_llmchat.runs.response_stream import ResponseStream as Stream
 
 def chat(url):
     reader = ChunkReader()

@@ -8,17 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_llmchat.upstream import http1
-from flask_llmchat.upstream.http1 import Chunked, HeadReader, Malformed, framing, write_head
+from flask_llmchat.transport import http1
+from flask_llmchat.transport.http1 import (
+    ChunkedReader,
+    HeadReader,
+    Malformed,
+    body_reader,
+    write_head,
+)
 
 
-def head(*lines: bytes, end: bytes = b"\r\n") -> http1.Head:
+def head(*lines: bytes, end: bytes = b"\r\n") -> http1.ResponseHead:
     found = HeadReader().feed(end.join([*lines, b"", b""]))
     assert found and found[1] == b""
     return found[0]
 
 
-def read(frame: http1.Framing, raw: bytes, cuts: list[int] | None = None) -> bytes:
+def read(frame: http1.BodyReader, raw: bytes, cuts: list[int] | None = None) -> bytes:
     edges = [0, *sorted(cuts or []), len(raw)]
     pieces = [raw[a:b] for a, b in zip(edges, edges[1:], strict=False)]
     return b"".join(frame.feed(piece) for piece in pieces if piece)
@@ -51,7 +57,7 @@ def test_a_head_comes_in_any_pieces_and_early_ones_are_passed_over() -> None:
 
 def test_a_head_or_a_trailer_byte_by_byte_costs_no_more_than_its_length() -> None:
     raw = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: %b\r\n\r\n" % (b"a" * 60_000)
-    reader, frame = HeadReader(), Chunked()
+    reader, frame = HeadReader(), ChunkedReader()
     started = time.process_time()
     found = [reader.feed(raw[at : at + 1]) for at in range(len(raw))]
     assert found[-1] and len(found[-1][0].fields[0][1]) == 60_000
@@ -142,7 +148,7 @@ def test_a_size_of_very_many_digits_costs_no_square() -> None:
     wire = b"0" * 250 + b"1\r\na"
     started = time.process_time()
     for _ in range(40):
-        frame = Chunked()
+        frame = ChunkedReader()
         with pytest.raises(Malformed):
             for at in range(4_000):
                 frame.feed(wire[at : at + 1] or b"0")
@@ -166,20 +172,20 @@ OK = b"HTTP/1.1 200 OK"
 )
 def test_a_body_must_say_how_long_it_is_and_say_one_thing(line: bytes) -> None:
     with pytest.raises(Malformed):
-        framing(head(OK, line))
+        body_reader(head(OK, line))
 
 
 def test_the_kinds_of_bodies() -> None:
-    sized = framing(head(OK, b"Content-Length: 3", b"content-length: 3"))
+    sized = body_reader(head(OK, b"Content-Length: 3", b"content-length: 3"))
     assert read(sized, b"abc") == b"abc" and sized.ended
-    both = framing(head(OK, b"Content-Length: 3", b"Transfer-Encoding: Chunked"))
-    assert isinstance(both, Chunked)
-    rest = framing(head(OK))
+    both = body_reader(head(OK, b"Content-Length: 3", b"Transfer-Encoding: Chunked"))
+    assert isinstance(both, ChunkedReader)
+    rest = body_reader(head(OK))
     assert read(rest, b"abc") == b"abc" and not rest.ended
     assert rest.finish() == b"" and rest.ended
     for status in (b"204 No Content", b"304 Not Modified"):
-        assert framing(head(b"HTTP/1.1 " + status)).ended
-    assert framing(head(OK, b"Content-Length: 0")).ended
+        assert body_reader(head(b"HTTP/1.1 " + status)).ended
+    assert body_reader(head(OK, b"Content-Length: 0")).ended
 
 
 @given(
@@ -194,16 +200,16 @@ def test_chunks_come_in_any_pieces(
 ) -> None:
     chunks = [b"%X%b\r\n%b\r\n" % (len(piece), extension, piece) for piece in pieces]
     raw = b"".join(chunks) + b"0%b\r\n%b\r\n" % (extension, trailer)
-    frame = Chunked()
+    frame = ChunkedReader()
     assert read(frame, raw, [cut for cut in cuts if cut <= len(raw)]) == b"".join(pieces)
     assert frame.ended and frame.spare == b""
-    frame = Chunked()
+    frame = ChunkedReader()
     assert read(frame, raw + spare) == b"".join(pieces)
     assert frame.ended and frame.spare == spare
 
 
 def test_many_chunks_of_one_read_are_one_piece() -> None:
-    assert Chunked().feed(b"1\r\na\r\n2\r\nbc\r\n3\r\nde") == b"abcde"
+    assert ChunkedReader().feed(b"1\r\na\r\n2\r\nbc\r\n3\r\nde") == b"abcde"
 
 
 @pytest.mark.parametrize(
@@ -224,7 +230,7 @@ def test_many_chunks_of_one_read_are_one_piece() -> None:
     ],
 )
 def test_what_is_no_chunk(raw: bytes) -> None:
-    frame = Chunked()
+    frame = ChunkedReader()
     with pytest.raises(Malformed):
         for _ in range(2):  # what stands before it comes first
             frame.feed(raw)
@@ -234,11 +240,11 @@ def test_what_is_no_chunk(raw: bytes) -> None:
 @pytest.mark.parametrize("line", [b"no colon", b": x", b"A: b\rC: d", b"A: \0", b"A: b\nC: d"])
 def test_what_is_no_trailer(line: bytes) -> None:
     with pytest.raises(Malformed):
-        Chunked().feed(b"0\r\n" + line + b"\r\n\r\n")
+        ChunkedReader().feed(b"0\r\n" + line + b"\r\n\r\n")
 
 
 def test_a_trailer_that_does_not_end() -> None:
-    frame = Chunked()
+    frame = ChunkedReader()
     with pytest.raises(Malformed):
         for _ in range(20):
             frame.feed(b"0\r\n" if frame._trailer is None else b"X: y\r\n" * 1000)
@@ -246,7 +252,7 @@ def test_a_trailer_that_does_not_end() -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"5", b"5\r\nab", b"2\r\nab", b"0\r\n", b"0\r\nX: y\r\n"])
 def test_a_body_in_chunks_that_breaks_off(raw: bytes) -> None:
-    frame = Chunked()
+    frame = ChunkedReader()
     read(frame, raw)
     assert not frame.ended
     with pytest.raises(Malformed):

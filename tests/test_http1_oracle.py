@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from flask_llmchat.upstream.http1 import HeadReader, Malformed, UntilClosed, framing
+from flask_llmchat.transport.http1 import HeadReader, Malformed, UntilCloseReader, body_reader
 
 h11 = pytest.importorskip("h11")
 
@@ -32,7 +32,7 @@ def by_us(raw: bytes) -> Read | str:
         if found is None:
             return "no end of the head"
         head, rest = found
-        frame = framing(head)
+        frame = body_reader(head)
         body = b""
         for piece in (rest, b""):  # what is wrong after a good piece is noticed at the next read
             if frame.ended:
@@ -41,7 +41,7 @@ def by_us(raw: bytes) -> Read | str:
                 body += frame.feed(piece)
         if not frame.ended:
             frame.finish()
-        until_closed = isinstance(frame, UntilClosed)
+        until_closed = isinstance(frame, UntilCloseReader)
         kept = head.keeps_alive and not until_closed and not frame.spare
         return Read(head.status, body, kept)
     except Malformed as error:

@@ -215,7 +215,7 @@ def test_hooks_that_are_no_functions(setter: str) -> None:
 
 
 def test_async_hooks_without_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flask_llmchat.hosting.find_spec", lambda name: None)
+    monkeypatch.setattr("flask_llmchat.web.servers.find_spec", lambda name: None)
 
     async def load() -> None: ...
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import RECORDED, body, finished, make_app
 from test_stream import DONE, STOP, delta, posted, sse
 
-from flask_llmchat.errors import AnswerBroken
+from flask_llmchat.core.errors import StreamAborted
 from flask_llmchat.testing import HOLD, FakeUpstream, Reply, event
 
 CASES = RECORDED.parent / "cases"
@@ -106,7 +106,7 @@ def test_events_that_hold_nothing_are_no_progress(upstream: FakeUpstream, nothin
     with finished(app) as done, posted(app) as answer:
         assert next(answer.iterator) == b"Hel"
         started = time.monotonic()
-        with pytest.raises(AnswerBroken, match="timeout"):
+        with pytest.raises(StreamAborted, match="timeout"):
             next(answer.iterator)
         assert time.monotonic() - started < 2
     assert done.only.outcome == "timeout"

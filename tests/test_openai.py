@@ -15,9 +15,11 @@ from flask.testing import FlaskClient
 from test_recordings import everybodys_keys, route_of
 
 from flask_llmchat import ChatRequest, Endpoint, LLMChat
-from flask_llmchat.answer import Answer, Record
-from flask_llmchat.dialects.openai import OpenAIDialect
-from flask_llmchat.providers.chunks import ChunkReader
+from flask_llmchat.dialects.openai.dialect import OpenAIDialect
+from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
+from flask_llmchat.protocols.sse import SSEDecoder
+from flask_llmchat.runs.body import StreamingBody
+from flask_llmchat.runs.recorder import ChatRecorder
 from flask_llmchat.testing import (
     CUT,
     FakeUpstream,
@@ -27,7 +29,6 @@ from flask_llmchat.testing import (
     sse_reply,
     text_reply,
 )
-from flask_llmchat.upstream.sse import EventReader
 
 URL = "/api/chat/openai/chat/completions"
 HI = {"role": "user", "content": "Hi"}
@@ -70,7 +71,7 @@ def asked(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def payloads(content: bytes) -> list[bytes]:
     """Return the data of each event in a stream."""
-    reader = EventReader()
+    reader = SSEDecoder()
     return [data for _, data in reader.feed(content) + reader.finish()]
 
 
@@ -149,9 +150,9 @@ def test_the_parameters_reach_the_provider(
 
 
 def test_null_means_not_given(client: FlaskClient, upstream: FakeUpstream) -> None:
-    from flask_llmchat.dialects.openai import _BODY
+    from flask_llmchat.dialects.openai.request import BODY
 
-    nothing = dict.fromkeys([n for n in _BODY.fields if n not in ("model", "messages")])
+    nothing = dict.fromkeys([n for n in BODY.fields if n not in ("model", "messages")])
     none = {"url": "https://example.com/a.png", "detail": None}
     part = {"type": "image_url", "image_url": none, "text": None, "cache_control": None}
     user = {"role": "user", "content": [part], "name": None, "tool_calls": None}
@@ -169,12 +170,12 @@ def test_every_parameter_of_the_sdk_is_known() -> None:
     """The SDK's newest parameters are taken, or refused with what to do."""
     from openai.types.chat import completion_create_params as params
 
-    from flask_llmchat.dialects.openai import _BODY
+    from flask_llmchat.dialects.openai.request import BODY
 
     names = set(params.CompletionCreateParamsStreaming.__annotations__)
     names |= set(params.CompletionCreateParamsBase.__annotations__)
     # These cost more: they are for a row to take.
-    assert names - set(_BODY.fields) == {"service_tier", "web_search_options"}
+    assert names - set(BODY.fields) == {"service_tier", "web_search_options"}
 
 
 def test_what_a_provider_refuses_or_calls_otherwise(
@@ -532,7 +533,7 @@ class QuietStream:
     """A provider that pauses after every chunk for longer than we are patient."""
 
     def __init__(self, *pieces: str) -> None:
-        reader = ChunkReader(passes_chunks=True)
+        reader = ChatCompletionParser(passes_chunks=True)
         self._reads: list[Any] = []
         for piece in pieces:
             delta = {"role": "assistant", "content": piece}
@@ -554,7 +555,7 @@ def test_heartbeats_stand_between_events_and_never_before_the_first() -> None:
     chat = ChatRequest(provider="x", model="m", messages=[], raw={"stream": True})
     stream: Any = QuietStream("", "a", "b")
     encoder = OpenAIDialect().encoder(chat)
-    answer = Answer(stream, encoder, Record(chat, lambda result: None), heartbeat=15.0)
+    answer = StreamingBody(stream, encoder, ChatRecorder(chat, lambda result: None), heartbeat=15.0)
     answer.start()
     pieces = list(answer)
     assert [p == encoder.heartbeat for p in pieces] == [False, True, False, True, False]
@@ -802,7 +803,7 @@ def test_models_are_for_those_who_may_chat(upstream: FakeUpstream) -> None:
 
 
 def test_without_the_dialect_there_are_no_models(upstream: FakeUpstream) -> None:
-    from flask_llmchat.dialects.text import TextDialect
+    from flask_llmchat.dialects.text.dialect import TextDialect
 
     client = make_app(upstream, dialects=[TextDialect()]).test_client()
     assert client.get("/api/chat/openai/models").status_code == 404

@@ -28,7 +28,7 @@ from openai import (
 )
 from test_recordings import assert_as_expected, everybodys_keys, expected_calls, route_of
 
-from flask_llmchat.dialects.openai_chunks import ChunkEncoder
+from flask_llmchat.dialects.openai.encoder import ChunkEncoder
 from flask_llmchat.testing import (
     CUT,
     HOLD,

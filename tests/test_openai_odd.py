@@ -18,13 +18,15 @@ from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 from test_openai_clients import client_of
 
-from flask_llmchat.chat import ChatRequest, ChatResult, Chunk, Event, ToolCallDelta
-from flask_llmchat.dialects.openai_chunks import ChunkEncoder
-from flask_llmchat.dialects.openai_completion import CompletionEncoder
-from flask_llmchat.errors import ErrorChunk
-from flask_llmchat.providers.chunks import ChunkReader
+from flask_llmchat.core.errors import StreamErrorEvent
+from flask_llmchat.core.events import Chunk, Event, ToolCallDelta
+from flask_llmchat.core.request import ChatRequest
+from flask_llmchat.core.result import ChatResult
+from flask_llmchat.dialects.openai.completion import CompletionEncoder
+from flask_llmchat.dialects.openai.encoder import ChunkEncoder
+from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
+from flask_llmchat.protocols.sse import SSEDecoder
 from flask_llmchat.testing import FakeUpstream, ReceivedRequest, Reply, sse_reply
-from flask_llmchat.upstream.sse import EventReader
 
 
 def chunk(delta: Any = None, finish: Any = None, **more: Any) -> dict[str, Any]:
@@ -63,7 +65,7 @@ CITED_TOO = {"type": "url_citation", "url_citation": {"url": "https://b.example"
 @pytest.mark.slow
 def test_a_piece_costs_the_same_however_many_came_before() -> None:
     chat = ChatRequest(provider="x", model="m", messages=[], request_id="r")
-    reader, whole = ChunkReader(passes_chunks=True), CompletionEncoder(chat)
+    reader, whole = ChatCompletionParser(passes_chunks=True), CompletionEncoder(chat)
     streamed = ChunkEncoder(chat, tells_usage=False)
     texts = ["x" * 4_000_000, *["abcd"] * 8000]
     written = [{"index": 0, "id": "c", "custom": {"name": "f", "input": text}} for text in texts]
@@ -452,9 +454,9 @@ CHUNK = some(
 @pytest.mark.filterwarnings("ignore:Pydantic serializer")  # what it thinks of odd values
 @settings(max_examples=60, deadline=None)
 @given(st.lists(CHUNK, min_size=1, max_size=6), st.booleans())
-def test_pythons_sdk_adds_up_whatever_comes(chunks: list[Any], inline_think: bool) -> None:
+def test_pythons_sdk_adds_up_whatever_comes(chunks: list[Any], thinking_tags: bool) -> None:
     chat = ChatRequest(provider="x", model="m", messages=[], request_id="r")
-    reader = ChunkReader(inline_think=inline_think, passes_chunks=True)
+    reader = ChatCompletionParser(thinking_tags=thinking_tags, passes_chunks=True)
     encoder, told = ChunkEncoder(chat, tells_usage=True), b""
     try:
         for body in chunks:
@@ -462,12 +464,12 @@ def test_pythons_sdk_adds_up_whatever_comes(chunks: list[Any], inline_think: boo
             told += encoder.encode(reader.read(json.loads(data), data))
         if left := reader.finish():
             told += encoder.encode(left)
-    except ErrorChunk:
+    except StreamErrorEvent:
         return
     calls = tuple(call for _, call in sorted(reader.tool_calls.items()))
     result = ChatResult(provider="x", model="m", outcome="ok", tool_calls=calls, usage=reader.usage)
     told += encoder.finish(result)
-    events = EventReader()
+    events = SSEDecoder()
     *payloads, done = [data for _, data in events.feed(told)]
     assert done == b"[DONE]"
     state = ChatCompletionStreamState()

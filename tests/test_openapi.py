@@ -25,8 +25,10 @@ from test_cli import run
 from ui_conversations import OURS, SAME
 
 from flask_llmchat import LLMChat, openapi
-from flask_llmchat.dialects import TextDialect, builtin_dialects
-from flask_llmchat.models import STARTERS, catalogue_of
+from flask_llmchat.dialects.builtin import builtin_dialects
+from flask_llmchat.dialects.text.dialect import TextDialect
+from flask_llmchat.models.catalogue import DEFAULT_MODELS
+from flask_llmchat.models.lookup import models_of
 from flask_llmchat.testing import FakeUpstream, error_reply
 
 OPENAI = "/api/chat/openai"
@@ -146,8 +148,8 @@ def test_what_it_allows_is_taken_and_nothing_else(client: FlaskClient, document:
 def test_a_providers_own_parameters_are_in_its_path_alone(client: FlaskClient, app: Flask) -> None:
     document = openapi.document(app)
     rows = current(app)
-    own = sorted({name for row in rows.values() for name in row.takes})
-    assert "safe_prompt" in rows["mistral"].takes and not rows["openai"].takes
+    own = sorted({name for row in rows.values() for name in row.extra_params})
+    assert "safe_prompt" in rows["mistral"].extra_params and not rows["openai"].extra_params
     for provider in ("openai", "mistral", "groq", "openrouter", "vllm"):
         path = f"/api/chat/{provider}/chat/completions"
         allowed = taken(document, path)
@@ -158,7 +160,7 @@ def test_a_providers_own_parameters_are_in_its_path_alone(client: FlaskClient, a
                     # There is no key for most of them: that is looked at after the body.
                     assert allowed.is_valid(posted) == (response.status_code != 422), posted
         text = taken(document, f"/api/chat/{provider}")
-        assert not any(text.is_valid(body(**{name: True})) for name in rows[provider].takes)
+        assert not any(text.is_valid(body(**{name: True})) for name in rows[provider].extra_params)
 
 
 def current(app: Flask) -> Any:
@@ -264,8 +266,8 @@ def test_an_example_asks_a_model_of_its_provider(document: Any) -> None:
         examples = operation["requestBody"]["content"]["application/json"]["examples"]
         return examples["openai"]["value"]["model"]
 
-    assert model("groq") == STARTERS["groq"] and model("vllm") == "model-name"
-    assert model("mistral") in catalogue_of("mistral")
+    assert model("groq") == DEFAULT_MODELS["groq"] and model("vllm") == "model-name"
+    assert model("mistral") in models_of("mistral")
 
 
 def test_every_error_has_an_example(document: Any) -> None:
@@ -493,7 +495,7 @@ def test_the_command_prints_the_routes_of_its_instance(sh: list[str]) -> None:
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apispec", None)
-    monkeypatch.delitem(sys.modules, "flask_llmchat.dialects.schemas", raising=False)
+    monkeypatch.delitem(sys.modules, "flask_llmchat.openapi.converter", raising=False)
     out = run(make_app(), "openapi", exit_code=1)
     assert out == "Error: This needs apispec: pip install 'flask-llmchat[openapi]'\n"
     with pytest.raises(RuntimeError, match="pip install"):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flask_llmchat import Profile
-from flask_llmchat.profiles import read, read_text
+from flask_llmchat.core.profiles import read, read_text
 
 ENV = {
     "OPENAI_API_KEY": " sk-env ",

@@ -18,8 +18,8 @@ from flask_llmchat import (
     Target,
     builtin_providers,
 )
-from flask_llmchat.catalogue import CATALOGUE
-from flask_llmchat.models import find
+from flask_llmchat.models.catalogue import CATALOGUE
+from flask_llmchat.models.lookup import get_model
 from flask_llmchat.providers.perplexity import taking_turns
 from flask_llmchat.testing import FakeUpstream, ReceivedRequest, error_reply, sse_reply, text_reply
 
@@ -390,7 +390,7 @@ def test_a_key_in_an_odd_place_is_redacted_too(upstream: FakeUpstream) -> None:
 
 
 def test_a_made_up_provider_is_one_row(upstream: FakeUpstream) -> None:
-    row = Provider(name="acme", label="Acme", base_url=upstream.base_url, inline_think=True)
+    row = Provider(name="acme", label="Acme", base_url=upstream.base_url, thinking_tags=True)
     upstream.add(text_reply("<th", "ink>Hm", "m</thi", "nk>", "Hi <think>"))
     profile = Profile.from_env({"ACME_API_KEY": "k"}, providers=[row])
     assert "'k'" not in repr(profile)
@@ -412,19 +412,19 @@ def test_every_catalogue_belongs_to_a_row() -> None:
 
 
 def test_the_original_limits_are_sent_as_they_were() -> None:
-    assert find("mistral", "mistral-tiny").default_limit == 2000
-    assert find("anthropic", "claude-3-haiku-20240307").default_limit == 4096
+    assert get_model("mistral", "mistral-tiny").default_max_tokens == 2000
+    assert get_model("anthropic", "claude-3-haiku-20240307").default_max_tokens == 4096
 
 
 def test_the_host_may_add_and_override_models(upstream: FakeUpstream) -> None:
     config = {
         "LLMCHAT_MODELS": {
             "openai": {
-                "gpt-4o": {"default_limit": 99},
+                "gpt-4o": {"default_max_tokens": 99},
                 "house-model": {
-                    "token_param": "max_tokens",
-                    "takes_temperature": False,
-                    "refuses": ["top_p"],
+                    "max_tokens_param": "max_tokens",
+                    "supports_temperature": False,
+                    "unsupported_params": ["top_p"],
                 },
             }
         }
@@ -451,9 +451,9 @@ def test_the_host_may_add_and_override_models(upstream: FakeUpstream) -> None:
         ({"openai": {"m": 7}}, "must have a mapping under 'openai', 'm'"),
         ({"openai": {"m": {"limit": 7}}}, "has 'limit' under 'openai', 'm'; there are context_"),
         ({"openai": {"m": {"max_output": "9"}}}, "no fitting max_output under 'openai', 'm'"),
-        ({"openai": {"m": {"reasons": 1}}}, "no fitting reasons"),
-        ({"openai": {"m": {"refuses": "stop"}}}, "no fitting refuses"),
-        ({"openai": {"m": {"takes_back": [7]}}}, "no fitting takes_back"),
+        ({"openai": {"m": {"supports_reasoning": 1}}}, "no fitting reasons"),
+        ({"openai": {"m": {"unsupported_params": "stop"}}}, "no fitting refuses"),
+        ({"openai": {"m": {"replay_fields": [7]}}}, "no fitting replay_fields"),
         ({"nobody": {}}, "names 'nobody'"),
     ],
 )
@@ -467,7 +467,7 @@ def told(name: str, model: str, messages: list[dict[str, Any]]) -> dict[str, Any
     """Return the body that a row makes of some messages."""
     (row,) = [row for row in builtin_providers if row.name == name]
     chat = ChatRequest(provider=name, model=model, messages=messages)
-    return row.body(chat, Target(url="", model=model, headers={}), find(row.catalogue, model))
+    return row.body(chat, Target(url="", model=model, headers={}), get_model(row.catalogue, model))
 
 
 def test_what_a_provider_takes_back_of_an_earlier_answer() -> None:

@@ -26,9 +26,9 @@ from hypothesis import strategies as st
 from urllib3.connection import HTTPConnection
 from wire import write_certificates
 
-from flask_llmchat.upstream import public
-from flask_llmchat.upstream.public import NotPublic, dial, is_public
-from flask_llmchat.upstream.transport import Transport
+from flask_llmchat.transport import ssrf
+from flask_llmchat.transport.ssrf import BlockedAddress, connect, is_public
+from flask_llmchat.transport.transport import Transport
 
 PRIVATE, PUBLIC, PUBLIC_TOO = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 REAL_GETADDRINFO = socket.getaddrinfo
@@ -319,7 +319,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
 @pytest.fixture
 def some_public(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take some loopback addresses for public ones."""
-    monkeypatch.setattr(public, "is_public", lambda address: address in (PUBLIC, PUBLIC_TOO))
+    monkeypatch.setattr(ssrf, "is_public", lambda address: address in (PUBLIC, PUBLIC_TOO))
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -413,7 +413,7 @@ def port_of(listener: socket.socket) -> int:
 
 def new_client(**kwargs: Any) -> httpx2.Client:
     """Make a client as careless as can be."""
-    transport = Transport(dial, proxies=False)
+    transport = Transport(connect, proxies=False)
     return httpx2.Client(transport=transport, follow_redirects=True, timeout=5, **kwargs)
 
 
@@ -423,12 +423,12 @@ def client() -> Iterator[httpx2.Client]:
         yield client
 
 
-def refuses(client: httpx2.Client, url: str) -> NotPublic:
+def refuses(client: httpx2.Client, url: str) -> BlockedAddress:
     """Request what must be refused; return the refusal."""
     with pytest.raises(httpx2.ConnectError) as caught:
         client.get(url)
     refusal = caught.value.__cause__
-    assert isinstance(refusal, NotPublic)
+    assert isinstance(refusal, BlockedAddress)
     assert str(refusal) == str(caught.value)
     return refusal
 
@@ -505,7 +505,7 @@ def test_every_way_to_write_this_machine_is_refused(
         # What the system's resolver does not take for an address leads nowhere either.
         assert isinstance(caught.value.__cause__, OSError)
         if host in ("127.0.0.1", "2130706433", "0x7f.1", "127.1", "[::1]", "[::ffff:127.0.0.1]"):
-            assert isinstance(caught.value.__cause__, NotPublic)
+            assert isinstance(caught.value.__cause__, BlockedAddress)
 
 
 @pytest.mark.parametrize("host", ["localhost.", "127.0.0.1.", "LOCALHOST", "xn--inner-.test"])
@@ -525,8 +525,8 @@ def test_names_are_judged_by_what_the_resolver_makes_of_them(
 def test_digits_of_all_kinds_at_the_backend(
     host: str, private: socket.socket, connected: list[str]
 ) -> None:
-    with pytest.raises(NotPublic):
-        dial(host, port_of(private), 5)
+    with pytest.raises(BlockedAddress):
+        connect(host, port_of(private), 5)
     assert connected == []
 
 
@@ -629,9 +629,9 @@ def test_a_connection_that_went_elsewhere_is_closed(
     names.add("outer.test", (PUBLIC,))
     with (
         socket.create_server((PRIVATE, 0)) as listener,
-        pytest.raises(NotPublic, match="outer.test") as caught,
+        pytest.raises(BlockedAddress, match="outer.test") as caught,
     ):
-        dial("outer.test", port_of(listener), 5)
+        connect("outer.test", port_of(listener), 5)
     assert PRIVATE not in str(caught.value)
     assert made[0].fileno() == -1
 
@@ -647,8 +647,8 @@ def test_a_server_that_hung_up_at_once_is_an_ordinary_failure(
 
     monkeypatch.setattr(socket.socket, "connect", hung_up)
     with pytest.raises(OSError) as caught:
-        dial(PUBLIC, 80, 5)
-    assert not isinstance(caught.value, NotPublic)
+        connect(PUBLIC, 80, 5)
+    assert not isinstance(caught.value, BlockedAddress)
     assert made[0].fileno() == -1
 
 
@@ -665,8 +665,8 @@ def test_a_server_that_hung_up_at_once_is_an_ordinary_failure(
 )
 def test_what_cannot_be_resolved_is_a_failed_connection(host: str, port: int) -> None:
     with pytest.raises(OSError) as caught:
-        dial(host, port, 5)
-    assert not isinstance(caught.value, NotPublic)
+        connect(host, port, 5)
+    assert not isinstance(caught.value, BlockedAddress)
 
 
 def test_what_cannot_be_resolved_reaches_the_client_as_such(client: httpx2.Client) -> None:
@@ -680,7 +680,7 @@ def test_what_cannot_be_resolved_reaches_the_client_as_such(client: httpx2.Clien
     [
         ([], OSError),
         # A Python without IPv6: numbers in place of text. 10 would be 0.0.0.10 to ipaddress.
-        ([(socket.AF_INET6, 1, 6, "", (10, b"\0" * 26))], NotPublic),
+        ([(socket.AF_INET6, 1, 6, "", (10, b"\0" * 26))], BlockedAddress),
     ],
 )
 def test_odd_answers_of_the_resolver(
@@ -688,7 +688,7 @@ def test_odd_answers_of_the_resolver(
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: entries)
     with pytest.raises(error):
-        dial("odd.test", 80, 5)
+        connect("odd.test", 80, 5)
 
 
 # What gets through.
@@ -714,7 +714,7 @@ def test_a_request_gets_through_and_its_connection_is_kept(
 @pytest.mark.usefixtures("some_public")
 def test_limits_are_the_pools(names: Names) -> None:
     names.add("outer.test", (PUBLIC,))
-    transport = Transport(dial, most_idle=0, proxies=False)
+    transport = Transport(connect, most_idle=0, proxies=False)
     with serving() as server, httpx2.Client(transport=transport) as client:
         client.get(f"http://outer.test:{server.port}/")
         client.get(f"http://outer.test:{server.port}/")
@@ -738,7 +738,7 @@ def test_an_address_is_tried_once_and_the_last_failure_told(
         port = port_of(listener)
     names.add("outer.test", (PUBLIC, PUBLIC_TOO, PUBLIC))
     with pytest.raises(OSError, match="refused"):
-        dial("outer.test", port, 5)
+        connect("outer.test", port, 5)
     assert connected == [PUBLIC, PUBLIC_TOO]
 
 
@@ -747,7 +747,7 @@ def test_what_is_written_goes_out_at_once(names: Names) -> None:
     names.add("outer.test", (PUBLIC_TOO, PUBLIC))
     with (
         socket.create_server((PUBLIC, 0)) as listener,
-        closing(dial("outer.test", port_of(listener), 5)) as sock,
+        closing(connect("outer.test", port_of(listener), 5)) as sock,
     ):
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
@@ -770,7 +770,7 @@ def test_addresses_share_the_timeout(names: Names, monkeypatch: pytest.MonkeyPat
     names.add("outer.test", (PUBLIC, PUBLIC_TOO))
     timeouts = slow_tcp(monkeypatch, 0.2, 0)
     with pytest.raises(TimeoutError):
-        dial("outer.test", 80, 10)
+        connect("outer.test", 80, 10)
     assert timeouts == [pytest.approx(5, abs=0.1), pytest.approx(9.8, abs=0.1)]
 
 
@@ -781,7 +781,7 @@ def test_no_address_gets_less_than_a_second_or_more_than_is_left(
     names.add("outer.test", (PUBLIC, PUBLIC_TOO))
     timeouts = slow_tcp(monkeypatch, 0.5, 0)
     with pytest.raises(TimeoutError):
-        dial("outer.test", 80, 1.2)
+        connect("outer.test", 80, 1.2)
     assert timeouts == [1.0, pytest.approx(0.7, abs=0.1)]
 
 
@@ -798,7 +798,7 @@ def test_a_slow_resolver_uses_up_the_timeout(
 
     monkeypatch.setattr(socket, "getaddrinfo", slowly)
     with pytest.raises(TimeoutError):
-        dial("outer.test", 80, 0.05)
+        connect("outer.test", 80, 0.05)
     assert connected == []
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flask_llmchat.upstream.ready import Ready, ready
+from flask_llmchat.transport.gevent_wait import Waiter, waiter_for
 
 gevent = pytest.importorskip("gevent")
 pytest.importorskip("gevent.socket")  # which is then an attribute of it
@@ -25,8 +25,8 @@ def ends() -> Iterator[tuple[Any, Any]]:
 
 
 @pytest.fixture
-def waiting(ends: tuple[Any, Any]) -> Iterator[Ready]:
-    waiting = ready(ends[0])
+def waiting(ends: tuple[Any, Any]) -> Iterator[Waiter]:
+    waiting = waiter_for(ends[0])
     assert waiting is not None
     waiting.wait(None)  # not for the first read
     yield waiting
@@ -49,10 +49,10 @@ def later(seconds: float, call: Callable[..., Any], *args: Any) -> None:
 def test_threads_wait_in_the_read_itself() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert ready(ours) is None
+        assert waiter_for(ours) is None
 
 
-def test_it_ends_with_the_first_bytes(ends: tuple[Any, Any], waiting: Ready) -> None:
+def test_it_ends_with_the_first_bytes(ends: tuple[Any, Any], waiting: Waiter) -> None:
     later(0.1, ends[1].sendall, b"x")
     ended, seconds = lasted(lambda: waiting.wait(None))
     assert ended and 0.09 < seconds < 1
@@ -61,7 +61,7 @@ def test_it_ends_with_the_first_bytes(ends: tuple[Any, Any], waiting: Ready) -> 
 
 @pytest.mark.parametrize("seconds", [None, 5.0])
 def test_it_ends_when_the_connection_is_shut(
-    ends: tuple[Any, Any], waiting: Ready, seconds: float | None
+    ends: tuple[Any, Any], waiting: Waiter, seconds: float | None
 ) -> None:
     later(0.1, ends[0].shutdown, socket.SHUT_RDWR)
     ended, took = lasted(lambda: waiting.wait(seconds))
@@ -69,14 +69,14 @@ def test_it_ends_when_the_connection_is_shut(
     assert ends[0].recv(10) == b""
 
 
-def test_it_is_no_longer_than_it_may_be(waiting: Ready) -> None:
+def test_it_is_no_longer_than_it_may_be(waiting: Waiter) -> None:
     for may in (0.2, 0.05, 0.2):
         ended, took = lasted(lambda may=may: waiting.wait(may))  # type: ignore[misc]
         assert not ended and may <= took < may + 0.5
 
 
 def test_a_shorter_wait_is_not_held_up_by_a_longer_one(
-    ends: tuple[Any, Any], waiting: Ready
+    ends: tuple[Any, Any], waiting: Waiter
 ) -> None:
     ends[1].sendall(b"x")
     waiting.wait(30.0)
@@ -87,7 +87,7 @@ def test_a_shorter_wait_is_not_held_up_by_a_longer_one(
 
 @pytest.mark.slow
 def test_what_is_left_of_one_wait_does_not_end_the_next(
-    ends: tuple[Any, Any], waiting: Ready
+    ends: tuple[Any, Any], waiting: Waiter
 ) -> None:
     """Bytes every 0.1 s: each wait may take 0.3 s, and all of them take longer."""
     for _ in range(8):
@@ -99,7 +99,7 @@ def test_what_is_left_of_one_wait_does_not_end_the_next(
 
 
 def test_time_that_runs_out_while_nobody_waits_ends_nothing(
-    ends: tuple[Any, Any], waiting: Ready
+    ends: tuple[Any, Any], waiting: Waiter
 ) -> None:
     ends[1].sendall(b"x")
     waiting.wait(0.1)
@@ -110,7 +110,7 @@ def test_time_that_runs_out_while_nobody_waits_ends_nothing(
 
 
 def test_others_get_their_turn_however_fast_the_bytes_come(
-    ends: tuple[Any, Any], waiting: Ready
+    ends: tuple[Any, Any], waiting: Waiter
 ) -> None:
     ends[1].sendall(b"x" * 2000)
     turns: list[int] = []
@@ -122,7 +122,7 @@ def test_others_get_their_turn_however_fast_the_bytes_come(
 
 
 def test_it_leaves_nothing_behind(ends: tuple[Any, Any]) -> None:
-    waiting = ready(ends[0])
+    waiting = waiter_for(ends[0])
     assert waiting is not None
     ends[1].sendall(b"x")
     waiting.wait(60.0)
@@ -131,7 +131,7 @@ def test_it_leaves_nothing_behind(ends: tuple[Any, Any]) -> None:
     assert gevent.get_hub().loop.activecnt == 0
 
 
-def test_one_wait_without_an_end_after_one_with(ends: tuple[Any, Any], waiting: Ready) -> None:
+def test_one_wait_without_an_end_after_one_with(ends: tuple[Any, Any], waiting: Waiter) -> None:
     ends[1].sendall(b"x")
     waiting.wait(0.1)
     ends[0].recv(10)

@@ -11,9 +11,9 @@ import pytest
 from conftest import RECORDED, body, finished, make_app, profile_for, recordings, served, wire_form
 
 from flask_llmchat import builtin_providers
-from flask_llmchat.providers.chunks import ChunkReader
+from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
+from flask_llmchat.protocols.sse import SSEDecoder
 from flask_llmchat.testing import FakeUpstream, Reply, sse_reply
-from flask_llmchat.upstream.sse import EventReader
 
 ROUTES = {row.name for row in builtin_providers}
 ROUTE_OF = {"anthropic-compat": "anthropic", "openrouter/novita": "openrouter"}
@@ -83,7 +83,7 @@ def test_every_recording_reads_as_its_index_says(recorded: dict[str, Any]) -> No
     """Also of providers that have no row yet: the reader is one for all of them."""
     raw = wire_form(recorded)
     for size in (1 << 30, 7):
-        events, reader = EventReader(), ChunkReader()
+        events, reader = SSEDecoder(), ChatCompletionParser()
         told = [e for i in range(0, len(raw), size) for e in events.feed(raw[i : i + size])]
         for _, data in told + events.finish():
             if data != b"[DONE]":

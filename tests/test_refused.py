@@ -18,7 +18,7 @@ from flask import Flask, abort
 from test_servers import Server, started
 
 from flask_llmchat.testing import HOLD, FakeUpstream, text_reply
-from flask_llmchat.upstream.process import Place
+from flask_llmchat.transport.runtime import Slot
 
 URL = "/api/chat/openai"
 FEW = 16 * 1024  # bytes
@@ -102,7 +102,7 @@ def test_a_few_kilobytes_are_read_and_the_form_is_the_client_s(
     stream = Counted(content)
     with ExitStack() as stack:
         if reason == "full":
-            stack.callback(Place(1).give_up)
+            stack.callback(Slot(1).release)
         before = time.process_time()
         response = app.test_client().post(
             path,

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_llmchat import Endpoint, LLMChat, Profile
-from flask_llmchat.providers import builtin_providers
+from flask_llmchat.providers.builtin import builtin_providers
 
 MOST_TIMES = 12
 MOST_MEMORY = 40  # bytes for each byte of the body

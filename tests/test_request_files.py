@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from ui_conversations import HI, PNG, assistant, file, user
 
 from flask_llmchat import ChatError
-from flask_llmchat.chat import Message
-from flask_llmchat.dialects.ui import UIDialect
-from flask_llmchat.dialects.ui_files import _unescaped
+from flask_llmchat.core.request import Message
+from flask_llmchat.dialects.ui.dialect import UIDialect
+from flask_llmchat.dialects.ui.files import _unescaped
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
 

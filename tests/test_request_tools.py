@@ -13,7 +13,7 @@ from test_openai import asked
 from test_ui import ui_body
 
 from flask_llmchat import ChatRequest, Endpoint, LLMChat
-from flask_llmchat.providers import builtin_providers
+from flask_llmchat.providers.builtin import builtin_providers
 from flask_llmchat.testing import FakeUpstream, text_reply
 
 ROUTE = "/api/chat/{}"
@@ -106,7 +106,7 @@ def test_no_row_takes_what_costs_more(client: FlaskClient, row: Any) -> None:
 
 
 def test_the_app_may_let_a_row_take_it_or_add_it_itself(upstream: FakeUpstream) -> None:
-    rows = [replace(r, takes=r.takes | {"service_tier"}) for r in builtin_providers]
+    rows = [replace(r, extra_params=r.extra_params | {"service_tier"}) for r in builtin_providers]
     llmchat = LLMChat(providers=rows)
 
     @llmchat.before_chat

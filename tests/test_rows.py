@@ -9,7 +9,7 @@ import pytest
 from conftest import body, finished, make_app
 
 from flask_llmchat import ChatRequest, LLMChat, Provider, Target
-from flask_llmchat.providers.base import _CHECKS
+from flask_llmchat.providers.provider import _CHECKS
 from flask_llmchat.testing import FakeUpstream, error_reply
 
 
@@ -58,7 +58,7 @@ BAD = [
     ("max_temperature", "1", "must be a number, not str"),
     ("max_temperature", True, "must be a number"),
     ("max_temperature", float("nan"), "must be 0 or more"),
-    ("takes_back", {"prefix"}, "has 'prefix'; there are extra_content, provider_specific"),
+    ("replay_fields", {"prefix"}, "has 'prefix'; there are extra_content, provider_specific"),
     ("headers", {"X Acme": "a"}, "'X Acme', which is no name of a header"),
     ("headers", {"X-Acme": "hush\r\nX: y"}, "'X-Acme' holds a line break"),
     ("headers", {"X-Acme": "hush-é"}, "'X-Acme' holds a line break or a character"),
@@ -89,7 +89,11 @@ def test_a_row_keeps_nothing_of_the_hosts_mappings() -> None:
 
 
 def test_a_row_written_with_tuples_serves_chats(upstream: FakeUpstream) -> None:
-    made = row(base_url=upstream.base_url, refuses=["seed"], takes_back=("reasoning_content",))
+    made = row(
+        base_url=upstream.base_url,
+        unsupported_params=["seed"],
+        replay_fields=("reasoning_content",),
+    )
     app = make_app(profile={"acme_api_key": "k"}, providers=[made])
     with app.test_client().post("/api/chat/acme", json=body(seed=1)) as response:
         assert response.status_code == 200

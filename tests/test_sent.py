@@ -21,8 +21,8 @@ from flask_llmchat import (
     Target,
     builtin_providers,
 )
-from flask_llmchat.models import find
-from flask_llmchat.providers.messages import PARTS, STATE
+from flask_llmchat.models.lookup import get_model
+from flask_llmchat.protocols.chat_completions.messages import PARTS, REPLAY_FIELDS
 from flask_llmchat.testing import FakeUpstream, error_reply, event, sse_reply
 
 ROWS = {row.name: row for row in builtin_providers}
@@ -49,8 +49,8 @@ ACME = Provider(
     name="acme",
     label="Acme",
     key_required=False,
-    takes_in_messages={"mood", "prefix"},  # type: ignore[arg-type]
-    takes_parts={"smell", "smell_url"},  # type: ignore[arg-type]
+    extra_message_fields={"mood", "prefix"},  # type: ignore[arg-type]
+    extra_parts={"smell", "smell_url"},  # type: ignore[arg-type]
 )
 
 
@@ -264,7 +264,7 @@ def test_the_parts_of_a_fallback_are_checked_too(upstream: FakeUpstream) -> None
 
 
 def test_the_dialect_and_the_rows_know_the_same_parts() -> None:
-    from flask_llmchat.dialects.openai_parts import _PLACES
+    from flask_llmchat.dialects.openai.parts import _PLACES
 
     assert tuple(_PLACES) == PARTS
 
@@ -332,7 +332,7 @@ def test_no_limit_is_no_limit(limit: int) -> None:
 def made(row: str, chat: ChatRequest, **target: Any) -> dict[str, Any]:
     """Return the body that a row makes of a chat."""
     to = Target(**{"url": "", "model": chat.model, "headers": {}, **target})
-    found = find(ROWS[row].catalogue, chat.model, sent_as=to.model)
+    found = get_model(ROWS[row].catalogue, chat.model, sent_as=to.model)
     return ROWS[row].body(chat, to, found)
 
 
@@ -396,7 +396,7 @@ def test_perplexity_joins_what_a_developer_and_the_system_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "limit", "reasons"),
+    ("model", "limit", "supports_reasoning"),
     [
         ("my-gpt5", "max_completion_tokens", True),
         ("my-o3-mini", "max_completion_tokens", True),
@@ -408,12 +408,12 @@ def test_perplexity_joins_what_a_developer_and_the_system_say() -> None:
     ],
 )
 def test_the_limit_of_a_deployment_goes_by_its_name(
-    app: Flask, upstream: FakeUpstream, model: str, limit: str, reasons: bool
+    app: Flask, upstream: FakeUpstream, model: str, limit: str, supports_reasoning: bool
 ) -> None:
     body = sent(app, upstream, "azure", model=model, max_tokens=100, temperature=0.5)
     assert body[limit] == 100
     assert len({"max_tokens", "max_completion_tokens"} & set(body)) == 1
-    assert ("temperature" in body) is not reasons
+    assert ("temperature" in body) is not supports_reasoning
 
 
 @pytest.mark.parametrize(
@@ -429,7 +429,7 @@ def test_the_limit_of_a_deployment_goes_by_its_name(
     ],
 )
 def test_which_names_are_of_a_family_that_reasons(reasoning: bool, name: str) -> None:
-    assert find("openai", name).reasons is reasoning
+    assert get_model("openai", name).supports_reasoning is reasoning
 
 
 # What goes back of earlier answers
@@ -478,8 +478,8 @@ def test_what_goes_back_goes_by_the_model(
     answer = {"role": "assistant", "content": None, "tool_calls": [call], **GIVEN}
     (_, message, _) = sent(app, upstream, row, HI, answer, RESULT, model=model)["messages"]
     # Beside a message, and not in its calls, a program may have joined signatures of many chunks.
-    assert message.keys() & STATE == kept - IN_CALLS
-    assert message["tool_calls"][0].keys() & STATE == kept & IN_CALLS
+    assert message.keys() & REPLAY_FIELDS == kept - IN_CALLS
+    assert message["tool_calls"][0].keys() & REPLAY_FIELDS == kept & IN_CALLS
     for name in kept:
         assert (message["tool_calls"][0] if name in IN_CALLS else message)[name] == GIVEN[name]
 
@@ -524,7 +524,7 @@ def test_blocks_of_thinking_that_came_in_pieces_go_back_whole(
 
 
 def test_the_host_may_say_what_an_alias_wants_back(upstream: FakeUpstream) -> None:
-    models = {"vllm": {"smart": {"takes_back": frozenset({"extra_content"})}}}
+    models = {"vllm": {"smart": {"replay_fields": frozenset({"extra_content"})}}}
     app = make_app(upstream, config={"LLMCHAT_MODELS": models})
     call = {**CALL, "extra_content": SIGNED}
     answer = {"role": "assistant", "content": None, "tool_calls": [call]}

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_llmchat.upstream import sse
-from flask_llmchat.upstream.sse import EventReader, EventTooLarge
+from flask_llmchat.protocols import sse
+from flask_llmchat.protocols.sse import EventTooLarge, SSEDecoder
 
 
 def read(raw: bytes, cuts: list[int] | None = None) -> list[tuple[str, bytes]]:
-    reader = EventReader()
+    reader = SSEDecoder()
     edges = [0, *sorted(cuts or []), len(raw)]
     pieces = [raw[a:b] for a, b in zip(edges, edges[1:], strict=False)]
     return [event for piece in pieces for event in reader.feed(piece)] + reader.finish()
@@ -71,14 +71,14 @@ def test_no_bytes_at_all_upset_it(raw: bytes, cuts: list[int]) -> None:
 
 def test_an_event_that_does_not_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "MAX_EVENT", 1000)
-    reader = EventReader()
+    reader = SSEDecoder()
     with pytest.raises(EventTooLarge):
         for _ in range(11):
             reader.feed(b"x" * 100)
 
 
 def test_a_large_event_in_small_pieces_costs_no_square(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = EventReader()
+    reader = SSEDecoder()
     reader.feed(b"data: ")
     for _ in range(8_000):  # 8 MB: searched anew for each piece it would take minutes
         assert reader.feed(b"x" * 1000) == []

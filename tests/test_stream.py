@@ -18,7 +18,7 @@ from flask import Flask, has_app_context, has_request_context
 from werkzeug.test import EnvironBuilder
 
 from flask_llmchat import ChatRequest, ChatResult, LLMChat
-from flask_llmchat.errors import AnswerBroken
+from flask_llmchat.core.errors import StreamAborted
 from flask_llmchat.testing import CUT, HOLD, FakeUpstream, Reply, error_reply, event, text_reply
 
 
@@ -161,7 +161,7 @@ def test_an_answer_without_an_ending_is_truncated(upstream: FakeUpstream, steps:
     upstream.add(sse(*steps))
     with finished(app) as done, posted(app) as answer:
         assert next(answer.iterator) == b"Hel"
-        with pytest.raises(AnswerBroken, match=r"^chat [0-9a-f]{32} broke off \(truncated\)$"):
+        with pytest.raises(StreamAborted, match=r"^chat [0-9a-f]{32} broke off \(truncated\)$"):
             next(answer.iterator)
     result = done.only
     assert (result.outcome, result.text) == ("truncated", "Hel")
@@ -199,7 +199,7 @@ def test_an_error_in_the_middle_breaks_the_answer(upstream: FakeUpstream, error:
     upstream.add(sse(delta(content="Hel"), error, DONE))
     with finished(app) as done, posted(app) as answer:
         assert next(answer.iterator) == b"Hel"
-        with pytest.raises(AnswerBroken):
+        with pytest.raises(StreamAborted):
             next(answer.iterator)
     assert done.only.outcome == "upstream_error"
     assert done.only.error and done.only.error.message == "Busy"
@@ -242,7 +242,7 @@ def test_text_in_the_same_piece_as_a_failure_is_told_first(
     app = make_app(upstream)
     with finished(app) as done, posted(app) as answer:
         assert next(answer.iterator) == b"Hello"
-        with pytest.raises(AnswerBroken):
+        with pytest.raises(StreamAborted):
             next(answer.iterator)
     assert done.only.text == "Hello"
 
@@ -268,10 +268,10 @@ def test_a_slow_reader_of_a_whole_answer_does_not_cut_the_next(upstream: FakeUps
 def test_a_provider_gone_mad_is_not_kept_for_ever(
     upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_llmchat.upstream.stream._LONGEST_ANSWER", 10_000)
+    monkeypatch.setattr("flask_llmchat.runs.response_stream._LONGEST_ANSWER", 10_000)
     app = make_app(upstream)
     upstream.add(sse(delta(content="x"), 0.2, *[delta(content="x" * 500)] * 100))
-    with finished(app) as done, posted(app) as answer, pytest.raises(AnswerBroken):
+    with finished(app) as done, posted(app) as answer, pytest.raises(StreamAborted):
         answer.text()
     assert done.only.outcome == "upstream_error"
     assert len(done.only.text) < 10_000
@@ -321,7 +321,7 @@ def test_junk_in_the_stream_is_an_error(upstream: FakeUpstream, junk: bytes) -> 
     upstream.add(sse(delta(content="Hel"), junk, STOP, DONE))
     with finished(app) as done, posted(app) as answer:
         assert next(answer.iterator) == b"Hel"
-        with pytest.raises(AnswerBroken):
+        with pytest.raises(StreamAborted):
             next(answer.iterator)
     assert done.only.outcome == "upstream_error"
 
@@ -372,7 +372,7 @@ def test_silence_is_a_timeout(upstream: FakeUpstream) -> None:
     with finished(app) as done, posted(app) as answer:
         assert next(answer.iterator) == b"Hel"
         started = time.monotonic()
-        with pytest.raises(AnswerBroken, match="timeout"):
+        with pytest.raises(StreamAborted, match="timeout"):
             next(answer.iterator)
         assert time.monotonic() - started < 1
     assert done.only.outcome == "timeout"
@@ -385,7 +385,7 @@ def test_comments_are_no_events(upstream: FakeUpstream) -> None:
     with finished(app) as done, posted(app) as answer:
         assert next(answer.iterator) == b"Hel"
         started = time.monotonic()
-        with pytest.raises(AnswerBroken, match="timeout"):
+        with pytest.raises(StreamAborted, match="timeout"):
             next(answer.iterator)
         assert 0.3 < time.monotonic() - started < 1.5
     assert done.only.outcome == "timeout"
@@ -407,7 +407,7 @@ def test_a_chat_that_goes_on_too_long_meets_its_deadline(upstream: FakeUpstream)
     with (
         finished(app) as done,
         posted(app) as answer,
-        pytest.raises(AnswerBroken, match="deadline"),
+        pytest.raises(StreamAborted, match="deadline"),
     ):
         answer.text()
     assert done.only.outcome == "deadline"
@@ -417,7 +417,7 @@ def test_a_chat_that_goes_on_too_long_meets_its_deadline(upstream: FakeUpstream)
 def test_silence_after_the_finish_reason_is_no_failure(
     upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_llmchat.upstream.stream._AFTER_FINISH", 0.3)
+    monkeypatch.setattr("flask_llmchat.runs.response_stream._AFTER_FINISH", 0.3)
     app = make_app(upstream)
     upstream.add(sse(delta(content="Hello"), STOP, HOLD))
     with finished(app) as done, posted(app) as answer:

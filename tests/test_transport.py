@@ -23,17 +23,17 @@ from conftest import KEYS
 from wire import Peer, Talk, Visit, chunk, pump, tls_context, write_certificates
 
 from flask_llmchat import ChatError
-from flask_llmchat.providers.chunks import ChunkReader
+from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
+from flask_llmchat.runs.response_stream import ResponseStream
+from flask_llmchat.runs.upstream_request import UpstreamRequest
 from flask_llmchat.testing import HOLD, FakeUpstream, Reply, error_reply, event, text_reply
-from flask_llmchat.upstream import pool, process
-from flask_llmchat.upstream import watch as watch_module
-from flask_llmchat.upstream.body import Body
-from flask_llmchat.upstream.client import Call
-from flask_llmchat.upstream.connect import Connection, Origin, Proxies
-from flask_llmchat.upstream.pool import Idle
-from flask_llmchat.upstream.stream import Stream
-from flask_llmchat.upstream.transport import Sending, Transport, sending
-from flask_llmchat.upstream.watch import Watch
+from flask_llmchat.transport import pool, runtime
+from flask_llmchat.transport import watchdog as watch_module
+from flask_llmchat.transport.connection import Connection, Origin, Proxies
+from flask_llmchat.transport.pool import ConnectionPool
+from flask_llmchat.transport.response_body import ResponseBody
+from flask_llmchat.transport.transport import Sending, Transport, current_token
+from flask_llmchat.transport.watchdog import CancelToken
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -52,8 +52,8 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in (*PROXIES, "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    fresh = process.Process()
-    monkeypatch.setattr(process, "_current", fresh)
+    fresh = runtime.Runtime()
+    monkeypatch.setattr(runtime, "_current", fresh)
     yield
     for sdk in fresh.sdks.values():
         sdk.close()
@@ -69,7 +69,7 @@ def post(made: httpx2.Client, url: str, content: bytes = b"{}") -> str:
     return made.post(url, content=content, headers={"Authorization": f"Bearer {KEY}"}).text
 
 
-def call_of(url: str, **more: Any) -> Call:
+def call_of(url: str, **more: Any) -> UpstreamRequest:
     how: dict[str, Any] = {
         "body": {"model": "m", "messages": []},
         "connect_timeout": 5.0,
@@ -78,7 +78,7 @@ def call_of(url: str, **more: Any) -> Call:
         "max_retries": 0,
         **more,
     }
-    return Call(
+    return UpstreamRequest(
         provider="openai",
         label="OpenAI",
         request_id="1",
@@ -90,14 +90,14 @@ def call_of(url: str, **more: Any) -> Call:
     )
 
 
-def stream_of(url: str, **more: Any) -> Stream:
-    return Stream(call_of(url, **more), ChunkReader())
+def stream_of(url: str, **more: Any) -> ResponseStream:
+    return ResponseStream(call_of(url, **more), ChatCompletionParser())
 
 
 def told(url: str, **more: Any) -> str:
     """Return the text of one chat."""
-    reader = ChunkReader()
-    with closing(Stream(call_of(url, **more), reader)) as stream:
+    reader = ChatCompletionParser()
+    with closing(ResponseStream(call_of(url, **more), reader)) as stream:
         while stream.read():
             pass
     return "".join(reader.text)
@@ -337,7 +337,7 @@ def test_a_proxy_that_says_nothing_is_not_waited_for_when_the_reader_has_left(
         threading.Thread(target=leave).start()
         started = time.monotonic()
         with pytest.raises(ChatError) as caught:
-            Stream(call_of("https://provider.test"), ChunkReader(), ours)
+            ResponseStream(call_of("https://provider.test"), ChatCompletionParser(), ours)
     assert caught.value.code == "cancelled"
     assert time.monotonic() - started < 2
 
@@ -558,7 +558,7 @@ def test_very_many_chats_at_once_wait_for_nobody_and_few_connections_stay() -> N
             while stream.read():
                 pass
             stream.close()
-        (sdk,) = process.current().sdks.values()
+        (sdk,) = runtime.current_runtime().sdks.values()
         kept = sdk._client._transport._idle._kept  # type: ignore[attr-defined]
         assert len(kept) == 100
         assert told(f"http://{peer.netloc}") == "Hello"
@@ -567,7 +567,7 @@ def test_very_many_chats_at_once_wait_for_nobody_and_few_connections_stay() -> N
 
 def test_idle_connections_are_let_go_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "_SECONDS", 0.1)
-    idle, there = Idle(2), []
+    idle, there = ConnectionPool(2), []
 
     def connection(host: str) -> Connection:
         ours, theirs = socket.socketpair()
@@ -595,7 +595,7 @@ def test_idle_connections_are_let_go_in_time(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_connection_that_speaks_unasked_is_not_used() -> None:
     ours, theirs = socket.socketpair()
-    idle, connection = Idle(1), Connection(Origin("http", "a", 80), ours)
+    idle, connection = ConnectionPool(1), Connection(Origin("http", "a", 80), ours)
     with theirs:
         theirs.sendall(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
         idle.keep(connection)
@@ -647,7 +647,7 @@ def ended_after(url: str, *, leave: float | None = 0.2, **more: Any) -> tuple[st
         if leave is not None:
             threading.Timer(leave, theirs.close).start()
         with pytest.raises(ChatError) as caught:
-            Stream(call_of(url, **more), ChunkReader(), ours)
+            ResponseStream(call_of(url, **more), ChatCompletionParser(), ours)
         return caught.value.code, time.monotonic() - started
 
 
@@ -681,7 +681,7 @@ def test_a_body_that_ends_with_its_connection_leaves_none_to_keep() -> None:
 
     with Peer(once) as peer:
         assert told(f"http://{peer.netloc}") == "Hello"
-        (made,) = process.current().transports
+        (made,) = runtime.current_runtime().transports
         assert not made._idle._kept
 
 
@@ -873,19 +873,19 @@ def test_a_compressed_error_is_read_and_tells_what_it_says() -> None:
 
 @pytest.mark.parametrize("status", [200, 400])
 def test_a_few_bytes_do_not_become_a_gigabyte(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flask_llmchat.upstream.sse.MAX_EVENT", 3 * 2**20)
+    monkeypatch.setattr("flask_llmchat.protocols.sse.MAX_EVENT", 3 * 2**20)
     squeeze = zlib.compressobj(wbits=31)
     first, again = (squeeze.compress(bytes(2**20)) + squeeze.flush(zlib.Z_FULL_FLUSH) for _ in "ab")
     bomb = first + again * 1023  # without the sum at its end, to which nobody reads
     head = b"HTTP/1.1 %d X\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
     sizes: list[int] = []
-    decode = Body._decode
+    decode = ResponseBody._decode
 
-    def noting(self: Body, piece: bytes) -> bytes:
+    def noting(self: ResponseBody, piece: bytes) -> bytes:
         sizes.append(len(decoded := decode(self, piece)))
         return decoded
 
-    monkeypatch.setattr(Body, "_decode", noting)
+    monkeypatch.setattr(ResponseBody, "_decode", noting)
     with Peer(always(head % (status, len(bomb)), bomb)) as peer, pytest.raises(ChatError):
         told(f"http://{peer.netloc}")
     assert max(sizes) <= 2**16 and sum(sizes) < 8 * 2**20
@@ -899,9 +899,9 @@ def test_a_body_that_is_not_compressed_as_it_says() -> None:
 
 
 def test_the_watch_knows_the_connection_only_while_it_is_used() -> None:
-    watch = Watch(None, time.monotonic() + 30)
+    watch = CancelToken(None, time.monotonic() + 30)
     with Peer(always(SHORT)) as peer, client() as made:
-        token = sending.set(Sending(watch))
+        token = current_token.set(Sending(watch))
         try:
             with made.stream("POST", f"http://{peer.netloc}") as response:
                 assert watch._upstream is not None
@@ -909,13 +909,13 @@ def test_the_watch_knows_the_connection_only_while_it_is_used() -> None:
                 assert watch._upstream is None
             watch.interrupt("cancelled")
         finally:
-            sending.reset(token)
+            current_token.reset(token)
         assert post(made, f"http://{peer.netloc}") == "ok"
         assert peer.connections == 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("failing", ["os.dup", "flask_llmchat.upstream.watch._hung_up"])
+@pytest.mark.parametrize("failing", ["os.dup", "flask_llmchat.transport.watchdog._hung_up"])
 def test_the_watch_fails_now_and_then_and_is_kept_all_the_same(
     failing: str, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -951,7 +951,7 @@ def test_a_watch_that_cannot_be_kept_is_let_go(
         patch.setattr(threading.Thread, "start", fails)
         with pytest.raises(RuntimeError):
             stream_of(upstream.url)
-    assert len(process.current().watcher) == 0
+    assert len(runtime.current_runtime().watchdog) == 0
     upstream.add(text_reply("Hi"))
     assert told(upstream.url) == "Hi"
 
@@ -959,7 +959,7 @@ def test_a_watch_that_cannot_be_kept_is_let_go(
 # Waiting for events, with patience
 
 
-def waits(stream: Stream, patience: float) -> tuple[int, str]:
+def waits(stream: ResponseStream, patience: float) -> tuple[int, str]:
     """Read to the end; return how often patience ended, and the text."""
     ended = 0
     while (events := stream.read(patience)) != []:
@@ -1036,7 +1036,7 @@ def test_the_deadline_holds_however_often_patience_ends(upstream: FakeUpstream) 
 def test_silence_after_the_finish_reason_is_an_end_however_often_patience_ends(
     upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_llmchat.upstream.stream._AFTER_FINISH", 0.5)
+    monkeypatch.setattr("flask_llmchat.runs.response_stream._AFTER_FINISH", 0.5)
     upstream.add(Reply(body=[TEXT, STOP, HOLD]))
     with closing(stream_of(upstream.url)) as stream:
         ended, text = waits(stream, 0.1)
@@ -1048,7 +1048,7 @@ from gevent import monkey; monkey.patch_all()
 import gevent, os, sys
 sys.path[:0] = [{tests!r}]
 from test_transport import *
-from flask_llmchat.upstream import process
+from flask_llmchat.transport import runtime as process
 
 def beats(url, patience):
     with closing(stream_of(url)) as stream:
@@ -1077,7 +1077,7 @@ with Peer(dripping) as peer, full() as port:
     for url in ("https://localhost:%d" % peer.port, "http://127.0.0.1:%d" % port):
         code, seconds = ended_after(url)
         assert code == "cancelled" and seconds < 1, (url, code, seconds)
-for sdk in process.current().sdks.values():
+for sdk in process.current_runtime().sdks.values():
     sdk.close()
 print("as it should")
 """
@@ -1098,13 +1098,13 @@ FORKED = """
 import os, sys
 sys.path[:0] = [{tests!r}]
 from test_transport import told
-from flask_llmchat.upstream import process
+from flask_llmchat.transport import runtime as process
 
 told({url!r})
 if child := os.fork():
     assert os.waitpid(child, 0)[1] == 0
 told({url!r})
-for sdk in process.current().sdks.values():
+for sdk in process.current_runtime().sdks.values():
     sdk.close()
 """
 
@@ -1134,7 +1134,7 @@ with Peer(always(WHOLE), tls_context({server_file!r})) as peer:
     time.sleep(0.2)
     assert told(url) == "Hello" and peer.connections == 1, "nothing was sent to the other side"
     assert len(peer._open) == 1
-    for sdk in process.current().sdks.values():
+    for sdk in process.current_runtime().sdks.values():
         sdk.close()
     until = time.monotonic() + 1
     while peer._open and time.monotonic() < until:

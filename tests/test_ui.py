@@ -16,8 +16,7 @@ from test_dialects import ui_body
 from ui_conversations import HI, PNG, STEP, assistant, done, file, says, text, tool, user
 
 from flask_llmchat import ChatError, ChatRequest, ChatResult, LLMChat, Usage
-from flask_llmchat.answer import Answer, Record
-from flask_llmchat.chat import (
+from flask_llmchat.core.events import (
     Event,
     Finish,
     Image,
@@ -26,7 +25,9 @@ from flask_llmchat.chat import (
     TextDelta,
     ToolCallDelta,
 )
-from flask_llmchat.dialects import builtin_dialects
+from flask_llmchat.dialects.builtin import builtin_dialects
+from flask_llmchat.runs.body import StreamingBody
+from flask_llmchat.runs.recorder import ChatRecorder
 from flask_llmchat.testing import FakeUpstream
 
 URL = "/api/chat/openai"
@@ -512,8 +513,8 @@ class QuietStream:
 def test_heartbeats_stand_between_events_and_never_before_the_first() -> None:
     chat = ChatRequest(provider="lab", model="m", messages=[], request_id="r1")
     stream: Any = QuietStream(TextDelta("a"), TextDelta("b"))
-    record = Record(chat, lambda result: None)
-    answer = Answer(stream, UI.encoder(chat), record, heartbeat=15.0)
+    record = ChatRecorder(chat, lambda result: None)
+    answer = StreamingBody(stream, UI.encoder(chat), record, heartbeat=15.0)
     answer.start()
     pieces = list(answer)
     beat = b": keep-alive\n\n"

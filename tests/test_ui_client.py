@@ -16,7 +16,8 @@ from test_recordings import everybodys_keys, route_of
 from ui_conversations import HI, OURS, SAME, user
 
 from flask_llmchat import LLMChat, Provider
-from flask_llmchat.providers.messages import STATE
+from flask_llmchat.protocols.chat_completions.messages import REPLAY_FIELDS
+from flask_llmchat.runs.response_stream import ResponseStream
 from flask_llmchat.testing import (
     CUT,
     HOLD,
@@ -27,7 +28,6 @@ from flask_llmchat.testing import (
     sse_reply,
     text_reply,
 )
-from flask_llmchat.upstream.stream import Stream
 
 pytestmark = pytest.mark.once
 
@@ -264,7 +264,7 @@ def sent() -> dict[str, Any]:
             label="Lab",
             base_url=upstream.base_url,
             key_required=False,
-            takes_back=STATE,
+            replay_fields=REPLAY_FIELDS,
         )
         with served(make_app(upstream, llmchat=LLMChat(providers=[row]))) as port:
             for name, messages in [*SAME.items(), *((n, m) for n, (m, _) in OURS.items())]:
@@ -389,15 +389,15 @@ def test_an_answer_that_breaks_off_is_an_error(upstream: FakeUpstream, port: int
 def test_heartbeats_are_not_noticed(
     upstream: FakeUpstream, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, beats = Stream.read, []
+    read, beats = ResponseStream.read, []
 
-    def quiet(self: Stream, patience: float | None = None) -> Any:
+    def quiet(self: ResponseStream, patience: float | None = None) -> Any:
         if patience is not None and len(beats) < 3:
             beats.append(patience)
             return None
         return read(self, patience)
 
-    monkeypatch.setattr(Stream, "read", quiet)
+    monkeypatch.setattr(ResponseStream, "read", quiet)
     (told,) = run({"op": "ask", "api": api(port), "body": SETTINGS, "messages": [HI]})
     assert len(beats) == 3
     assert told["errors"] == []

@@ -18,22 +18,24 @@ import pytest
 from test_transport import OK, always, call_of, chunk
 from wire import Peer
 
-from flask_llmchat.errors import ChatError
-from flask_llmchat.providers.chunks import ChunkReader
-from flask_llmchat.upstream.client import Call
-from flask_llmchat.upstream.stream import Stream
-from flask_llmchat.upstream.watch import Watch, Watcher
+from flask_llmchat.core.errors import ChatError
+from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
+from flask_llmchat.runs.response_stream import ResponseStream
+from flask_llmchat.runs.upstream_request import UpstreamRequest
+from flask_llmchat.transport.watchdog import CancelToken, Watchdog
 
 SECRET = "planted-query-0123456789"
 OTHERS = ("planted-header-0123456789", "planted-cookie-0123456789", SECRET)
 
 
-def secret_call(url: str) -> Call:
+def secret_call(url: str) -> UpstreamRequest:
     call = call_of(url)
     fields = {"X-Acme-Key": OTHERS[0], "Cookie": f"session={OTHERS[1]}", "Accept": "x/y"}
     fields |= {"X-Goog-Api-Key": OTHERS[0], "Authorization": f"Bearer {OTHERS[0]}"}
-    details = {name: getattr(call, name) for name in Call.__slots__}
-    return Call(**{**details, "headers": fields, "query": {"key": SECRET}, "secrets": OTHERS})
+    details = {name: getattr(call, name) for name in UpstreamRequest.__slots__}
+    return UpstreamRequest(
+        **{**details, "headers": fields, "query": {"key": SECRET}, "secrets": OTHERS}
+    )
 
 
 @pytest.mark.parametrize("path", ["", "?api-version=1"])
@@ -46,9 +48,11 @@ def test_nothing_with_a_key_is_logged_at_any_level(
     answer = head % (*(key.encode() for key in OTHERS[:2]), len(refusal))
     with Peer(always(answer, refusal)) as peer:
         call = secret_call(f"http://{peer.netloc}")
-        details = {name: getattr(call, name) for name in Call.__slots__}
+        details = {name: getattr(call, name) for name in UpstreamRequest.__slots__}
         with pytest.raises(ChatError) as caught:
-            Stream(Call(**{**details, "url": call.url + path}), ChunkReader())
+            ResponseStream(
+                UpstreamRequest(**{**details, "url": call.url + path}), ChatCompletionParser()
+            )
     ((_, asked, _),) = peer.requests
     first, *fields = asked.decode().split("\r\n")
     expected = "?api-version=1&key=" if path else "?key="
@@ -74,7 +78,7 @@ def test_a_charset_that_an_answer_names_is_not_kept() -> None:
             Peer(always((head + length).encode(), refusal)) as peer,
             pytest.raises(ChatError, match="^Nö$"),
         ):
-            Stream(call_of(f"http://{peer.netloc}"), ChunkReader())
+            ResponseStream(call_of(f"http://{peer.netloc}"), ChatCompletionParser())
     assert len(encodings._cache) == before  # type: ignore[attr-defined]
 
 
@@ -82,9 +86,9 @@ def test_a_reader_who_closes_his_half_and_reads_nothing_holds_no_place() -> None
     with socket.create_server(("127.0.0.1", 0)) as server:
         theirs = socket.create_connection(server.getsockname())
         ours, _ = server.accept()
-    watch = Watch(ours, time.monotonic() + 60)
-    watcher = Watcher()
-    watcher.add(watch)
+    watch = CancelToken(ours, time.monotonic() + 60)
+    watchdog = Watchdog()
+    watchdog.add(watch)
     failed: list[OSError] = []
 
     def write() -> None:
@@ -102,14 +106,14 @@ def test_a_reader_who_closes_his_half_and_reads_nothing_holds_no_place() -> None
         theirs.shutdown(socket.SHUT_WR)
         thread.join(5)
         assert failed and watch.reason == "cancelled"
-        watcher.remove(watch)
+        watchdog.remove(watch)
 
 
 TURNS = """
     import sys
     from gevent import monkey; monkey.patch_all()
     import gevent, json, socket, time
-    from flask_llmchat.upstream.ready import turn
+    from flask_llmchat.transport.gevent_wait import turn
 
     def echoes(let_on):
         ours, theirs = socket.socketpair()
@@ -152,10 +156,10 @@ def test_a_long_answer_that_was_compressed_is_read() -> None:
     """It grows to its 150-fold, but a mebibyte is free."""
     raw = b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n' * 5_000 + b"data: [DONE]\n\n"
     head = OK + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
-    reader = ChunkReader()
+    reader = ChatCompletionParser()
     with (
         Peer(always(head, chunk(gzip.compress(raw)), b"0\r\n\r\n")) as peer,
-        closing(Stream(call_of(f"http://{peer.netloc}"), reader)) as stream,
+        closing(ResponseStream(call_of(f"http://{peer.netloc}"), reader)) as stream,
     ):
         while stream.read():
             pass

@@ -23,14 +23,14 @@ from flask_llmchat.testing import (
     error_reply,
     text_reply,
 )
-from flask_llmchat.upstream import process
+from flask_llmchat.transport import runtime
 
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give each test an SDK client of its own, made in the environment that it sets."""
-    fresh = process.Process()
-    monkeypatch.setattr(process, "_current", fresh)
+    fresh = runtime.Runtime()
+    monkeypatch.setattr(runtime, "_current", fresh)
     yield
     for sdk in fresh.sdks.values():
         sdk.close()

@@ -7,12 +7,14 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from .base import Address, Items, Object, StrictSchema, Text, is_whole, load_each
-from .describing import TEXT, Book, JSONSchema, has_only, word
-from .settings import MOST_PARTS, MOST_TOOLS, is_plain_text
+from .fields import BoundedList, Object, StrictString, URLString, is_encodable_text
+from .json_schema import TEXT, Components, JSONSchema, closed_object, const
+from .schema import StrictSchema, load_each
+from .size import MOST_PARTS, MOST_TOOLS, is_plain_text
 
 MOST_PARTS_IN_ALL = 4096
 """How many parts the messages of one request may have together."""
+
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
@@ -20,15 +22,15 @@ ROLES = ("system", "developer", "user", "assistant", "tool")
 class ImageUrlSchema(StrictSchema):
     """Where an image is: in the URL itself, or where the provider can fetch it."""
 
-    url = Address("data:image/|https?://", "Not a data: or http(s) URL of an image.")
-    detail = Text(validate=validate.OneOf(("auto", "low", "high", "original")))
+    url = URLString("data:image/|https?://", "Not a data: or http(s) URL of an image.")
+    detail = StrictString(validate=validate.OneOf(("auto", "low", "high", "original")))
 
 
 class PartSchema(StrictSchema):
     """One part of a message: text, or an image."""
 
-    type = Text(required=True, validate=validate.OneOf(("text", "image_url")))
-    text = Text()
+    type = StrictString(required=True, validate=validate.OneOf(("text", "image_url")))
+    text = StrictString()
     image_url = fields.Nested(ImageUrlSchema)
 
     @ma.validates_schema
@@ -36,16 +38,19 @@ class PartSchema(StrictSchema):
         if data["type"] not in data:
             raise ma.ValidationError("Missing data for required field.", data["type"])
 
-    def describe(self, told: JSONSchema, book: Book) -> None:
+    def describe(self, schema: JSONSchema, components: Components) -> None:
         """Tell each type by itself."""
-        image_url = told["properties"]["image_url"]
-        text = has_only("A text.", type=word("text"), text=TEXT)
-        image = has_only("An image.", type=word("image_url"), image_url=image_url)
-        told.clear()
-        told["oneOf"] = [book.add("TextPart", text), book.add("ImagePart", image)]
+        image_url = schema["properties"]["image_url"]
+        text = closed_object("A text.", type=const("text"), text=TEXT)
+        image = closed_object("An image.", type=const("image_url"), image_url=image_url)
+        schema.clear()
+        schema["oneOf"] = [
+            components.add_schema("TextPart", text),
+            components.add_schema("ImagePart", image),
+        ]
 
 
-class CallId(Text):
+class CallId(StrictString):
     """The id of a tool call. Gateways keep signatures of thousands of characters in it.
 
     What we handed out is taken back, however long: the body's size is bounded.
@@ -64,7 +69,7 @@ class Content(fields.Field[Any]):
     def __init__(self, part: ma.Schema, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._part = part
-        self._text = Text(error_messages={"invalid": "Not a string or a list of parts."})
+        self._text = StrictString(error_messages={"invalid": "Not a string or a list of parts."})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if not isinstance(value, list):
@@ -75,17 +80,17 @@ class Content(fields.Field[Any]):
 
     def _load_part(self, part: Any) -> Any:
         # marshmallow would spend more on this than on parsing a hundred of them.
-        if is_plain_text(part) and "type" in part and is_whole(part["text"]):
+        if is_plain_text(part) and "type" in part and is_encodable_text(part["text"]):
             return {"type": "text", "text": part["text"]}
         if (url := _plain_image(part)) is not None:
             return {"type": "image_url", "image_url": {"url": url}}
         return self._part.load(part)
 
-    def describe(self, told: JSONSchema, book: Book) -> None:
+    def describe(self, schema: JSONSchema, components: Components) -> None:
         """Add both of its forms."""
-        part = book.tell(self._part)
+        part = components.schema(self._part)
         parts = {"type": "array", "minItems": 1, "maxItems": MOST_PARTS, "items": part}
-        told["anyOf"] = [TEXT, parts]
+        schema["anyOf"] = [TEXT, parts]
 
 
 def _plain_image(part: Any) -> str | None:
@@ -96,7 +101,7 @@ def _plain_image(part: Any) -> str | None:
     url = image.get("url") if isinstance(image, dict) and len(image) == 1 else None
     if not (isinstance(url, str) and url.startswith(("data:image/", "https://", "http://"))):
         return None
-    return url if is_whole(url) else None
+    return url if is_encodable_text(url) else None
 
 
 def plain_message(message: Any) -> dict[str, Any] | None:
@@ -109,16 +114,16 @@ def plain_message(message: Any) -> dict[str, Any] | None:
     role, content = message.get("role"), message.get("content")
     if not (isinstance(role, str) and role in ROLES and isinstance(content, str)):
         return None
-    return {"role": role, "content": content} if is_whole(content) else None
+    return {"role": role, "content": content} if is_encodable_text(content) else None
 
 
 class MessageSchema(StrictSchema):
     """One message in the chat-completions form."""
 
-    role = Text(required=True, validate=validate.OneOf(ROLES))
+    role = StrictString(required=True, validate=validate.OneOf(ROLES))
     content = Content(PartSchema(), allow_none=True)
-    name = Text(validate=validate.Length(1, 256))
-    tool_calls = Items(Object(), MOST_TOOLS, least=1)
+    name = StrictString(validate=validate.Length(1, 256))
+    tool_calls = BoundedList(Object(), MOST_TOOLS, least=1)
     tool_call_id = CallId()
 
     @ma.validates_schema
@@ -126,14 +131,17 @@ class MessageSchema(StrictSchema):
         if data.get("content") is None and "tool_calls" not in data:
             raise ma.ValidationError("Missing data for required field.", "content")
 
-    def describe(self, told: JSONSchema, book: Book) -> None:
+    def describe(self, schema: JSONSchema, components: Components) -> None:
         """Tell those by themselves that call tools: they need no content."""
-        fields = told["properties"]
+        fields = schema["properties"]
         text, parts, _null = fields["content"]["anyOf"]
         said = {**fields, "content": {"anyOf": [text, parts]}}
         del said["tool_calls"]
         beside = ("name", "tool_call_id")
-        plain = has_only("A message.", *beside, **said)
-        calling = has_only("A message that calls tools.", "content", *beside, **fields)
-        told.clear()
-        told["oneOf"] = [book.add("PlainMessage", plain), book.add("CallingMessage", calling)]
+        plain = closed_object("A message.", *beside, **said)
+        calling = closed_object("A message that calls tools.", "content", *beside, **fields)
+        schema.clear()
+        schema["oneOf"] = [
+            components.add_schema("PlainMessage", plain),
+            components.add_schema("CallingMessage", calling),
+        ]

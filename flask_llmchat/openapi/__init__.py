@@ -15,7 +15,7 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
-from .chapter import JSON, Chapter
+from .paths import JSON, InstanceSpec
 
 __all__ = ["add_to", "document", "fragment"]
 
@@ -38,10 +38,10 @@ def fragment(app: Flask, llmchat: LLMChat | None = None) -> JSON:
     components: dict[str, JSON] = {}
     for name, state in app.extensions.get("llmchat", {}).items():
         if llmchat in (None, state.llmchat):
-            chapter = Chapter(name, state)
+            chapter = InstanceSpec(name, state)
             paths |= chapter.paths()
-            for section, told in chapter.components().items():
-                components.setdefault(section, {}).update(told)
+            for section, spec_part in chapter.components().items():
+                components.setdefault(section, {}).update(spec_part)
     return {"paths": paths, "components": components}
 
 
@@ -70,9 +70,9 @@ def add_to(spec: APISpec, app: Flask, llmchat: LLMChat | None = None) -> None:
     :raises ValueError: when it is of an OpenAPI before 3.1, which cannot say what these say.
     :raises RuntimeError: when apispec is not installed.
     """
-    told = spec.openapi_version
-    if (told.major, told.minor) < (3, 1):
-        raise ValueError(f"the document is OpenAPI {told}; the chat routes need 3.1 or newer")
+    spec_part = spec.openapi_version
+    if (spec_part.major, spec_part.minor) < (3, 1):
+        raise ValueError(f"the document is OpenAPI {spec_part}; the chat routes need 3.1 or newer")
     # As options and not with path(): plugins of hosts look for a view of theirs behind each path.
     for section, names in _flat(fragment(app, llmchat)):
         place = spec.options
@@ -82,9 +82,9 @@ def add_to(spec: APISpec, app: Flask, llmchat: LLMChat | None = None) -> None:
             place.setdefault(name, value)
 
 
-def _flat(told: JSON) -> Iterator[tuple[tuple[str, ...], JSON]]:
-    yield ("paths",), told["paths"]
-    for section, names in told["components"].items():
+def _flat(spec_part: JSON) -> Iterator[tuple[tuple[str, ...], JSON]]:
+    yield ("paths",), spec_part["paths"]
+    for section, names in spec_part["components"].items():
         yield ("components", section), names
 
 
@@ -96,9 +96,9 @@ def make_command(llmchat: LLMChat) -> click.Command:
     def command() -> None:
         """Print an OpenAPI 3.1 document of the chat routes, as JSON."""
         try:
-            told = document(current_app._get_current_object(), llmchat)  # type: ignore[attr-defined]
+            spec_part = document(current_app._get_current_object(), llmchat)  # type: ignore[attr-defined]
         except RuntimeError as error:
             raise click.ClickException(str(error)) from None
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(spec_part, indent=2))
 
     return command

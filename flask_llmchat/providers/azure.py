@@ -6,27 +6,31 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from ..addresses import read_address
-from ..chat import ChatRequest
-from ..errors import ChatError
-from ..profiles import read, read_text
-from .base import Provider
+from ..core.addresses import read_address
+from ..core.errors import ChatError
+from ..core.profiles import read, read_text
+from ..core.request import ChatRequest
+from .provider import Provider
 from .target import Target
 
 # The newest dated version that is no preview. A profile may name another.
 # https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle
 _API_VERSION = "2024-10-21"
 
+
 # stream_options came with this one; an older one answers 400 to what it does not know.
 _FIRST_WITH_STREAM_OPTIONS = "2024-09-01"
 
+
 # What follows a resource's own address. The deployment is chosen by the model.
 _DEPLOYMENTS = re.compile(r"/openai(?:/deployments(?:/[^/]*)?)?$")
+
 
 _SET_BY = (
     "azure_openai_endpoint (in the environment AZURE_OPENAI_ENDPOINT) says where the resource is,"
     " and azure_openai_deployments, a mapping, which deployment serves a model."
 )
+
 
 # What the original chat front end could name, before it could be any deployment.
 _DEPLOYMENT_ATTRIBUTES = {
@@ -78,7 +82,7 @@ def azure_target(provider: Provider, chat: ChatRequest, key: str, base_url: str)
         model=deployment,
         headers=headers,
         query={"api-version": version},
-        stream_usage=version >= _FIRST_WITH_STREAM_OPTIONS,
+        supports_stream_usage=version >= _FIRST_WITH_STREAM_OPTIONS,
     )
 
 
@@ -102,7 +106,7 @@ AZURE = Provider(
     label="Azure OpenAI",
     key_attr="azure_openai_api_key",
     catalogue="openai",
-    token_param="max_completion_tokens",  # nearly all that is deployed today reasons
-    takes_developer=True,
+    max_tokens_param="max_completion_tokens",  # nearly all that is deployed today reasons
+    supports_developer_role=True,
     target=azure_target,
 )

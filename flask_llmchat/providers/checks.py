@@ -12,10 +12,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..addresses import read_address
-from .messages import STATE
+from ..core.addresses import read_address
+from ..protocols.chat_completions.messages import REPLAY_FIELDS
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
+
+
 _NAME_OF_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -86,10 +88,10 @@ def names(value: Any) -> frozenset[str]:
 
 def state(value: Any) -> frozenset[str]:
     """Make a set of what goes back of earlier answers."""
-    if unknown := (made := names(value)) - STATE:
+    if unknown := (made := names(value)) - REPLAY_FIELDS:
         raise ValueError(
-            f"has {', '.join(map(repr, sorted(unknown)))}; there are {', '.join(sorted(STATE))}"
-            " (other fields of messages stand in takes_in_messages)"
+            f"has {', '.join(map(repr, sorted(unknown)))}; there are {', '.join(sorted(REPLAY_FIELDS))}"
+            " (other fields of messages stand in extra_message_fields)"
         )
     return made
 

@@ -6,11 +6,11 @@ own, and nothing they say in an error reaches the browser.
 
 from __future__ import annotations
 
-from ..addresses import read_address
-from ..chat import ChatRequest, Endpoint
-from ..errors import ChatError
-from ..profiles import clean, is_sendable
-from .base import Provider
+from ..core.addresses import read_address
+from ..core.errors import ChatError
+from ..core.keys import clean_key, is_header_safe
+from ..core.request import ChatRequest, Endpoint
+from .provider import Provider
 from .target import Target
 
 
@@ -22,14 +22,14 @@ def endpoint_target(provider: Provider, chat: ChatRequest, key: str, base_url: s
     endpoint = chat.endpoint
     if not isinstance(endpoint, Endpoint):
         raise ChatError("Endpoint not found", "model_not_found", provider=provider.name)
-    key = clean(endpoint.api_key)
+    key = clean_key(endpoint.api_key)
     try:
         address = read_address(endpoint.base_url)
     except ValueError as error:
         raise ChatError(
             f"The endpoint's address {error}. Please fix it.", provider=provider.name
         ) from None
-    if not is_sendable(key):
+    if not is_header_safe(key):
         raise ChatError(
             "Custom API Key is incorrect. Please fix it in your profile settings.",
             "bad_key",
@@ -43,7 +43,7 @@ def endpoint_target(provider: Provider, chat: ChatRequest, key: str, base_url: s
     )
 
 
-OF_SERVERS = frozenset(
+SERVER_PARAMS = frozenset(
     {
         "guided_json",
         "guided_regex",
@@ -63,16 +63,17 @@ OF_SERVERS = frozenset(
 )
 """Parameters of vLLM, and of the servers that are like it."""
 
+
 CUSTOM = Provider(
     name="custom",
     label="Custom",
     key_attr="",
     # All that a gateway may take: what this one does not, it refuses itself.
-    takes=OF_SERVERS | {"image_config"},
-    takes_in_messages=frozenset({"prefix", "partial"}),
-    takes_parts=frozenset({"audio_url", "thinking"}),
-    takes_back_by_model=True,
-    tells_errors=False,
+    extra_params=SERVER_PARAMS | {"image_config"},
+    extra_message_fields=frozenset({"prefix", "partial"}),
+    extra_parts=frozenset({"audio_url", "thinking"}),
+    replay_by_model=True,
+    expose_errors=False,
     public_only=True,
     target=endpoint_target,
 )

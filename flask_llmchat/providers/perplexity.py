@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..chat import Message
-from .base import Provider
+from ..core.request import Message
+from .provider import Provider
 
 
 def taking_turns(messages: list[Message]) -> list[Message]:
@@ -59,8 +59,8 @@ PERPLEXITY = Provider(
     label="Perplexity",
     base_url="https://api.perplexity.ai",
     max_temperature=1.99,
-    inline_think=True,  # sonar-reasoning
-    takes=frozenset(
+    thinking_tags=True,  # sonar-reasoning
+    extra_params=frozenset(
         {
             "search_mode",
             "search_domain_filter",

@@ -23,7 +23,11 @@ _HARMLESS = frozenset(
         "x-title",
     }
 )
+
+
 _KEY = re.compile(r"key|token|auth|secret|cookie", re.IGNORECASE)
+
+
 _LONG = 8  # characters: to take out "on" or "Bearer" would tear ordinary sentences apart
 
 
@@ -35,14 +39,14 @@ class Target:
     :param model: the model as this provider names it.
     :param headers: what authenticates, and what else the profile adds.
     :param query: what is added to the URL. No place for a key: URLs are logged by others.
-    :param stream_usage: whether the token count can be asked for.
+    :param supports_stream_usage: whether the token count can be asked for.
     """
 
     url: str
     model: str
     headers: Mapping[str, str] = field(repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
-    stream_usage: bool = True
+    supports_stream_usage: bool = True
 
     def secrets(self) -> tuple[str, ...]:
         """Return what must not be told to anybody: all of headers and query that may be a key.

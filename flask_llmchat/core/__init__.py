@@ -1,0 +1,1 @@
+"""Plain values: requests, events, results, errors, profiles, settings. Imports nothing of ours."""

@@ -1,0 +1,155 @@
+"""Everything that can go wrong with a chat, as one exception.
+
+::
+
+    Exception
+    ├── ChatError        a chat cannot go on; carries a safe sentence, a code and a status
+    ├── AnswerBroken     raised inside a streaming body, so that the server breaks it off
+    └── ErrorChunk       a chunk of a provider's stream that tells an error; never leaves us
+
+Hosts raise :class:`ChatError` in hooks to refuse a chat, and read it in
+:attr:`ChatResult.error <flask_llmchat.ChatResult.error>`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Literal, get_args
+
+Code = Literal[
+    "missing_key",
+    "bad_key",
+    "no_permission",
+    "out_of_credit",
+    "rate_limited",
+    "context_too_long",
+    "content_filtered",
+    "model_not_found",
+    "bad_request",
+    "timeout",
+    "overloaded",
+    "upstream_error",
+    "truncated",
+    "cancelled",
+    "deadline",
+    "internal",
+]
+
+
+UNEXPECTED = "An unexpected error occurred"
+
+
+_STATUS: dict[str, int] = {
+    "bad_key": 401,
+    "no_permission": 403,
+    "out_of_credit": 402,
+    "rate_limited": 429,
+    "model_not_found": 404,
+    "timeout": 504,
+    "deadline": 504,
+    "overloaded": 503,
+    "upstream_error": 502,
+    "truncated": 502,
+    "cancelled": 499,
+    "internal": 500,
+}
+
+
+_CODE_OF_STATUS: dict[int, Code] = {
+    401: "no_permission",
+    402: "out_of_credit",
+    403: "no_permission",
+    408: "timeout",
+    429: "rate_limited",
+    503: "overloaded",
+}
+
+
+class ChatError(Exception):
+    """A chat that cannot go on, told in words that may be shown to its user.
+
+    :param message: one sentence for a person. It reaches the browser: no keys, no internals.
+    :param code: ``missing_key``, ``bad_key``, ``no_permission``, ``out_of_credit``,
+        ``rate_limited``, ``context_too_long``, ``content_filtered``, ``model_not_found``,
+        ``bad_request``, ``timeout``, ``overloaded``, ``upstream_error``, ``truncated``,
+        ``cancelled``, ``deadline`` or ``internal``.
+    :param status: HTTP status; by default the one that goes with the code, else 400.
+    :param provider: name of the provider the chat was meant for.
+    :param retry_after: value for the ``Retry-After`` header: seconds, or an HTTP date.
+    :param upstream_request_id: the provider's own id of the failed call.
+    :param detail: what the provider said in full, without keys. For the log alone.
+    :raises ValueError: for any other code.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: Code = "bad_request",
+        *,
+        status: int | None = None,
+        provider: str | None = None,
+        retry_after: str | int | None = None,
+        upstream_request_id: str | None = None,
+        detail: str = "",
+    ) -> None:
+        if code not in get_args(Code):
+            raise ValueError(f"unknown code {code!r}; use one of {', '.join(get_args(Code))}")
+        super().__init__(message)
+        self.message = message
+        self.code: Code = code
+        self.status = status or _STATUS.get(code, 400)
+        self.provider = provider
+        self.retry_after = None if retry_after is None else str(retry_after).strip()
+        if self.retry_after and not self.retry_after.isprintable():
+            raise ValueError("retry_after must be seconds or an HTTP date")
+        self.upstream_request_id = upstream_request_id
+        self.detail = detail
+
+    @classmethod
+    def from_status(cls, status: int, message: str) -> ChatError:
+        """Make one from a bare HTTP status, as ``abort()`` gives it."""
+        code = _CODE_OF_STATUS.get(status, "internal" if status >= 500 else "bad_request")
+        return cls(message, code, status=status)
+
+
+class StreamAborted(Exception):
+    """Ends a streaming body whose dialect has no other way to say that it failed.
+
+    The server breaks the connection off and logs this exception, so its text holds a code
+    and a request id and nothing that anybody sent.
+    """
+
+
+class StreamErrorEvent(Exception):
+    """The provider said in the middle of its stream that it failed; ``body`` is how."""
+
+    def __init__(self, body: Any) -> None:
+        super().__init__()
+        self.body = body
+
+
+# Keys as providers write them, what they print of a key in its place (asterisks), and
+# whatever stands behind "Bearer".
+_KEY_LIKE = re.compile(
+    r"\b(?:sk-|gsk_|xai-|pplx-|csk-|fw_|hf_|tgp_|AIza)[\w*.-]{4,}"
+    r"|(?<![\w-])[\w-]*\*{3,}[\w*-]*"  # begun at words alone, or long ones cost their square
+    r"|(?<=[Bb]earer )\S+"
+)
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return ``text`` with the given secrets, and whatever looks like a key, taken out."""
+    for secret in secrets:
+        if len(secret) >= 4:  # a shorter one would tear ordinary words apart
+            text = text.replace(secret, "[key]")
+        if len(secret) >= 20:  # some providers quote how the key began
+            text = re.sub(re.escape(secret[:8]) + r"[\w*.-]*", "[key]", text)
+    return _KEY_LIKE.sub("[key]", text)
+
+
+def safe_sentence(text: str, secrets: Iterable[str] = (), limit: int = 500) -> str:
+    """Make a provider's message fit to be shown: one line, without keys, at most ``limit`` long."""
+    line = " ".join(redact(text, secrets).split())
+    line = "".join(c for c in line if c.isprintable())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

@@ -1,0 +1,166 @@
+"""Whose keys a chat runs on.
+
+A profile is whatever the host's loader returns: a :class:`Profile`, a mapping, or any
+object that has these attributes (an ORM row, say). It is read attribute by attribute
+while the request's context is there, and never kept for the stream.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, Protocol
+
+from .keys import clean_key
+
+
+def _from(env: str, *, secret: bool = False, travels_with: str = "") -> Any:
+    """Declare a field: its environment variable, and the key that it must not be parted from."""
+    return field(default=None, repr=not secret, metadata={"env": env, "travels_with": travels_with})
+
+
+def _key(env: str) -> Any:
+    return _from(env, secret=True)
+
+
+class KeyedRow(Protocol):
+    """What of a provider row says where its key is."""
+
+    @property
+    def key_attr(self) -> str | None:
+        """Attribute of the profile."""
+
+    @property
+    def key_env(self) -> str | None:
+        """Environment variable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """One user's keys and the settings that go with them. Keys stay out of its repr.
+
+    ``<provider>_api_key`` is the key for that provider.
+
+    :param openai_organization_id: sent with the OpenAI key, if it belongs to several.
+    :param anthropic_workspace_id: sent with the Anthropic key, which some keys need.
+    :param azure_openai_endpoint: ``https://NAME.openai.azure.com``, or the same followed by
+        ``/openai/v1`` for Azure's version-free API. Whole addresses as Azure's portal shows them
+        are understood.
+    :param azure_openai_api_version: dated API version, by default the one in the endpoint's
+        ``?api-version=``; not used with the version-free API.
+    :param azure_openai_deployments: model name to deployment name. It goes before the three
+        deployment ids, which name the models the original chat front end knows.
+    :param other_keys: keys for providers that the host has added, by their rows'
+        ``key_attr``.
+    """
+
+    openai_api_key: str | None = _key("OPENAI_API_KEY")
+    openai_organization_id: str | None = _from(
+        "OPENAI_ORGANIZATION_ID", travels_with="openai_api_key"
+    )
+    azure_openai_api_key: str | None = _key("AZURE_OPENAI_API_KEY")
+    azure_openai_endpoint: str | None = _from(
+        "AZURE_OPENAI_ENDPOINT", travels_with="azure_openai_api_key"
+    )
+    azure_openai_api_version: str | None = _from(
+        "AZURE_OPENAI_API_VERSION", travels_with="azure_openai_api_key"
+    )
+    azure_openai_35_turbo_id: str | None = _from("AZURE_GPT_35_TURBO_NAME")
+    azure_openai_45_turbo_id: str | None = _from("AZURE_GPT_45_TURBO_NAME")
+    azure_openai_45_vision_id: str | None = _from("AZURE_GPT_45_VISION_NAME")
+    azure_openai_deployments: Mapping[str, str] | None = None
+    openrouter_api_key: str | None = _key("OPENROUTER_API_KEY")
+    groq_api_key: str | None = _key("GROQ_API_KEY")
+    anthropic_api_key: str | None = _key("ANTHROPIC_API_KEY")
+    anthropic_workspace_id: str | None = _from(
+        "ANTHROPIC_WORKSPACE_ID", travels_with="anthropic_api_key"
+    )
+    google_gemini_api_key: str | None = _key("GOOGLE_GEMINI_API_KEY")
+    mistral_api_key: str | None = _key("MISTRAL_API_KEY")
+    perplexity_api_key: str | None = _key("PERPLEXITY_API_KEY")
+    deepseek_api_key: str | None = _key("DEEPSEEK_API_KEY")
+    xai_api_key: str | None = _key("XAI_API_KEY")
+    together_api_key: str | None = _key("TOGETHER_API_KEY")
+    fireworks_api_key: str | None = _key("FIREWORKS_API_KEY")
+    cerebras_api_key: str | None = _key("CEREBRAS_API_KEY")
+    moonshot_api_key: str | None = _key("MOONSHOT_API_KEY")
+    huggingface_api_key: str | None = _key("HF_TOKEN")
+    ollama_api_key: str | None = _key("OLLAMA_API_KEY")
+    vllm_api_key: str | None = _key("VLLM_API_KEY")
+
+    other_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_env(
+        cls, environ: Mapping[str, str] | None = None, *, providers: Iterable[KeyedRow] = ()
+    ) -> Profile:
+        """Read the server's own keys from the environment; an empty variable counts as unset.
+
+        :param environ: what to read, by default :data:`os.environ`.
+        :param providers: rows that the host has added, whose keys are read as well.
+        """
+        environ = os.environ if environ is None else environ
+        names = {f.name: f.metadata["env"] for f in fields(cls) if "env" in f.metadata}
+        found: dict[str, Any] = {name: clean_key(environ.get(env)) for name, env in names.items()}
+        others = {
+            row.key_attr: clean_key(environ.get(row.key_env or ""))
+            for row in providers
+            if row.key_attr and row.key_attr not in names
+        }
+        return cls(**{name: value or None for name, value in found.items()}, other_keys=others)
+
+    def over(self, other: Any) -> Profile:
+        """Return a profile in which what is set here wins over what ``other`` has set.
+
+        ``Profile.from_env().over(user)`` puts the server's keys first, and
+        ``Profile().over(user).over(Profile.from_env())`` the user's. A key's endpoint and
+        organization come from where the key came from: the server's key must never be
+        sent to an address that a user typed in.
+
+        :param other: a Profile, a mapping, or an object with these attributes.
+        """
+
+        def source(f: Field[Any]) -> Any:
+            key = f.metadata.get("travels_with")
+            decider = key if key and (is_set(self, key) or is_set(other, key)) else f.name
+            return self if is_set(self, decider) else other
+
+        own = [f for f in fields(self) if f.name != "other_keys"]
+        merged = {f.name: read(source(f), f.name) for f in own}
+        theirs = read(other, "other_keys")
+        names = {*self.other_keys, *(theirs if isinstance(theirs, Mapping) else ())}
+        names -= merged.keys()
+        merged["other_keys"] = {n: read(self if is_set(self, n) else other, n) for n in names}
+        return Profile(**merged)
+
+
+def read(profile: Any, name: str) -> Any:
+    """Return what ``profile`` has under ``name``, or None; mappings, rows and objects alike."""
+    if isinstance(profile, Profile):
+        own = hasattr(profile, name)
+        return getattr(profile, name) if own else (profile.other_keys or {}).get(name)
+    if isinstance(profile, Mapping | sqlite3.Row):
+        if name in profile.keys():  # noqa: SIM118 - a Row has no `in`
+            return profile[name]
+        others = profile["other_keys"] if "other_keys" in profile.keys() else None  # noqa: SIM118
+        return others.get(name) if isinstance(others, Mapping) else None
+    return getattr(profile, name, None)
+
+
+def read_text(profile: Any, name: str) -> str:
+    """Return the text ``profile`` has under ``name``, stripped; "" when there is none.
+
+    :raises TypeError: when it is something other than text. The value is not told.
+    """
+    value = read(profile, name)
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"the profile's {name} must be a string, not {type(value).__name__}")
+    return clean_key(value)
+
+
+def is_set(profile: Any, name: str) -> bool:
+    """Tell whether ``profile`` has anything but white space under ``name``."""
+    value = read(profile, name)
+    return bool(clean_key(value) if isinstance(value, str) else value)

@@ -1,0 +1,188 @@
+"""Strict marshmallow fields."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import marshmallow as ma
+
+from .json_schema import ANY_OBJECT, Components, JSONSchema
+from .schema import MOST_ERRORS, load_each
+
+
+def is_encodable_text(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8: no half of a surrogate pair is in it."""
+    if text.isascii():  # known without looking
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class StrictString(ma.fields.String):
+    """A string that can be sent on: half a surrogate pair cannot be written as UTF-8."""
+
+    default_error_messages = {"surrogate": "Holds half a character (a lone surrogate)."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if not is_encodable_text(text):
+            raise self.make_error("surrogate")
+        return text
+
+
+class URLString(StrictString):
+    """A URL that has to be there and to begin in a certain way.
+
+    :param start: pattern of how it begins, in lower case; it may have any.
+    :param error: what to say of any other.
+    """
+
+    def __init__(self, start: str, error: str) -> None:
+        super().__init__(
+            required=True,
+            validate=ma.validate.Regexp(f"(?i)({start})", error=error),
+            metadata={"pattern": f"^({start})"},
+        )
+
+
+class StrictNumber(ma.fields.Float):
+    """A JSON number; marshmallow's own Float takes "0.5" and true as well."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class StrictBoolean(ma.fields.Boolean):
+    """true or false; marshmallow's own Boolean takes "on" and 1 as well."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class StrictInteger(ma.fields.Integer):
+    """A JSON integer that fits 64 bits."""
+
+    _LEAST = -(2**63)
+
+    def __init__(self, least: int = _LEAST, **kwargs: Any) -> None:
+        super().__init__(strict=True, validate=ma.validate.Range(least, 2**63 - 1), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)  # JSON knows one kind of number: 1.0 is 1
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.make_error("invalid", input=value)
+        return value
+
+    def describe(self, schema: JSONSchema, components: Components) -> None:
+        """Add how wide it is, instead of bounds that JavaScript would round."""
+        schema["format"] = "int64"
+        del schema["maximum"]
+        if schema["minimum"] == self._LEAST:
+            del schema["minimum"]
+
+
+class TokenLimit(StrictInteger):
+    """How many tokens an answer may have: a positive number; -1, as llama.cpp has it, is none."""
+
+    def __init__(self) -> None:
+        super().__init__(1, allow_none=True)
+
+    def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the limit; None where there is none."""
+        return super().deserialize(None if value == -1 else value, *args, **kwargs)
+
+
+class BoundedList(ma.fields.List[Any]):
+    """A list whose length is looked at before its items are.
+
+    :param most: how many items it may have; None where they are counted elsewhere.
+    """
+
+    def __init__(
+        self, inner: ma.fields.Field[Any], most: int | None, least: int = 0, **kw: Any
+    ) -> None:
+        limits = {"maxItems": most, "minItems": least or None}
+        given = {name: limit for name, limit in limits.items() if limit is not None}
+        super().__init__(inner, metadata=given | kw.pop("metadata", {}), **kw)
+        self._bounds = ma.validate.Length(least, most)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        self._bounds(value)
+        if type(self.inner) is Object:
+            return self._objects(value)
+        return load_each(lambda item: self.inner.deserialize(item, **kwargs), value)
+
+    def _objects(self, values: list[Any]) -> list[Any]:
+        """Load objects, of which all at once is told far more cheaply that they can be sent on."""
+        others = [i for i, value in enumerate(values) if value.__class__ is not dict]
+        if others:
+            reason = self.inner.error_messages["invalid"]
+            raise ma.ValidationError({i: [reason] for i in others[: MOST_ERRORS + 1]})
+        if not is_encodable(values):
+            raise self.inner.make_error("unsendable")
+        return values
+
+
+# Nothing that was JSON holds itself: not to look for it takes half the time.
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+
+
+def is_encodable(value: Any) -> bool:
+    """Tell whether JSON can be sent on: no half characters, and not nested too deeply."""
+    try:
+        _encode(value).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
+
+
+class Object(ma.fields.Field[dict[str, Any]]):
+    """A JSON object that goes to the provider as it is."""
+
+    default_error_messages = {
+        "invalid": "Not an object.",
+        "unsendable": "Holds half a character (a lone surrogate), or is nested too deeply.",
+    }
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self.make_error("invalid")
+        if not is_encodable(value):
+            raise self.make_error("unsendable")
+        return value
+
+    def describe(self, schema: JSONSchema, components: Components) -> None:
+        """Add that it may hold anything."""
+        schema |= ANY_OBJECT
+
+
+class Union(ma.fields.Field[Any]):
+    """A value that one of several fields takes; the error is the last one's."""
+
+    def __init__(self, *choices: ma.fields.Field[Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._choices = choices
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        for choice in self._choices[:-1]:
+            with contextlib.suppress(ma.ValidationError):
+                return choice.deserialize(value, attr, data)
+        return self._choices[-1].deserialize(value, attr, data)
+
+    def describe(self, schema: JSONSchema, components: Components) -> None:
+        """Add what it may be."""
+        schema["anyOf"] = [components.schema(choice) for choice in self._choices]

@@ -1,0 +1,210 @@
+"""Whole answers for OpenAI's SDKs: one completion, put together from the provider's chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.errors import ChatError
+from ...core.events import Chunk, Event, Finish, TextDelta
+from ...core.request import ChatRequest
+from ...core.result import ChatResult, ToolCall, usage_body
+from ..json_schema import ANY_OBJECT, JSONSchema, const
+from .chunk_repair import ChunkEnvelope, dump
+
+# What stands beside the answer, as far as anybody reads it.
+_BESIDE = (
+    "system_fingerprint",
+    "service_tier",
+    "moderation",
+    "provider",
+    "citations",
+    "search_results",
+)
+
+
+class CompletionEncoder:
+    """Writes an answer as one completion, when all of it is there.
+
+    The provider is asked for a stream all the same. So how an answer ends, what it used, how
+    long it may take and when its reader has left are seen in one way; and as nothing is
+    written before the end, whatever goes wrong has a status.
+    """
+
+    mimetype = "application/json"
+    headers: Mapping[str, str] = {}
+    heartbeat = b""
+    passes_chunks = True
+
+    def __init__(self, chat: ChatRequest) -> None:
+        self._head = ChunkEnvelope(chat)
+        self._finish_reason: str | None = None
+        self._beside: dict[str, Any] = {}
+        self._content: list[str] = []
+        self._refusal: list[str] = []
+        self._refusing = False  # what the last chunk says, it says as a refusal
+        self._annotations: list[Any] = []
+        self._logprobs: dict[str, list[Any]] = {}
+        self._audio: dict[str, Any] = {}
+
+    def encode(self, events: list[Event]) -> bytes:
+        """Note what the result does not tell; b"" always."""
+        for event in events:
+            if isinstance(event, Chunk):
+                self._note(event.body, event.choice or {})
+            elif isinstance(event, TextDelta):
+                (self._refusal if self._refusing else self._content).append(event.text)
+            elif isinstance(event, Finish):
+                self._finish_reason = event.reason
+        return b""
+
+    def _note(self, body: dict[str, Any], choice: dict[str, Any]) -> None:
+        self._head.last = self._head.of(body)
+        for name in _BESIDE:
+            if body.get(name) is not None:
+                self._beside[name] = body[name]
+        logprobs, delta = choice.get("logprobs"), choice.get("delta")
+        if isinstance(logprobs, dict):
+            for name in ("content", "refusal"):
+                if isinstance(logprobs.get(name), list):
+                    self._logprobs.setdefault(name, []).extend(logprobs[name])
+        if not isinstance(delta, dict):
+            return
+        if delta.get("refusal") or delta.get("content"):
+            self._refusing = not delta.get("content")
+        if isinstance(delta.get("annotations"), list):
+            self._annotations += delta["annotations"]
+        if isinstance(delta.get("audio"), dict):
+            self._note_audio(delta["audio"])
+
+    def _note_audio(self, audio: dict[str, Any]) -> None:
+        for name, value in audio.items():
+            if name in ("data", "transcript") and isinstance(value, str):
+                self._audio.setdefault(name, []).append(value)
+            elif value is not None and name in ("id", "expires_at"):
+                self._audio[name] = value
+
+    def finish(self, result: ChatResult) -> bytes:
+        """Write the completion down."""
+        reason = self._finish_reason or "stop"
+        if reason == "stop" and result.tool_calls:  # as some providers say it then
+            reason = "tool_calls"
+        logprobs = {"content": None, "refusal": None, **self._logprobs} if self._logprobs else None
+        choice = {
+            "index": 0,
+            "message": self._message(result),
+            "finish_reason": reason,
+            "logprobs": logprobs,
+        }
+        completion = {**self._head.of({}), "object": "chat.completion", "choices": [choice]}
+        if result.usage:
+            completion["usage"] = usage_body(result.usage)
+        return dump({**completion, **self._beside})
+
+    def _message(self, result: ChatResult) -> dict[str, Any]:
+        content, refusal = "".join(self._content), "".join(self._refusal)
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": content or (None if result.tool_calls or refusal else ""),
+            "refusal": refusal or None,
+        }
+        for name, value in (
+            ("reasoning_content", result.reasoning),
+            ("reasoning_details", result.reasoning_details),
+            ("annotations", self._annotations),
+            (
+                "audio",
+                {n: "".join(v) if isinstance(v, list) else v for n, v in self._audio.items()},
+            ),
+            ("tool_calls", [self._call(call) for call in result.tool_calls]),
+            (
+                "images",
+                [{"type": "image_url", "image_url": {"url": url}} for url in result.images],
+            ),
+        ):
+            if value:
+                message[name] = value
+        return message
+
+    def _call(self, call: ToolCall) -> dict[str, Any]:
+        if call.custom:
+            custom_call = {"name": call.name, "input": call.arguments}
+            return {"id": call.id, "type": "custom", "custom": custom_call}
+        function = {"name": call.name, "arguments": call.arguments}
+        extra = {"extra_content": call.extra_content} if call.extra_content else {}
+        return {"id": call.id, "type": "function", "function": function, **extra}
+
+    def fail(self, error: ChatError) -> None:
+        """Say nothing: when anything can fail, the status is still open."""
+        return None
+
+
+_STRING_OR_NULL: JSONSchema = {"type": ["string", "null"]}
+
+
+_OBJECTS: JSONSchema = {"type": "array", "items": ANY_OBJECT}
+
+
+_CALL: JSONSchema = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "type": {"type": "string", "enum": ["function", "custom"]},
+        "function": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "arguments": {"type": "string"}},
+            "required": ["name", "arguments"],
+        },
+        "custom": ANY_OBJECT,
+    },
+    "required": ["id", "type"],
+}
+
+
+COMPLETION_SCHEMA: JSONSchema = {
+    "type": "object",
+    "description": "A whole answer. What the provider puts beside it stays there.",
+    "properties": {
+        "id": {"type": "string"},
+        "object": const("chat.completion"),
+        "created": {"type": "integer"},
+        "model": {"type": "string"},
+        "choices": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "index": {"type": "integer", "const": 0},
+                    "message": {
+                        "type": "object",
+                        "properties": {
+                            "role": const("assistant"),
+                            "content": _STRING_OR_NULL,
+                            "refusal": _STRING_OR_NULL,
+                            "reasoning_content": {"type": "string"},
+                            "reasoning_details": _OBJECTS,
+                            "annotations": _OBJECTS,
+                            "tool_calls": {"type": "array", "items": _CALL},
+                            "images": _OBJECTS,
+                        },
+                        "required": ["role", "content", "refusal"],
+                    },
+                    "finish_reason": {"type": "string"},
+                    "logprobs": {**ANY_OBJECT, "type": ["object", "null"]},
+                },
+                "required": ["index", "message", "finish_reason", "logprobs"],
+            },
+        },
+        "usage": {
+            "type": "object",
+            "properties": {
+                "prompt_tokens": {"type": "integer"},
+                "completion_tokens": {"type": "integer"},
+                "total_tokens": {"type": "integer"},
+            },
+        },
+    },
+    "required": ["id", "object", "created", "model", "choices"],
+}

@@ -1,0 +1,132 @@
+"""The ``openai`` dialect: what OpenAI's SDKs speak, and with them most programs there are.
+
+https://platform.openai.com/docs/api-reference/chat is the form of both request and answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.errors import ChatError
+from ...core.request import ChatRequest
+from ..base import Encoder
+from ..fields import (
+    is_encodable,
+)
+from ..json_schema import CODES, Components, DialectSpec, const
+from ..messages import MOST_PARTS_IN_ALL
+from ..schema import load
+from ..size import MOST_ELABORATE, check_size
+from .chunk_repair import dump
+from .completion import COMPLETION_SCHEMA, CompletionEncoder
+from .encoder import ChunkEncoder
+from .errors import error_body, error_schema
+from .messages import BESIDE
+from .request import BODY, PASSTHROUGH
+
+# SDKs ask again, twice, whenever the status allows it. Of other errors than these it is in vain.
+_MAY_PASS = {"rate_limited", "timeout", "overloaded", "upstream_error", "truncated", "internal"}
+
+
+class OpenAIDialect:
+    """Chat completions in and out: as chunks, or whole."""
+
+    name = "openai"
+    path = "/chat/completions"
+    mimetype = "text/event-stream"
+
+    def recognises(self, body: dict[str, Any]) -> bool:
+        """Tell that it is: nothing else is spoken on this path."""
+        return True
+
+    def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:
+        """Make a chat of a request body.
+
+        :raises ChatError: with status 422, naming the fields that are wrong and why.
+        """
+        check_size(body.get("messages"), max_messages, MOST_PARTS_IN_ALL, MOST_ELABORATE)
+        loaded = load(BODY, body)
+        extra = {name: loaded[name] for name in PASSTHROUGH if loaded.get(name) is not None}
+        unknown = {n: v for n, v in loaded.items() if n not in BODY.fields and v is not None}
+        if loaded.get("modalities") not in (None, ["text"]):
+            unknown["modalities"] = loaded["modalities"]
+        if not is_encodable(unknown):
+            raise ChatError("An unknown field holds what cannot be sent.", status=422)
+        messages = loaded["messages"]
+        beside = {i: m.pop(BESIDE) for i, m in enumerate(messages) if BESIDE in m}
+        options = loaded.get("stream_options") or {}
+        if options.get("include_obfuscation") is not None:
+            extra["stream_options"] = {"include_obfuscation": options["include_obfuscation"]}
+        return ChatRequest(
+            provider="",
+            model=loaded["model"],
+            messages=messages,
+            temperature=loaded.get("temperature"),
+            max_tokens=loaded.get("max_completion_tokens") or loaded.get("max_tokens"),
+            top_p=loaded.get("top_p"),
+            stop=loaded.get("stop") or None,
+            seed=loaded.get("seed"),
+            reasoning_effort=loaded.get("reasoning_effort"),
+            response_format=loaded.get("response_format"),
+            tools=loaded.get("tools"),
+            tool_choice=loaded.get("tool_choice"),
+            extra=extra,
+            unknown=unknown,
+            unknown_in_messages=beside,
+            endpoint_id=loaded.get("endpointId") or None,
+            raw=body,
+        )
+
+    def encoder(self, chat: ChatRequest) -> Encoder:
+        """Return what writes the answer to this chat down."""
+        if chat.raw.get("stream"):
+            options = chat.raw.get("stream_options") or {}
+            return ChunkEncoder(chat, tells_usage=bool(options.get("include_usage")))
+        # From a streamed answer too: one way to count, to time out and to end.
+        return CompletionEncoder(chat)
+
+    def error(self, error: ChatError, request_id: str) -> tuple[bytes, str, Mapping[str, str]]:
+        """Write down an error, in the form that SDKs raise one of."""
+        asked_again = error.status in (408, 409, 429) or error.status >= 500
+        hopeless = error.code not in _MAY_PASS or error.status == 501
+        headers = {"x-should-retry": "false"} if asked_again and hopeless else {}
+        return dump(error_body(error)), "application/json", headers
+
+    def describe(self, components: Components) -> DialectSpec:
+        """Return what an OpenAPI document tells of this dialect."""
+        chunks = {
+            "type": "string",
+            "description": "With `stream`: the provider's chunks as server-sent events, each the"
+            " JSON of a `chat.completion.chunk`, and `[DONE]`. One that breaks off ends with an"
+            " event that holds `error`.",
+            "examples": [_CHUNKS],
+        }
+        schema = "Says `false` where asking again is in vain."
+        retry = {"description": schema, "schema": const("false")}
+        error = error_schema(components.add_schema("ErrorCode", CODES))
+        return DialectSpec(
+            body=components.body_schema(BODY),
+            example=_example,
+            answers={
+                "application/json": components.add_schema("Completion", COMPLETION_SCHEMA),
+                "text/event-stream": chunks,
+            },
+            errors={"application/json": components.add_schema("CompletionError", error)},
+            error_headers={"x-should-retry": retry},
+            takes_own=True,
+        )
+
+
+def _example(model: str) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": "Hello!"}], "stream": True}
+
+
+_CHUNKS = "".join(
+    f'data: {{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,'
+    f'"model":"gpt-4.1","choices":[{{"index":0,"delta":{delta},"finish_reason":{reason}}}]}}\n\n'
+    for delta, reason in (('{"role":"assistant","content":"Hi!"}', "null"), ("{}", '"stop"'))
+)
+
+
+_CHUNKS += "data: [DONE]\n\n"

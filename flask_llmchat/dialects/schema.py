@@ -1,0 +1,108 @@
+"""Loading a body with a marshmallow schema, and its errors as one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import marshmallow as ma
+
+from ..core.errors import ChatError
+from .json_schema import Components, JSONSchema
+
+MOST_ERRORS = 20
+"""How many fields one error names. Nothing is looked at any further once more are wrong."""
+
+
+def load(schema: ma.Schema, body: dict[str, Any]) -> dict[str, Any]:
+    """Load a body with a schema.
+
+    :raises ChatError: with status 422, naming the fields that are wrong and why.
+    """
+    try:
+        loaded: dict[str, Any] = _schema_for(schema, body).load(body)
+    except ma.ValidationError as error:
+        reasons: list[str] = []
+        for path, reason in _flatten(error.messages):
+            if len(reasons) == MOST_ERRORS:
+                reasons.append("and more")
+                break
+            reasons.append(f"{path}: {reason}" if path else reason)
+        raise ChatError("; ".join(reasons), status=422) from None
+    return loaded
+
+
+def _flatten(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Give (``messages.0.role``, reason) for every reason in marshmallow's nested errors."""
+    if isinstance(messages, dict):
+        for name, inner in messages.items():
+            own = "" if name == ma.exceptions.SCHEMA else str(name)[:50]
+            yield from _flatten(inner, f"{path}.{own}".strip("."))
+    elif isinstance(messages, list):
+        for inner in messages:
+            yield from _flatten(inner, path)
+    else:
+        yield path, str(messages).rstrip(".")
+
+
+def load_each(load: Callable[[Any], Any], values: list[Any]) -> list[Any]:
+    """Load all values of a list with a function, and give up once more are wrong than are told.
+
+    An error costs twenty times what its value did, and a million of them tell no more.
+
+    :raises marshmallow.ValidationError: with the errors by index.
+    """
+    loaded, errors = [], {}
+    for index, value in enumerate(values):
+        try:
+            loaded.append(load(value))
+        except ma.ValidationError as error:
+            errors[index] = error.messages
+            if len(errors) > MOST_ERRORS:
+                break
+    if errors:
+        raise ma.ValidationError(errors)
+    return loaded
+
+
+class PresentFieldsNested(ma.fields.Nested):
+    """An object of many possible fields and few given ones: those alone are looked for.
+
+    marshmallow spends as much on a field that is not there as on one that is.
+    """
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any
+    ) -> Any:
+        if not isinstance(value, dict):
+            return super()._deserialize(value, attr, data, partial, **kwargs)
+        return _schema_for(self.schema, value).load(value)
+
+
+def _schema_for(schema: ma.Schema, value: dict[str, Any]) -> ma.Schema:
+    """Return a schema without the fields that are optional and not there."""
+    return _with_fields(type(schema), frozenset(value.keys() & schema.fields))
+
+
+@lru_cache(256)
+def _with_fields(kind: type[ma.Schema], given: frozenset[str]) -> ma.Schema:
+    declared = kind().fields.items()  # in their order, which is that of errors
+    return kind(only=[name for name, field in declared if field.required or name in given])
+
+
+class StrictSchema(ma.Schema):
+    """Refuses fields it does not know, and objects made of nothing else."""
+
+    MOST_FIELDS = 64
+
+    @ma.pre_load
+    def _bounded(self, data: Any, **kwargs: Any) -> Any:
+        if isinstance(data, dict) and len(data) > self.MOST_FIELDS:
+            raise ma.ValidationError(f"Has more than {self.MOST_FIELDS} fields.")
+        return data
+
+    def describe(self, schema: JSONSchema, components: Components) -> None:
+        """Add to what an OpenAPI document tells of it; its fields are there already."""
+        if self.unknown != ma.RAISE:
+            schema["maxProperties"] = self.MOST_FIELDS

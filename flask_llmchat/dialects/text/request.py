@@ -1,0 +1,124 @@
+"""The request body of the ``text`` dialect."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from ..chat_settings import ChatBodySchema
+from ..fields import BoundedList, StrictString, is_encodable_text
+from ..json_schema import (
+    TEXT,
+    Components,
+    JSONSchema,
+    closed_object,
+)
+from ..messages import MOST_PARTS_IN_ALL, MessageSchema, plain_message
+from ..schema import StrictSchema
+from ..size import MOST_PARTS, is_plain_text
+
+
+class InlineDataSchema(StrictSchema):
+    """An image in Gemini's form."""
+
+    mimeType = StrictString(
+        required=True,
+        validate=validate.Regexp(r"image/[\w.+-]+\Z", re.ASCII),
+        metadata={"pattern": r"^image/[\w.+-]+$"},
+    )
+    data = StrictString(required=True)
+
+
+class GeminiPartSchema(StrictSchema):
+    """One part of a message in Gemini's form."""
+
+    text = StrictString()
+    inlineData = fields.Nested(InlineDataSchema)
+
+    @ma.validates_schema
+    def _has_one(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if len(data) != 1:
+            raise ma.ValidationError("Must have either text or inlineData.")
+
+    def describe(self, schema: JSONSchema, components: Components) -> None:
+        """Tell the two by themselves."""
+        text = closed_object("A text in Gemini's form.", text=TEXT)
+        image = closed_object(
+            "An image in Gemini's form.", inlineData=schema["properties"]["inlineData"]
+        )
+        schema.clear()
+        schema["oneOf"] = [
+            components.add_schema("GeminiTextPart", text),
+            components.add_schema("GeminiImagePart", image),
+        ]
+
+
+class GeminiPart(fields.Nested):
+    """A part in Gemini's form; a text is read without a schema, which takes long."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_plain_text(value) and len(value) == 1 and is_encodable_text(value["text"]):
+            return {**value}
+        return super()._deserialize(value, *args, **kwargs)
+
+
+class GeminiMessageSchema(StrictSchema):
+    """One message in Gemini's form, in which the original front end writes to ``google``."""
+
+    role = StrictString(required=True, validate=validate.OneOf(("user", "model")))
+    parts = BoundedList(GeminiPart(GeminiPartSchema), MOST_PARTS, least=1, required=True)
+
+    @ma.post_load
+    def _in_the_usual_form(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        parts = data["parts"]
+        role = "assistant" if data["role"] == "model" else "user"
+        if all("text" in part for part in parts):
+            return {"role": role, "content": "".join(part["text"] for part in parts)}
+        return {"role": role, "content": [_usual_part(part) for part in parts]}
+
+
+def _usual_part(part: dict[str, Any]) -> dict[str, Any]:
+    if "text" in part:
+        return {"type": "text", "text": part["text"]}
+    inline = part["inlineData"]
+    # The front end puts whole data: URLs there, with their own head.
+    data = inline["data"].rpartition("base64,")[2]
+    return {"type": "image_url", "image_url": {"url": f"data:{inline['mimeType']};base64,{data}"}}
+
+
+class AnyMessage(fields.Field[dict[str, Any]]):
+    """A message in either form."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        if (plain := plain_message(value)) is not None:
+            return plain
+        gemini = isinstance(value, dict) and "parts" in value
+        loaded: dict[str, Any] = (_GEMINI_MESSAGE if gemini else _MESSAGE).load(value)
+        return loaded
+
+    def describe(self, schema: JSONSchema, components: Components) -> None:
+        """Add both of its forms."""
+        schema["oneOf"] = [components.schema(_MESSAGE), components.schema(_GEMINI_MESSAGE)]
+
+
+_MESSAGE = MessageSchema()
+
+
+_GEMINI_MESSAGE = GeminiMessageSchema()
+
+
+class TextBodySchema(ChatBodySchema):
+    """Messages in OpenAI's form or in Gemini's, as the original front end posts them."""
+
+    messages = BoundedList(
+        AnyMessage(),
+        None,
+        least=1,
+        required=True,
+        metadata={"description": f"Oldest first; at most {MOST_PARTS_IN_ALL} parts in all."},
+    )

@@ -1,0 +1,112 @@
+"""The ``ui`` dialect: what the AI SDK's front ends speak, ``useChat`` and its transports.
+
+UIMessages come in, with ``chatSettings`` beside them; a UI message stream goes out.
+https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.errors import ChatError
+from ...core.request import ChatRequest
+from ..base import Encoder
+from ..chat_settings import chat_request
+from ..json_schema import CODES, Components, DialectSpec, const
+from ..schema import load
+from ..size import check_size
+from .encoder import UIEncoder
+from .request import _LOOKED_AT, MOST_PARTS_IN_ALL, UIBodySchema
+
+_BODY = UIBodySchema()
+
+
+class UIDialect:
+    """UIMessages in, a UI message stream out."""
+
+    name = "ui"
+    path = ""
+    mimetype = UIEncoder.mimetype
+
+    def recognises(self, body: dict[str, Any]) -> bool:
+        """Tell by a message that has parts with types; those of Gemini's form have none.
+
+        Pages that send the last message alone are told how, in words that they show.
+        """
+        messages = body.get("messages")
+        if not messages:
+            return "trigger" in body or _is_ui_message(body.get("message"))
+        return isinstance(messages, list) and any(map(_is_ui_message, messages[:_LOOKED_AT]))
+
+    def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:
+        """Make a chat of a request body.
+
+        :raises ChatError: with status 422, naming the fields and parts that are wrong and why.
+        """
+        check_size(body.get("messages"), max_messages, MOST_PARTS_IN_ALL, MOST_PARTS_IN_ALL)
+        return chat_request(load(_BODY, body), body)
+
+    def encoder(self, chat: ChatRequest) -> Encoder:
+        """Return what writes the answer to this chat down."""
+        return UIEncoder(chat)
+
+    def error(self, error: ChatError, request_id: str) -> tuple[bytes, str, Mapping[str, str]]:
+        """Write down an error as its bare message: these clients show the body as it is."""
+        message = error.message.encode("utf-8", "replace")
+        return message, "text/plain", {"X-LLMChat-Error": error.code}
+
+    def describe(self, components: Components) -> DialectSpec:
+        """Return what an OpenAPI document tells of this dialect."""
+        stream = {
+            "type": "string",
+            "description": "A UI message stream, as server-sent events:"
+            " https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol",
+            "examples": [_STREAM],
+        }
+        version = {
+            "description": "Of the protocol of a UI message stream; other answers have none.",
+            "schema": const("v1"),
+        }
+        code = {
+            "description": "For programs; JSON has it in the body.",
+            "schema": components.add_schema("ErrorCode", CODES),
+        }
+        message = {"type": "string", "description": "A sentence for people."}
+        return DialectSpec(
+            body=components.body_schema(_BODY),
+            example=_example,
+            answers={"text/event-stream": stream},
+            headers={"x-vercel-ai-ui-message-stream": version},
+            errors={"text/plain": message},
+            error_headers={"X-LLMChat-Error": code},
+        )
+
+
+def _example(model: str) -> dict[str, Any]:
+    said = {"id": "1", "role": "user", "parts": [{"type": "text", "text": "Hello!"}]}
+    return {"chatSettings": {"model": model}, "messages": [said], "id": "chat-1"}
+
+
+_STREAM = "".join(
+    f"data: {part}\n\n"
+    for part in (
+        '{"type":"start","messageId":"msg_1"}',
+        '{"type":"start-step"}',
+        '{"type":"text-start","id":"txt-0"}',
+        '{"type":"text-delta","id":"txt-0","delta":"Hi!"}',
+        '{"type":"text-end","id":"txt-0"}',
+        '{"type":"finish-step"}',
+        '{"type":"finish","finishReason":"stop"}',
+        "[DONE]",
+    )
+)
+
+
+def _is_ui_message(message: Any) -> bool:
+    parts = message.get("parts") if isinstance(message, dict) else None
+    if not isinstance(parts, list):
+        return False
+    if not parts:
+        return bool(message.get("role") != "model")
+    return any(isinstance(part, dict) and "type" in part for part in parts[:_LOOKED_AT])

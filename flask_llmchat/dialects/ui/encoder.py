@@ -1,0 +1,277 @@
+"""The UI message stream, protocol v1: what goes out in the ``ui`` dialect.
+
+A client stops with an error at a piece of a part that was not opened, or is closed; and what
+it shows is put together from the order of the parts. So they are opened and closed just as
+the AI SDK's own server does it, whatever order the provider sends them in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...core.errors import ChatError
+from ...core.events import Event, Image, ReasoningDelta, Source, TextDelta, ToolCallDelta
+from ...core.request import ChatRequest
+from ...core.result import ChatResult, Usage, new_call_id
+from ..strict_json import parse_value
+
+_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+_END = "}\n\n"
+
+
+_PREFIXES = {"text": "txt", "reasoning": "reasoning"}
+
+
+_DONE = "data: [DONE]\n\n"
+
+
+_FINISH_REASONS = {
+    "ok": "stop",
+    "length": "length",
+    "content_filtered": "content-filter",
+    "tool_calls": "tool-calls",
+}
+
+
+@dataclass(slots=True)
+class _Call:
+    """A tool call on its way: before its name is known, what came of it is held back."""
+
+    id: str = ""
+    name: str = ""
+    shown: bool = False
+    arguments: list[str] = field(default_factory=list)
+    signature: str = ""
+
+    def is_cut_off(self) -> bool:
+        try:
+            parse_value("".join(self.arguments))
+        except ValueError:
+            return True
+        return False
+
+
+class UIEncoder:
+    """Writes one answer down as a UI message stream.
+
+    Nothing is written before there is something to show: until then an error has a status.
+    """
+
+    mimetype = "text/event-stream"
+    headers: Mapping[str, str] = {"x-vercel-ai-ui-message-stream": "v1"}
+    heartbeat = b": keep-alive\n\n"
+    passes_chunks = False
+
+    def __init__(self, chat: ChatRequest) -> None:
+        self._namespace = chat.provider
+        continued = _continued(chat.raw)
+        self._message_id = continued.get("id") or f"msg_{chat.request_id}"
+        parts = [p for p in continued.get("parts", ()) if isinstance(p, dict)]
+        # Ids are looked for in the whole message, so those of its earlier steps are taken.
+        self._taken = {p["toolCallId"] for p in parts if isinstance(p.get("toolCallId"), str)}
+        self._sources = sum(p.get("type") == "source-url" for p in parts)
+        self._started = False
+        self._open = ""  # "text" or "reasoning": the one ends the other
+        self._id = self._head = ""  # of what is open, and what stands before each of its pieces
+        self._opened = {"text": 0, "reasoning": 0}
+        self._calls: dict[int, _Call] = {}
+
+    def encode(self, events: list[Event]) -> bytes:
+        """Write some events down; b"" when there is nothing to show in them."""
+        out: list[str] = []
+        for event in events:
+            if isinstance(event, TextDelta):
+                if self._open != "text":
+                    self._switch(out, "text")
+                out.append(f"{self._head}{_dump(event.text)}{_END}")
+            elif isinstance(event, ReasoningDelta):
+                if self._open != "reasoning":
+                    self._switch(out, "reasoning")
+                out.append(f"{self._head}{_dump(event.text)}{_END}")
+            elif isinstance(event, ToolCallDelta):
+                self._add_call(out, event)
+            elif isinstance(event, Source):
+                self._add_source(out, event)
+            elif isinstance(event, Image):
+                self._start(out)
+                out.append(_frame("file", url=event.url, mediaType=_media_type(event.url)))
+        return _bytes(out)
+
+    def finish(self, result: ChatResult) -> bytes:
+        """Write down that the answer is complete."""
+        out: list[str] = []
+        self._start(out)
+        shown = [call for _, call in sorted(self._calls.items()) if call.shown]
+        # A call that was cut off stays open: an error would count as its result, and the page
+        # would ask again by itself, to be cut off again.
+        cut_off = result.outcome in ("length", "content_filtered")
+        calls = [call for call in shown if not (cut_off and call.is_cut_off())]
+        details: dict[str, Any] = {}
+        if result.reasoning_details:
+            details = {"reasoning_details": list(result.reasoning_details)}
+            if not self._open and not calls:
+                self._switch(out, "reasoning")
+        if self._open:
+            self._switch(out, "", details)
+            details = {}
+        for call in calls:
+            self._finish_call(out, call, details)
+            details = {}
+        out.append(_frame("finish-step"))
+        usage = {"messageMetadata": {"usage": _usage(result.usage)}} if result.usage else {}
+        reason = _FINISH_REASONS.get(result.outcome, "other")
+        if reason == "tool-calls" and not shown:
+            reason = "stop"  # nobody can answer a call without a name
+        out += [_frame("finish", finishReason=reason, **usage), _DONE]
+        return _bytes(out)
+
+    def fail(self, error: ChatError) -> bytes:
+        """Write down that it broke off."""
+        out: list[str] = []
+        if self._open:
+            self._switch(out, "")
+        if error.code == "cancelled":
+            # The protocol's word for it. Answer writes nothing then, for the connection is shut;
+            # this is for whoever else writes answers with this encoder.
+            out.append(_frame("abort", reason=error.message))
+        else:
+            out.append(_frame("error", errorText=error.message))
+        return _bytes([*out, _DONE])
+
+    def _start(self, out: list[str]) -> None:
+        if not self._started:
+            self._started = True
+            out += [_frame("start", messageId=self._message_id), _frame("start-step")]
+
+    def _switch(self, out: list[str], kind: str, metadata: Mapping[str, Any] = {}) -> None:
+        """Close the part that is open, and open one of this kind, if any."""
+        self._start(out)
+        if self._open:
+            fields = self._metadata(metadata)
+            out.append(_frame(f"{self._open}-end", id=self._id, **fields))
+        self._open = kind
+        if kind:
+            self._id = f"{_PREFIXES[kind]}-{self._opened[kind]}"
+            self._opened[kind] += 1
+            self._head = f'data: {{"type":"{kind}-delta","id":"{self._id}","delta":'
+            out.append(_frame(f"{kind}-start", id=self._id))
+
+    def _metadata(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {"providerMetadata": {self._namespace: values}} if values else {}
+
+    def _add_source(self, out: list[str], source: Source) -> None:
+        self._start(out)
+        title = {"title": source.title} if source.title else {}
+        out.append(
+            _frame("source-url", sourceId=f"source-{self._sources}", url=source.url, **title)
+        )
+        self._sources += 1
+
+    def _add_call(self, out: list[str], delta: ToolCallDelta) -> None:
+        if self._open == "reasoning":
+            self._switch(out, "")
+        call = self._calls.setdefault(delta.index, _Call())
+        call.id = call.id or delta.id
+        call.name = call.name or delta.name
+        call.signature = call.signature or _signature(delta.extra_content)
+        if delta.arguments:
+            call.arguments.append(delta.arguments)
+        if call.shown:
+            pieces = [delta.arguments]
+        elif call.name.strip():
+            call.shown = True
+            self._take_id(call)
+            self._start(out)
+            out.append(_frame("tool-input-start", toolCallId=call.id, toolName=call.name))
+            pieces = ["".join(call.arguments)]
+        else:
+            return
+        for piece in filter(None, pieces):
+            out.append(_frame("tool-input-delta", toolCallId=call.id, inputTextDelta=piece))
+
+    def _take_id(self, call: _Call) -> None:
+        if not call.id.strip() or call.id in self._taken:
+            call.id = new_call_id()
+        self._taken.add(call.id)
+
+    def _finish_call(self, out: list[str], call: _Call, details: Mapping[str, Any]) -> None:
+        arguments = "".join(call.arguments)
+        fields: dict[str, Any] = {"toolCallId": call.id, "toolName": call.name}
+        signature = {"thoughtSignature": call.signature} if call.signature else {}
+        metadata = self._metadata({**signature, **details})
+        try:
+            fields["input"] = parse_value(arguments) if arguments.strip() else {}
+        except ValueError:
+            reason = "The arguments of this call are not valid JSON."
+            fields |= {"input": arguments, "errorText": reason}
+            out.append(_frame("tool-input-error", **fields, **metadata))
+        else:
+            out.append(_frame("tool-input-available", **fields, **metadata))
+
+
+def _frame(type: str, **fields: Any) -> str:
+    return f"data: {_dump({'type': type, **fields})}\n\n"
+
+
+def _bytes(out: list[str]) -> bytes:
+    # Half a character stays an escape, as JSON has it: its other half may be in the next piece.
+    return "".join(out).encode("utf-8", "backslashreplace")
+
+
+def _continued(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the message that the answer goes on with; {} when it is a new one's.
+
+    So it is after the page has carried out a tool. An answer that is written anew must not
+    take the place of the one before.
+    """
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        return {}
+    last = messages[-1]
+    if body.get("trigger") == "regenerate-message" or not isinstance(last, dict):
+        return {}
+    goes_on = last.get("role") == "assistant" and isinstance(last.get("id"), str)
+    return last if goes_on and isinstance(last.get("parts"), list) else {}
+
+
+def _signature(extra: Mapping[str, Any] | None) -> str:
+    google = extra.get("google") if extra else None
+    signature = google.get("thought_signature") if isinstance(google, dict) else None
+    return signature if isinstance(signature, str) else ""
+
+
+_IMAGE_TYPES = {
+    "avif": "image/avif",
+    "bmp": "image/bmp",
+    "gif": "image/gif",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "webp": "image/webp",
+}
+
+
+def _media_type(url: str) -> str:
+    if url[:5].lower() == "data:":
+        named = url[5:100].partition(",")[0].partition(";")[0].strip().lower()
+        return named if named.startswith("image/") else "image/*"
+    # Not urllib's parser, nor mimetypes, which uses it: it keeps the last URLs for ever, and one
+    # of them may be thirty megabytes long.
+    path = url.partition("#")[0].partition("?")[0]
+    return _IMAGE_TYPES.get(path[-5:].rpartition(".")[2].lower(), "image/*")
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    return {
+        "inputTokens": usage.prompt_tokens,
+        "outputTokens": usage.completion_tokens,
+        "totalTokens": usage.total_tokens,
+        "reasoningTokens": usage.reasoning_tokens,
+        "cachedInputTokens": usage.cached_tokens,
+    }

@@ -1,0 +1,1 @@
+"""Upstream protocols: how providers are spoken to, one package each."""

@@ -1,0 +1,95 @@
+"""What of a chat's messages a provider is sent: what its row, and the model, can take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ...core.errors import ChatError
+from ...core.request import Message
+
+if TYPE_CHECKING:
+    from ...models.model import Model
+    from ...providers.provider import Provider
+
+
+REPLAY_FIELDS = frozenset(
+    {
+        "reasoning_content",
+        "reasoning_details",
+        "thinking_blocks",
+        "extra_content",
+        "provider_specific_fields",
+    }
+)
+"""What an earlier answer, or a tool call in one, may hold that only some providers and models
+want back. Others refuse to be sent it."""
+
+
+PARTS = ("text", "image_url", "input_audio", "file", "video_url", "refusal")
+"""The types of parts of chat completions. Whether a model takes them is for it to say."""
+
+
+def reject_unknown_parts(messages: list[Message], row: Provider) -> None:
+    """Refuse what the user says in parts that this provider does not know: it must not get lost.
+
+    :raises ChatError: with status 422, naming the first one.
+    """
+    known = (*PARTS, *sorted(row.extra_parts))
+    for place, message in enumerate(messages):
+        content = message.get("content")
+        if message["role"] == "assistant" or content.__class__ is not list:
+            continue
+        for at, part in enumerate(content):
+            if part.get("type") not in known:
+                raise ChatError(
+                    f"messages.{place}.content.{at}.type: Must be one of: {', '.join(known)}",
+                    provider=row.name,
+                    status=422,
+                )
+
+
+def sent_messages(messages: list[Message], row: Provider, model: Model) -> Iterator[Message]:
+    """Give messages without what the row or the model would refuse.
+
+    What an earlier answer brought along is left out: another provider may have given it.
+
+    :raises ChatError: with status 422, for a part of the user's that the row does not take.
+    """
+    reject_unknown_parts(messages, row)
+    wanted = row.replay_fields | (model.replay_fields if row.replay_by_model else frozenset())
+    for message in messages:
+        role = message["role"]
+        if role == "developer" and not row.supports_developer_role:
+            role = "system"
+        if role in ("system", "developer") and not model.supports_system_messages:
+            role = "user"
+        if role != message["role"]:
+            yield {**message, "role": role}
+        elif role != "assistant":
+            yield message
+        else:
+            kept = _kept(message, wanted, row)
+            # An answer that was stopped while the model still thought, say, leaves nothing.
+            if kept.get("content") or kept.get("tool_calls") or kept == message:
+                yield kept
+
+
+def _kept(message: Message, wanted: frozenset[str], row: Provider) -> Message:
+    """Return what goes back of an earlier answer."""
+    left_out = REPLAY_FIELDS - wanted
+    if "reasoning_details" in message and not left_out & {"reasoning_details"}:
+        left_out |= {"reasoning_content"} - row.replay_fields  # which says the same once more
+    kept = {name: value for name, value in message.items() if name not in left_out}
+    content = kept.get("content")
+    if content.__class__ is list:
+        parts = row.extra_parts.union(PARTS)
+        kept["content"] = [part for part in content if part.get("type") in parts] or None
+    if calls := kept.get("tool_calls"):
+        kept["tool_calls"] = [
+            {name: value for name, value in call.items() if name not in left_out} for call in calls
+        ]
+        if "reasoning_content" in row.replay_fields:
+            # Missing is an error, empty is not: https://github.com/openclaw/openclaw/pull/74846
+            kept.setdefault("reasoning_content", "")
+    return kept

@@ -1,0 +1,44 @@
+"""Token counts, wherever a chunk has them and whatever they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.result import _COUNTS, Usage
+
+
+def usage_in(chunk: Mapping[str, Any]) -> Usage | None:
+    """Return the token count of a chunk; the last one of an answer is the whole."""
+    usage = chunk.get("usage")
+    if not usage and isinstance(groq := chunk.get("x_groq"), dict):
+        usage = groq.get("usage")
+    if not usage or not isinstance(usage, dict):
+        return None
+    prompt, completion, total = (_count(usage, name) for name in _COUNTS)
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=total or prompt + completion,
+        cached_tokens=_count(usage.get("prompt_tokens_details"), "cached_tokens")
+        or _count(usage, "prompt_cache_hit_tokens")
+        or _count(usage, "cached_tokens"),
+        reasoning_tokens=_count(usage.get("completion_tokens_details"), "reasoning_tokens"),
+        details=usage,
+    )
+
+
+def _count(counts: Any, name: str) -> int:
+    value = counts.get(name) if isinstance(counts, dict) else None
+    return int(value) if isinstance(value, int | float) and 0 <= value < 2**63 else 0
+
+
+def counts_are_plain(usage: Any) -> bool:
+    """Tell whether a chunk's ``usage`` is none, or has the three integers that clients expect."""
+    if usage is None:
+        return True
+    return isinstance(usage, dict) and all(_is_plain(usage.get(name)) for name in _COUNTS)
+
+
+def _is_plain(value: Any) -> bool:
+    return value.__class__ is int and value >= 0

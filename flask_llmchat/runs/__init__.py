@@ -1,0 +1,1 @@
+"""One chat, from admission to its one ending."""

@@ -1,0 +1,64 @@
+"""The official SDK's client: one for each process, shared by all users."""
+
+from __future__ import annotations
+
+import os
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
+
+from ..transport.runtime import current_runtime
+
+if TYPE_CHECKING:
+    import openai
+
+
+# The SDK tells every provider what machine it runs on. Besides, each header costs several us.
+_TELLTALES = [
+    f"X-Stainless-{what}"
+    for what in ("Async", "Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version")
+]
+
+
+def sdk_client(*, public_only: bool) -> openai.OpenAI:
+    """Return this process's client, made when it is first needed (it takes 20 ms)."""
+    process = current_runtime()
+    if public_only not in process.sdks:
+        # Two first chats at once may make two of them, and one is kept. No lock: in a worker
+        # forked with --preload it would be a real one, and block all greenlets.
+        process.sdks.setdefault(public_only, _new_sdk(public_only=public_only))
+    return process.sdks[public_only]
+
+
+def _new_sdk(*, public_only: bool) -> openai.OpenAI:
+    import openai  # with httpx2 and urllib3, 0.3 s: paid by the first chat and no other command
+
+    from ..transport import ssrf
+    from ..transport.transport import Transport
+
+    omit: Any = openai.Omit()
+    ambient = ["OpenAI-Organization", "OpenAI-Project", "Authorization"]
+    # The SDK sends the headers it finds here to every provider.
+    for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n"):
+        ambient.append(line.partition(":")[0].strip())
+    # A connection that a stranger's host has closed meanwhile would read as a wrong address.
+    guarded: dict[str, Any] = (
+        {"dial": ssrf.connect, "most_idle": 0, "proxies": False} if public_only else {}
+    )
+    transport = Transport(**guarded)
+    current_runtime().transports.append(transport)
+    http_client = openai.DefaultHttpxClient(
+        transport=transport,
+        follow_redirects=False,  # a redirect would take an api-key header and the chat with it
+        # A cookie set in one user's answer would go out with the next user's chat.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+    )
+    return openai.OpenAI(
+        api_key="not-used",
+        admin_api_key="",
+        base_url="https://base-url-comes-with-the-call.invalid",
+        organization="",
+        project="",
+        max_retries=0,
+        default_headers={name: omit for name in [*ambient, *_TELLTALES] if name},
+        http_client=http_client,
+    )

@@ -1,0 +1,1 @@
+"""HTTP over sockets of our own. Knows no LLM and no Flask."""

@@ -1,1 +1,0 @@
-"""The wire: the only part that knows the openai SDK, HTTP and sockets."""

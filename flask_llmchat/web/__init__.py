@@ -1,0 +1,1 @@
+"""The rooms with Flask in them: routes, views, state, servers, commands."""

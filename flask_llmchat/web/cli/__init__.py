@@ -1,0 +1,5 @@
+"""``flask llmchat …``: commands for the operator at the server's own terminal."""
+
+from .commands import make_commands
+
+__all__ = ["make_commands"]

@@ -1,0 +1,200 @@
+"""``flask llmchat providers`` and ``models``: what is configured, and what is known."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from copy import copy
+from typing import TYPE_CHECKING
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from ...core.profiles import Profile, is_set
+from ...core.request import ChatRequest
+from ...models.lookup import default_model, get_model, models_of
+from ...models.model import Model
+from ...providers.azure import azure_target
+from ...providers.provider import Provider, bearer_target
+
+if TYPE_CHECKING:
+    from ...extension import LLMChat
+    from ..state import AppState
+from .chat import Conversation, forgive_bad_characters, note, questions
+
+
+def make_commands(llmchat: LLMChat) -> list[click.Command]:
+    """Make the commands of one instance, for its blueprint's ``cli`` group.
+
+    :param llmchat: whose providers they show; two instances in one app have two groups.
+    """
+
+    @click.command()
+    @with_appcontext
+    def providers() -> None:
+        """List the providers that are on, and whether their keys are in the environment."""
+        state = _state_of(llmchat)
+        profile = _profile(state)
+        rows = [
+            (row.name, row.label, _key(row, profile), _address(row, state, profile))
+            for row in state.providers.values()
+        ]
+        _print_table(("PROVIDER", "LABEL", "KEY", "ADDRESS"), rows)
+
+    @click.command()
+    @click.argument("provider", required=False)
+    @with_appcontext
+    def models(provider: str | None) -> None:
+        """List the models that are known, of one PROVIDER or of all.
+
+        Any other model can be asked for just the same.
+        """
+        state = _state_of(llmchat)
+        asked = [_find(state, provider)] if provider else state.providers.values()
+        head = ("PROVIDER", "MODEL", "CONTEXT", "MAX OUTPUT", "TOKEN LIMIT", "TEMP.")
+        for row in asked:  # a table each: some have names too long for all the others' lines
+            if rows := list(_model_lines(row, state)):
+                _print_table(head, rows, right=(2, 3))
+            else:
+                click.echo(f"No models are listed for {row.name}: name any that it serves.")
+            click.echo()
+
+    @click.command()
+    @click.argument("provider")
+    @click.option("--model", help="The model to ask; for some providers there is a default.")
+    @click.option("--system", metavar="TEXT", help="A system prompt.")
+    @click.option("--temperature", type=click.FloatRange(0, 2), help="From 0 to 2.")
+    @with_appcontext
+    def chat(
+        provider: str, model: str | None, system: str | None, temperature: float | None
+    ) -> None:
+        """Chat with PROVIDER in the terminal, a line a question.
+
+        Keys come from the environment. The app's own hooks are not run: neither the profile
+        loader, nor the key resolver, nor what before_chat would change or refuse.
+
+        Ctrl-C stops an answer. At the prompt it ends the chat, and so does Ctrl-D.
+        """
+        state = _state_of(llmchat)
+        row = _find(state, provider)
+        if row.public_only:
+            raise click.BadParameter(
+                f"{row.label} endpoints are the users' own, and here is none of them.",
+                param_hint="PROVIDER",
+            )
+        first = ChatRequest(
+            provider=row.name,
+            model=model or _starter(row, state),
+            messages=[{"role": "system", "content": system}] if system else [],
+            temperature=temperature,
+            profile=_profile(state),
+        )
+        forgive_bad_characters()
+        if sys.stdin.isatty():
+            note(f"{row.label}, {first.model}. Ctrl-C stops an answer, Ctrl-D ends the chat.")
+        conversation = Conversation(_without_hooks(state), row, first)
+        answered = True
+        with contextlib.suppress(KeyboardInterrupt):  # while an answer comes, ask() takes it
+            for question in questions():
+                answered = conversation.ask(question)
+        if sys.stdin.isatty():
+            click.echo(err=True)  # the shell's prompt comes on a line of its own
+        elif not answered:
+            sys.exit(1)  # for a script, which reads no sentences
+
+    return [providers, models, chat]
+
+
+def _state_of(llmchat: LLMChat) -> AppState:
+    states: dict[str, AppState] = current_app.extensions["llmchat"]
+    return next(state for state in states.values() if state.llmchat is llmchat)
+
+
+def _without_hooks(state: AppState) -> AppState:
+    """Return a state of the same settings whose keys come from the profile alone."""
+    state = copy(state)
+    state.llmchat = copy(state.llmchat)
+    state.llmchat._key_resolver = None
+    return state
+
+
+def _profile(state: AppState) -> Profile:
+    return Profile.from_env(providers=state.providers.values())
+
+
+def _find(state: AppState, name: str) -> Provider:
+    if name in state.providers:
+        return state.providers[name]
+    raise click.BadParameter(
+        f"There is no {name!r}; there are {', '.join(state.providers)}.", param_hint="PROVIDER"
+    )
+
+
+def _starter(provider: Provider, state: AppState) -> str:
+    """Return the model to ask when none is named.
+
+    :raises click.UsageError: when there is none to know. Azure's are the customer's own.
+    """
+    model = default_model(provider.catalogue, state.config.models.get(provider.name, ()))
+    if model and provider.target is bearer_target:
+        return model
+    raise click.UsageError(f"{provider.label} has no default model here: name one with --model.")
+
+
+def _key(provider: Provider, profile: Profile) -> str:
+    if provider.key_attr and is_set(profile, provider.key_attr):
+        return f"{provider.key_env} set"
+    if provider.key_attr and provider.key_required:
+        return f"{provider.key_env} missing"
+    return "needs none"
+
+
+def _address(provider: Provider, state: AppState, profile: Profile) -> str:
+    if url := state.config.base_urls.get(provider.name, provider.base_url):
+        return str(provider.address(url))
+    if provider.target is bearer_target:
+        return "not set: LLMCHAT_BASE_URLS"
+    if provider.public_only:
+        return "set by the user"
+    if provider.target is azure_target and not is_set(profile, "azure_openai_endpoint"):
+        return "not set: AZURE_OPENAI_ENDPOINT missing"
+    return "set by the profile"
+
+
+def _catalogue(provider: Provider, state: AppState) -> list[Model]:
+    own = state.config.models.get(provider.name, {})
+    names = {**models_of(provider.catalogue), **own}
+    return [get_model(provider.catalogue, name, own) for name in names]
+
+
+def _model_lines(provider: Provider, state: AppState) -> Iterator[tuple[str, ...]]:
+    for model in _catalogue(provider, state):
+        limit = model.max_tokens_param or provider.max_tokens_param
+        takes = (
+            model.supports_temperature_at(None) and "temperature" not in provider.unsupported_params
+        )
+        yield (
+            provider.name,
+            model.name,
+            _count(model.context_window),
+            _count(model.max_output),
+            provider.param_names.get(limit, limit),
+            "yes" if takes else "no",
+        )
+
+
+def _count(tokens: int | None) -> str:
+    return "?" if tokens is None else f"{tokens:,}"
+
+
+def _print_table(
+    head: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: tuple[int, ...] = ()
+) -> None:
+    """Print aligned columns; those in ``right`` are numbers. The last one is not padded."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for line in (head, *rows):
+        sized = enumerate(zip(line, widths, strict=True))
+        cells = [cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in sized]
+        click.echo("  ".join(cells).rstrip())

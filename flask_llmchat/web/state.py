@@ -1,0 +1,183 @@
+"""What is kept for each app, and how the rest asks the host: its hooks, its settings."""
+
+from __future__ import annotations
+
+import logging
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from blinker import NamedSignal
+from flask import Flask, current_app, has_request_context, request
+from flask.typing import ResponseReturnValue
+from werkzeug.local import LocalProxy
+
+from ..core.config import Config
+from ..core.profiles import read_text
+from ..core.request import ChatRequest, Endpoint
+from ..core.result import ChatResult
+from ..core.server import Server
+from ..core.signals import chat_finished
+from ..dialects.negotiation import Negotiated
+from ..providers.provider import Provider
+from .missing_key import why_no_key
+from .negotiation import negotiate_request
+from .responses import no_such_path, unknown_provider, wrong_method
+
+if TYPE_CHECKING:
+    from ..extension import LLMChat
+
+
+logger = logging.getLogger("flask_llmchat")
+
+
+_MOST_TOLD = 100  # different things that are told once
+
+
+class AppState:
+    """One instance in one app: its settings, its rows, and how its hooks are called.
+
+    :ivar config: the app's settings, checked.
+    :ivar where: what stands in front of the provider's name in every route.
+    :ivar providers: the rows served here, by name.
+    :ivar paths: what may follow a provider in a route, the longest first.
+    :raises ValueError: for a configuration value that is wrong, naming it.
+    """
+
+    def __init__(self, llmchat: LLMChat, app: Flask, config: Config, where: str) -> None:
+        self.llmchat = llmchat
+        self.app = app
+        self.config = config
+        self.where = where
+        self._told: set[str] = set()
+        known = llmchat.providers
+        for key, names in (
+            ("LLMCHAT_PROVIDERS", config.providers or ()),
+            ("LLMCHAT_BASE_URLS", config.base_urls),
+            ("LLMCHAT_MODELS", config.models),
+            ("LLMCHAT_FALLBACKS", {*config.fallbacks, *chain(*config.fallbacks.values())}),
+        ):
+            if unknown := [name for name in names if name not in known]:
+                raise ValueError(
+                    f"{key} names {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
+                )
+        served = config.providers if config.providers is not None else known
+        self.providers = {name: known[name] for name in served}
+        for name in chain(*config.fallbacks.values()):
+            if name not in self.providers or known[name].public_only:
+                raise ValueError(f"LLMCHAT_FALLBACKS names {name!r}, which cannot be one here")
+        self.paths = sorted({dialect.path for dialect in llmchat.dialects}, key=len, reverse=True)
+
+    def negotiate(self) -> Negotiated:
+        """Tell in which dialects the present request is read and answered."""
+        return negotiate_request(self.llmchat.dialects, self.paths)
+
+    def not_post(self) -> ResponseReturnValue:
+        """Answer any other method on a provider's route."""
+        return wrong_method(self.negotiate().error, "POST")
+
+    def no_such_path(self, provider: str, rest: str = "") -> ResponseReturnValue:
+        """Answer for a path behind a provider that leads nowhere."""
+        return no_such_path(self.negotiate().error, rest)
+
+    def unknown_provider(self, provider: str) -> ResponseReturnValue:
+        """Answer for a provider that is not served here."""
+        return unknown_provider(self.providers, self.negotiate().error)
+
+    def max_streams(self, server: Server) -> int | None:
+        """Return how many chats this process may run at once; None for as many as come."""
+        if self.config.max_streams is not None or server.threads is None:
+            return self.config.max_streams
+        # Streams hold their threads for long: some are left for everything else the host does.
+        return max(1, server.threads - max(1, server.threads // 16))
+
+    def load_profile(self) -> Any:
+        """Return the profile of whoever is asking, or None."""
+        return self.app.ensure_sync(self.llmchat.load_profile)()
+
+    def resolve_key(self, provider: Provider, profile: Any) -> str:
+        """Return the key for a provider; "" when there is none."""
+        resolver = self.llmchat._key_resolver
+        if resolver is not None:
+            key = self.app.ensure_sync(resolver)(provider.name, profile) or ""
+            if not isinstance(key, str):
+                raise TypeError(
+                    f"key_resolver must return a string or None, not {type(key).__name__}"
+                )
+            return key
+        return read_text(profile, provider.key_attr) if provider.key_attr else ""
+
+    def why_no_key(self, provider: Provider, profile: Any) -> str:
+        """Tell the app's developer why there is no key for a provider."""
+        if self.llmchat._key_resolver is not None:
+            return f"key_resolver returned no key for {provider.name!r}."
+        return why_no_key(provider, profile, self.app.config)
+
+    def load_endpoint(self, endpoint_id: str | None) -> Any:
+        """Return the endpoint of this id, or None."""
+        loader = self.llmchat._endpoint_loader
+        if loader is None or not endpoint_id:
+            return None
+        endpoint = self.app.ensure_sync(loader)(endpoint_id)
+        if endpoint is not None and not isinstance(endpoint, Endpoint):
+            raise TypeError(
+                f"endpoint_loader must return an Endpoint or None, not {type(endpoint).__name__}"
+            )
+        return endpoint
+
+    def run_before_chat(self, chat: ChatRequest) -> None:
+        """Let every ``before_chat`` hook see, change or refuse a chat."""
+        for hook in self.llmchat._before_chat:
+            returned = self.app.ensure_sync(hook)(chat)
+            if returned is not None:  # Flask's own before_request refuses in this way
+                raise TypeError(
+                    f"the before_chat hook {getattr(hook, '__qualname__', hook)} returned a"
+                    f" {type(returned).__name__}, and it has to return nothing: to refuse a chat,"
+                    " call abort() or raise ChatError; to change it, change the chat it is given"
+                )
+
+    def tell_once(self, what: str) -> None:
+        """Tell the app's developer in the log what an end user cannot mend; once in a process."""
+        if what not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(what)
+            logger.warning("%s", what)
+
+    def send(self, signal: NamedSignal, **kwargs: Any) -> None:
+        """Send a signal; a receiver that fails keeps it from nobody else."""
+        for receiver in signal.receivers_for(self.app):
+            try:
+                receiver(self.app, **kwargs)
+            except Exception:
+                logger.exception("a receiver of %s failed", signal.name)
+
+    def emit_finished(self, result: ChatResult) -> None:
+        """Send ``chat_finished``, in an app context of its own."""
+        try:
+            with self.app.app_context():
+                self.send(chat_finished, result=result)
+        except Exception:  # in a teardown function of the host's: the answer is none the worse
+            logger.exception("after chat_finished")
+
+
+def current_state() -> AppState:
+    """Return the state of the instance that serves this request, or of the app's only one.
+
+    :raises RuntimeError: when there is none, or there are several.
+    """
+    states: dict[str, AppState] = current_app.extensions.get("llmchat", {})
+    if has_request_context() and request.blueprint in states:
+        return states[request.blueprint]
+    if len(states) == 1:
+        return next(iter(states.values()))
+    if not states:
+        raise RuntimeError(
+            "The current app has no LLMChat: register llmchat.blueprint with it, or call"
+            " llmchat.init_app(app)."
+        )
+    raise RuntimeError(
+        "The current app has several LLMChat instances, and none is serving this request:"
+        f" look in app.extensions['llmchat'] for one of {', '.join(states)}."
+    )
+
+
+current_llmchat: AppState = LocalProxy(current_state)  # type: ignore[assignment]
+"""The :class:`AppState` of the current app (or, in a request, of the instance serving it)."""
