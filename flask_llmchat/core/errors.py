@@ -15,48 +15,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Literal, get_args
+from typing import Any
 
-Code = Literal[
-    "missing_key",
-    "bad_key",
-    "no_permission",
-    "out_of_credit",
-    "rate_limited",
-    "context_too_long",
-    "content_filtered",
-    "model_not_found",
-    "bad_request",
-    "timeout",
-    "overloaded",
-    "upstream_error",
-    "truncated",
-    "cancelled",
-    "deadline",
-    "internal",
-]
+from .error_codes import ERROR_CODES
 
-
-UNEXPECTED = "An unexpected error occurred"
-
-
-_STATUS: dict[str, int] = {
-    "bad_key": 401,
-    "no_permission": 403,
-    "out_of_credit": 402,
-    "rate_limited": 429,
-    "model_not_found": 404,
-    "timeout": 504,
-    "deadline": 504,
-    "overloaded": 503,
-    "upstream_error": 502,
-    "truncated": 502,
-    "cancelled": 499,
-    "internal": 500,
-}
-
-
-_CODE_OF_STATUS: dict[int, Code] = {
+_CODE_OF_STATUS = {
     401: "no_permission",
     402: "out_of_credit",
     403: "no_permission",
@@ -70,11 +33,8 @@ class ChatError(Exception):
     """A chat that cannot go on, told in words that may be shown to its user.
 
     :param message: one sentence for a person. It reaches the browser: no keys, no internals.
-    :param code: ``missing_key``, ``bad_key``, ``no_permission``, ``out_of_credit``,
-        ``rate_limited``, ``context_too_long``, ``content_filtered``, ``model_not_found``,
-        ``bad_request``, ``timeout``, ``overloaded``, ``upstream_error``, ``truncated``,
-        ``cancelled``, ``deadline`` or ``internal``.
-    :param status: HTTP status; by default the one that goes with the code, else 400.
+    :param code: one of :data:`~flask_llmchat.core.error_codes.ERROR_CODES`.
+    :param status: HTTP status; by default the code's.
     :param provider: name of the provider the chat was meant for.
     :param retry_after: value for the ``Retry-After`` header: seconds, or an HTTP date.
     :param upstream_request_id: the provider's own id of the failed call.
@@ -85,7 +45,7 @@ class ChatError(Exception):
     def __init__(
         self,
         message: str,
-        code: Code = "bad_request",
+        code: str = "bad_request",
         *,
         status: int | None = None,
         provider: str | None = None,
@@ -93,18 +53,27 @@ class ChatError(Exception):
         upstream_request_id: str | None = None,
         detail: str = "",
     ) -> None:
-        if code not in get_args(Code):
-            raise ValueError(f"unknown code {code!r}; use one of {', '.join(get_args(Code))}")
+        if code not in ERROR_CODES:
+            raise ValueError(f"unknown code {code!r}; use one of {', '.join(ERROR_CODES)}")
         super().__init__(message)
         self.message = message
-        self.code: Code = code
-        self.status = status or _STATUS.get(code, 400)
+        self.code = code
+        self.status = status or ERROR_CODES[code].status
         self.provider = provider
         self.retry_after = None if retry_after is None else str(retry_after).strip()
         if self.retry_after and not self.retry_after.isprintable():
             raise ValueError("retry_after must be seconds or an HTTP date")
         self.upstream_request_id = upstream_request_id
         self.detail = detail
+
+    @classmethod
+    def of(cls, code: str, label: str = "The provider", **fields: Any) -> ChatError:
+        """Make one with the sentence of its code.
+
+        :param label: the provider's name, as people know it.
+        :param fields: the other arguments of the constructor.
+        """
+        return cls(ERROR_CODES[code].sentence.format(label=label), code, **fields)
 
     @classmethod
     def from_status(cls, status: int, message: str) -> ChatError:

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
-from ..core.errors import Code
+from ..core.error_codes import ERROR_CODES
 
 JSONSchema = dict[str, Any]
 
 
-CODES: JSONSchema = {"type": "string", "enum": list(get_args(Code))}
+CODES: JSONSchema = {"type": "string", "enum": list(ERROR_CODES)}
 """What is wrong, for programs: the codes of :class:`~flask_llmchat.ChatError`."""
 
 

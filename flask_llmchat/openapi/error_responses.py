@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..core.errors import UNEXPECTED, ChatError, Code
+from ..core.error_codes import ERROR_CODES
+from ..core.errors import ChatError
 from ..dialects.base import Dialect
 from ..dialects.json_schema import DialectSpec
 
@@ -25,7 +26,7 @@ class ErrorDoc:
 
     when: str
     message: str = ""
-    code: Code = "bad_request"
+    code: str = "bad_request"
 
     def with_limit(self, most: int) -> ErrorDoc:
         """Return it with the number of bytes that a body may have."""
@@ -34,33 +35,27 @@ class ErrorDoc:
         )
 
 
-_NOBODY = "Profile not found"
+def _of_codes() -> dict[str, ErrorDoc]:
+    docs: dict[str, ErrorDoc] = {}
+    for row in ERROR_CODES.values():
+        if row.code == "cancelled":
+            continue  # there is no client to answer
+        same = docs.get(str(row.status))
+        message = row.sentence.format(label="OpenAI")
+        docs[str(row.status)] = (
+            replace(same, when=f"{same.when} {row.when}")
+            if same
+            else ErrorDoc(row.when, message, row.code)
+        )
+    return docs
 
 
-_FAILED = ErrorDoc("What nobody foresaw.", UNEXPECTED, "internal")
-
+_OF_CODES = _of_codes()
+_NO_USER = ErrorDoc("Nobody is logged in.", "Profile not found", "no_permission")
 
 CHAT_ERRORS = {
-    "400": ErrorDoc(
-        "The body is not JSON, there is no key for this provider, or the provider says that the"
-        " request is wrong.",
-        "OpenAI API Key not found. Please set it in your profile settings.",
-        "missing_key",
-    ),
-    "401": ErrorDoc(
-        "Nobody is logged in, or the provider does not take the key.", _NOBODY, "no_permission"
-    ),
-    "402": ErrorDoc(
-        "There is no credit left with the provider.", "Insufficient credits.", "out_of_credit"
-    ),
-    "403": ErrorDoc(
-        "The body came from another site's page, or somebody does not allow this.",
-        "This request comes from another site.",
-        "no_permission",
-    ),
-    "404": ErrorDoc(
-        "There is no such model or endpoint.", "The model does not exist.", "model_not_found"
-    ),
+    **_OF_CODES,
+    "401": replace(_NO_USER, when=f"{_NO_USER.when} {_OF_CODES['401'].when}"),
     "413": ErrorDoc(
         "The body has more than {most} bytes.",
         "The request body is too large; at most {most} bytes are taken.",
@@ -70,49 +65,24 @@ CHAT_ERRORS = {
         "Content-Encoding gzip is not taken. Send the body uncompressed.",
     ),
     "422": ErrorDoc(
-        "A field is wrong: the message names it, and says why. There are reasons that no schema"
-        " tells, such as a file that is not what it says.",
+        "A field is wrong: the message names it, and says why. Some rules cannot be expressed in"
+        " JSON Schema, such as that a file is what its type says.",
         "messages: Missing data for required field",
     ),
-    "429": ErrorDoc(
-        "The provider, or this app, has had too many requests.",
-        "Rate limit reached.",
-        "rate_limited",
-    ),
-    "500": _FAILED,
     "501": ErrorDoc("This provider is not set up here.", "OpenAI is not set up here.", "internal"),
-    "502": ErrorDoc(
-        "The provider failed, or broke off.",
-        "OpenAI broke off before the answer was complete.",
-        "truncated",
-    ),
-    "503": ErrorDoc(
-        "The provider, or this app, has too much to do.",
-        "Too many chats are running at the moment. Please try again.",
-        "overloaded",
-    ),
-    "504": ErrorDoc(
-        "The provider kept us waiting.",
-        "OpenAI took too long to answer. Please try again.",
-        "timeout",
-    ),
-    "default": ErrorDoc(
-        "Any other status that the provider, or a guard of this app's, answers with."
-    ),
+    "default": ErrorDoc("Any other status, from the provider or from a guard of this app."),
 }
-
 
 MODELS_ERRORS = {
-    "401": ErrorDoc("Nobody is logged in.", _NOBODY, "no_permission"),
-    "500": _FAILED,
-    "default": ErrorDoc("What a guard of this app's answers with."),
+    "401": _NO_USER,
+    "500": _OF_CODES["500"],
+    "default": ErrorDoc("Any other status, from a guard of this app."),
 }
-
 
 MODEL_ERRORS = {
     "404": ErrorDoc(
-        "No such model is known here. It can be asked for just the same.",
-        "OpenAI is not known here to have this model. Ask for it: it may.",
+        "The model is not in the catalogue; it may still be available.",
+        "This model is not in the catalogue of OpenAI; it may still be available.",
         "model_not_found",
     ),
     **MODELS_ERRORS,

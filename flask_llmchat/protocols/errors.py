@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ..core.errors import ChatError, Code, redact, safe_sentence
+from ..core.error_codes import ERROR_CODES
+from ..core.errors import ChatError, redact, safe_sentence
 from .sse import EventTooLarge, SSEDecoder
 
 _LOGGED = 4000  # characters of an error body: enough to see the cause, too few to fill a disk
@@ -37,15 +38,13 @@ class _Rule(NamedTuple):
         which has no status of its own, is as good as any of them.
     """
 
-    code: Code
+    code: str
     codes: re.Pattern[str]
     words: re.Pattern[str] | None = None
     statuses: tuple[int, ...] | None = None
 
 
-def _rule(
-    code: Code, codes: str, words: str = "", statuses: tuple[int, ...] | None = None
-) -> _Rule:
+def _rule(code: str, codes: str, words: str = "", statuses: tuple[int, ...] | None = None) -> _Rule:
     pattern = re.compile(words, re.IGNORECASE) if words else None
     return _Rule(code, re.compile(codes), pattern, statuses)
 
@@ -124,7 +123,7 @@ _RULES = (
 )
 
 
-_STATUSES: dict[int, Code] = {
+_STATUSES: dict[int, str] = {
     401: "bad_key",
     402: "out_of_credit",
     403: "no_permission",
@@ -207,7 +206,7 @@ def from_body(
     code = _classify(status, codes, text)
     if code == "bad_key":
         status = 401  # some say 400
-        message = f"{label} API Key is incorrect. Please fix it in your profile settings."
+        message = ERROR_CODES["bad_key"].sentence.format(label=label)
     else:
         shown = expose and not isinstance(body, PlainText)  # written for machines, or by others
         sentence = safe_sentence(text, secrets) if shown else ""
@@ -223,7 +222,7 @@ def from_body(
     )
 
 
-def _classify(status: int | None, codes: list[str], text: str) -> Code:
+def _classify(status: int | None, codes: list[str], text: str) -> str:
     rules = (_MONEY,) if status == 429 else _RULES
     for code in codes:
         letters = re.sub(r"[\W_]+", "", code[:100])

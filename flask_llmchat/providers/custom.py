@@ -30,11 +30,7 @@ def endpoint_target(provider: Provider, chat: ChatRequest, key: str, base_url: s
             f"The endpoint's address {error}. Please fix it.", provider=provider.name
         ) from None
     if not is_header_safe(key):
-        raise ChatError(
-            "Custom API Key is incorrect. Please fix it in your profile settings.",
-            "bad_key",
-            provider=provider.name,
-        )
+        raise ChatError.of("bad_key", provider.label, provider=provider.name)
     return Target(
         url=f"{address.url}/chat/completions",
         model=endpoint.model or chat.model,

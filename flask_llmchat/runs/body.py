@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 
-from ..core.errors import UNEXPECTED, ChatError, StreamAborted
+from ..core.errors import ChatError, StreamAborted
 from ..dialects.base import Encoder
 from ..transport.runtime import Slot
 from .recorder import ChatRecorder
@@ -79,7 +79,7 @@ class StreamingBody:
             return self._break(error)
         except Exception:  # whoever's doing it is, the client is told, and told honestly
             logger.exception("chat %s failed", self._record.request_id)
-            return self._break(ChatError(UNEXPECTED, "internal"))
+            return self._break(ChatError.of("internal"))
         # Before the end is written: the next chat in a row finds this connection in the pool.
         self._stream.close()
         if data := self._encoder.finish(self._record.finish_complete()):

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
 from ..core.events import Chunk, Event, Finish
 from ..core.request import ChatRequest
@@ -19,15 +20,6 @@ _OUTCOME_OF_FINISH: dict[str | None, Outcome] = {
     "length": "length",
     "content_filter": "content_filtered",
     "tool_calls": "tool_calls",
-}
-
-
-_OUTCOME_OF_CODE: dict[str, Outcome] = {
-    "truncated": "truncated",
-    "timeout": "timeout",
-    "deadline": "deadline",
-    "cancelled": "cancelled",
-    "overloaded": "cancelled",  # our own server stops
 }
 
 
@@ -99,9 +91,7 @@ class ChatRecorder:
 
     def finish_cancelled(self) -> None:
         """Tell that the client left."""
-        self.finish(
-            "cancelled", ChatError("The client left.", "cancelled", provider=self._provider)
-        )
+        self.finish("cancelled", ChatError.of("cancelled", provider=self._provider))
 
     def finish_failed(self, error: ChatError) -> None:
         """Tell that the chat broke off after the provider was called."""
@@ -116,5 +106,5 @@ class ChatRecorder:
                 error.detail or error.message,
             )
         # A provider that says it timed out has failed; it is we who stop waiting in a timeout.
-        ours = _OUTCOME_OF_CODE.get(error.code, "upstream_error")
+        ours = ERROR_CODES[error.code].outcome
         self.finish("upstream_error" if error.detail else ours, error)

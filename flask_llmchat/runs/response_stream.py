@@ -259,9 +259,9 @@ class ResponseStream:
         self._done = True
 
     def _truncated(self) -> ChatError:
-        return ChatError(
-            f"{self._call.label} broke off before the answer was complete.",
+        return ChatError.of(
             "truncated",
+            self._call.label,
             provider=self._call.provider,
             upstream_request_id=self.request_id,
         )

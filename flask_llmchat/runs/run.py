@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import HTTPException
 
-from ..core.errors import UNEXPECTED, ChatError
+from ..core.error_codes import ERROR_CODES
+from ..core.errors import ChatError
 from ..core.keys import clean_key, is_header_safe
 from ..core.request import ChatRequest
 from ..core.signals import chat_started
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("flask_llmchat")
-
-
-# What a provider may fail with that another one may do better.
-FALLBACK_CODES = frozenset(
-    {"upstream_error", "overloaded", "timeout", "truncated", "rate_limited", "out_of_credit"}
-)
 
 
 class ChatRun:
@@ -71,7 +66,7 @@ class ChatRun:
             record.finish("refused", ChatError.from_status(status or 500, error.description or ""))
             raise
         except BaseException:  # also a worker's being stopped
-            record.finish("refused", ChatError(UNEXPECTED, "internal"))
+            record.finish("refused", ChatError.of("internal"))
             raise
         try:
             return self._attempt_with_fallbacks(provider, call)
@@ -79,7 +74,7 @@ class ChatRun:
             record.finish_failed(error)
             raise
         except BaseException:
-            record.finish_failed(ChatError(UNEXPECTED, "internal"))
+            record.finish_failed(ChatError.of("internal"))
             raise
 
     def _admit(self, provider: Provider) -> UpstreamRequest:
@@ -102,7 +97,7 @@ class ChatRun:
             return self._attempt(provider, self._chat, call)
         except ChatError as error:
             reader = self._record.reader
-            if error.code in FALLBACK_CODES and (answer := self._try_fallbacks(provider)):
+            if ERROR_CODES[error.code].fallback and (answer := self._try_fallbacks(provider)):
                 return answer
             self._record.start_attempt(
                 self._chat, reader
@@ -155,18 +150,14 @@ def build_request(
     """
     key = clean_key(state.resolve_key(provider, chat.profile))
     if provider.key_attr and provider.key_required and not key:
-        raise ChatError(
-            f"{provider.label} API Key not found. Please set it in your profile settings.",
+        raise ChatError.of(
             "missing_key",
+            provider.label,
             provider=provider.name,
             detail=state.why_no_key(provider, chat.profile),
         )
     if not is_header_safe(key):
-        raise ChatError(
-            f"{provider.label} API Key is incorrect. Please fix it in your profile settings.",
-            "bad_key",
-            provider=provider.name,
-        )
+        raise ChatError.of("bad_key", provider.label, provider=provider.name)
     base_url = state.config.base_urls.get(provider.name, provider.base_url)
     target = provider.target(provider, chat, key, base_url)
     return UpstreamRequest(

@@ -58,7 +58,7 @@ class UpstreamRequest:
         """Make the error for a wait that the chat's watch has ended."""
         if cancel.reason == "cancelled":
             cancel.hang_up()
-            return ChatError("The client left.", "cancelled", provider=self.provider)
+            return ChatError.of("cancelled", provider=self.provider)
         if cancel.reason == "stopping":
             return ChatError(
                 "The server is being restarted. Please try again.",
@@ -69,14 +69,5 @@ class UpstreamRequest:
 
     def timed_out(self) -> ChatError:
         """Make the error for a provider that kept us waiting too long."""
-        if time.monotonic() >= self.deadline:
-            return ChatError(
-                f"{self.label} took longer than this chat may take.",
-                "deadline",
-                provider=self.provider,
-            )
-        return ChatError(
-            f"{self.label} took too long to answer. Please try again.",
-            "timeout",
-            provider=self.provider,
-        )
+        code = "deadline" if time.monotonic() >= self.deadline else "timeout"
+        return ChatError.of(code, self.label, provider=self.provider)

@@ -8,7 +8,8 @@ from flask import Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from ..core.errors import UNEXPECTED, ChatError
+from ..core.error_codes import UNEXPECTED
+from ..core.errors import ChatError
 from ..dialects.base import Dialect
 from .body import declares_too_large, too_large_error, unread
 from .request import request_id

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...core.error_codes import ERROR_CODES
 from ...core.errors import ChatError
 from ...core.request import ChatRequest
 from ..base import Encoder
@@ -24,9 +25,6 @@ from .encoder import ChunkEncoder
 from .errors import error_body, error_schema
 from .messages import BESIDE
 from .request import BODY, PASSTHROUGH
-
-# SDKs ask again, twice, whenever the status allows it. Of other errors than these it is in vain.
-_MAY_PASS = {"rate_limited", "timeout", "overloaded", "upstream_error", "truncated", "internal"}
 
 
 class OpenAIDialect:
@@ -89,7 +87,8 @@ class OpenAIDialect:
     def error(self, error: ChatError, request_id: str) -> tuple[bytes, str, Mapping[str, str]]:
         """Write down an error, in the form that SDKs raise one of."""
         asked_again = error.status in (408, 409, 429) or error.status >= 500
-        hopeless = error.code not in _MAY_PASS or error.status == 501
+        # SDKs repeat a request, twice, whenever its status allows that.
+        hopeless = not ERROR_CODES[error.code].retryable or error.status == 501
         headers = {"x-should-retry": "false"} if asked_again and hopeless else {}
         return dump(error_body(error)), "application/json", headers
 

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.error_codes import ERROR_CODES
 from ...core.errors import ChatError
 from ..json_schema import TEXT, JSONSchema, object_schema
-
-# How OpenAI sorts errors. What is not here is the provider's failure, or ours.
-_TYPES = {
-    "missing_key": "invalid_request_error",
-    "bad_key": "authentication_error",
-    "no_permission": "permission_error",
-    "out_of_credit": "insufficient_quota",
-    "rate_limited": "rate_limit_error",
-    "context_too_long": "invalid_request_error",
-    "content_filtered": "invalid_request_error",
-    "model_not_found": "invalid_request_error",
-    "bad_request": "invalid_request_error",
-}
 
 
 def error_body(error: ChatError) -> dict[str, Any]:
     """Return an error in the form that SDKs raise one of."""
-    type_ = "authentication_error" if error.status == 401 else _TYPES.get(error.code, "api_error")
+    type_ = "authentication_error" if error.status == 401 else ERROR_CODES[error.code].openai_type
     return {"error": {"message": error.message, "type": type_, "code": error.code, "param": None}}
 
 
