@@ -1,34 +1,73 @@
-"""An LLM chat backend for Flask apps: one blueprint, one hook, one route per provider."""
+"""An LLM chat backend for Flask apps: one blueprint, one hook, one route per provider.
+
+Every public name is here. ``flask_llmchat.testing`` and ``flask_llmchat.openapi`` have names of
+their own; everything else below this package may move.
+"""
 
 from .core.errors import ChatError
-from .core.events import Source
+from .core.events import (
+    Chunk,
+    Event,
+    Finish,
+    Image,
+    ReasoningDelta,
+    Source,
+    StepStart,
+    TextDelta,
+    ToolCallDelta,
+)
 from .core.profiles import Profile
 from .core.request import ChatRequest, Endpoint, Message
-from .core.result import ChatResult, Outcome, ToolCall, Usage
+from .core.result import Attempt, ChatResult, Outcome, Step, ToolCall, Usage
 from .core.signals import chat_finished, chat_started
+from .dialects import Components, Dialect, DialectSpec, Encoder, builtin_dialects
 from .extension import LLMChat
-from .providers.builtin import builtin_providers
-from .providers.provider import Provider, bearer_target
-from .providers.target import Target
+from .models import Model, default_model, get_model, models_of
+from .protocols import ResponseParser, Totals, UpstreamProtocol
+from .providers import Provider, Target, bearer_target, builtin_providers
+from .runs.event_source import EventSource
 from .web.state import current_llmchat
 
 __all__ = [
+    "Attempt",
     "ChatError",
     "ChatRequest",
     "ChatResult",
+    "Chunk",
+    "Components",
+    "Dialect",
+    "DialectSpec",
+    "Encoder",
     "Endpoint",
+    "Event",
+    "EventSource",
+    "Finish",
+    "Image",
     "LLMChat",
     "Message",
+    "Model",
     "Outcome",
     "Profile",
     "Provider",
+    "ReasoningDelta",
+    "ResponseParser",
     "Source",
+    "Step",
+    "StepStart",
     "Target",
+    "TextDelta",
     "ToolCall",
+    "ToolCallDelta",
+    "Totals",
+    "UpstreamProtocol",
     "Usage",
     "bearer_target",
+    "builtin_dialects",
     "builtin_providers",
     "chat_finished",
     "chat_started",
     "current_llmchat",
+    "default_model",
+    "get_model",
+    "models_of",
 ]

@@ -187,11 +187,12 @@ def sse_reply(
 class FakeUpstream:
     """An OpenAI-compatible server on a loopback port, with a daemon thread for each connection.
 
-    A POST to any ``.../chat/completions`` gets what ``respond`` returns, or else the next reply
+    A POST to any path that ends with one of ``paths`` gets what ``respond`` returns, or else the next reply
     of :meth:`add`, or else a greeting. Everything else is 404.
 
     :param respond: runs in the connection's thread. What it raises, :meth:`stop` raises again.
     :param port: 0 takes any free one, and keeps it when started again.
+    :param paths: those of the upstream protocols it answers.
     """
 
     url: str  #: the address without ``/v1``; set by :meth:`start`
@@ -206,11 +207,13 @@ class FakeUpstream:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        paths: Sequence[str] = ("/chat/completions",),
     ) -> None:
         """Open nothing yet: :meth:`start` does."""
         self.requests: list[ReceivedRequest] = []  #: all of them, in order of arrival
         self.gone: list[float] = []  #: time.monotonic() whenever a client left amid its answer
         self._respond, self._address = respond, (host, port)
+        self._paths = tuple(paths)
         self._queue: list[Reply] = []
         self._failures: list[BaseException] = []
         self._clients: dict[int, socket.socket] = {}
@@ -278,7 +281,7 @@ class FakeUpstream:
         del self._clients[number]
 
     def _reply_to(self, request: ReceivedRequest) -> Reply:
-        if request.method != "POST" or not request.path.endswith("/chat/completions"):
+        if request.method != "POST" or not request.path.endswith(self._paths):
             return error_reply(404, f"Unknown URL ({request.method} {request.path})")
         if self._respond is None:
             with suppress(IndexError):

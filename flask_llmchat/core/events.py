@@ -58,6 +58,15 @@ class Finish:
 
 
 @dataclass(slots=True)
+class StepStart:
+    """A further response of the model begins, after the one before it has ended.
+
+    Text, reasoning and tool calls do not go on from one response to the next. The ``Finish`` of
+    a response that another one follows is not passed on: a chat has one.
+    """
+
+
+@dataclass(slots=True)
 class Chunk:
     """A chunk as the provider sent it; the events that follow say what it brings.
 
@@ -74,5 +83,5 @@ class Chunk:
     choice: dict[str, Any] | None = None
 
 
-Event = TextDelta | ReasoningDelta | ToolCallDelta | Source | Image | Finish | Chunk
+Event = TextDelta | ReasoningDelta | ToolCallDelta | Source | Image | Finish | StepStart | Chunk
 """What an answer comes as, piece by piece."""

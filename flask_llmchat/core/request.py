@@ -19,6 +19,19 @@ to those providers and models alone that want them back.
 """
 
 
+REPLAY_FIELDS = frozenset(
+    {
+        "reasoning_content",
+        "reasoning_details",
+        "thinking_blocks",
+        "extra_content",
+        "provider_specific_fields",
+    }
+)
+"""What an earlier answer, or a tool call in one, may hold that only some providers and models
+want back. Others refuse to be sent it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """An address of a user's own, for the ``custom`` provider. Its key stays out of the repr.

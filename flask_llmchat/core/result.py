@@ -72,16 +72,43 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One request to one provider: the first, a retry, or a fallback.
+
+    :param provider: name of the provider row.
+    :param model: the model as it was asked for there.
+    :param error: how it failed; None for the one whose response was taken.
+    :param usage: token counts, if the provider sent any.
+    :param duration: seconds from the request to its end.
+    :param upstream_request_id: the provider's id of the call, for its support.
+    """
+
+    provider: str
+    model: str
+    error: ChatError | None = None
+    usage: Usage | None = None
+    duration: float = 0.0
+    upstream_request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One response of the model, and the attempts made for it, in their order."""
+
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatResult:
     """How one chat went, sent with ``chat_finished`` exactly once.
 
     :param provider: name of the provider row that answered, or was to.
     :param model: the model as it was asked for there.
-    :param tried: names of the other providers that were asked, and failed: the one that the
-        front end named, or some of ``LLMCHAT_FALLBACKS``.
     :param outcome: how it ended: ``ok``, ``length``, ``content_filtered``, ``tool_calls``,
         ``truncated``, ``upstream_error``, ``timeout``, ``deadline``, ``cancelled`` or
         ``refused``; see :data:`~flask_llmchat.chat.Outcome`.
+    :param steps: the responses of the model, each with the attempts made for it. Empty for a
+        chat that was refused before the provider was called.
     :param text: the answer as far as it came, also when it broke off.
     :param reasoning: what the model thought aloud.
     :param reasoning_details: the same as OpenRouter wants it back in the next turn, encrypted
@@ -102,7 +129,7 @@ class ChatResult:
     provider: str
     model: str
     outcome: Outcome
-    tried: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
     text: str = ""
     reasoning: str = ""
     reasoning_details: tuple[dict[str, Any], ...] = field(default=(), repr=False)

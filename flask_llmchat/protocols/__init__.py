@@ -1,1 +1,34 @@
 """Upstream protocols: how providers are spoken to, one package each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .base import ResponseParser, Totals, UpstreamProtocol
+from .chat_completions import CHAT_COMPLETIONS
+
+if TYPE_CHECKING:
+    from ..providers import Provider
+
+PROTOCOLS: dict[str, UpstreamProtocol] = {
+    protocol.name: protocol for protocol in (CHAT_COMPLETIONS,)
+}
+"""Those that are built in, by the names that rows use."""
+
+
+def protocol_of(provider: Provider) -> UpstreamProtocol:
+    """Return the protocol that a provider's row names.
+
+    :raises ValueError: when there is none of this name.
+    """
+    named: str | UpstreamProtocol = provider.protocol
+    if not isinstance(named, str):
+        return named
+    if named not in PROTOCOLS:
+        raise ValueError(
+            f"provider {provider.name!r} has protocol {named!r}; known are {', '.join(PROTOCOLS)}"
+        )
+    return PROTOCOLS[named]
+
+
+__all__ = ["PROTOCOLS", "ResponseParser", "Totals", "UpstreamProtocol", "protocol_of"]

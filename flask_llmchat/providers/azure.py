@@ -68,7 +68,7 @@ def azure_target(provider: Provider, chat: ChatRequest, key: str, base_url: str)
     headers = {**provider.headers, "api-key": key}
     if address.url.endswith("/openai/v1"):
         return Target(
-            url=f"{address.url}/chat/completions",
+            base_url=address.url,
             model=deployment,
             headers=headers,
             query=address.query,
@@ -78,7 +78,7 @@ def azure_target(provider: Provider, chat: ChatRequest, key: str, base_url: str)
     )
     resource = _DEPLOYMENTS.sub("", address.url)
     return Target(
-        url=f"{resource}/openai/deployments/{quote(deployment, safe='')}/chat/completions",
+        base_url=f"{resource}/openai/deployments/{quote(deployment, safe='')}",
         model=deployment,
         headers=headers,
         query={"api-version": version},

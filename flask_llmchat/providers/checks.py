@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.addresses import read_address
-from ..protocols.chat_completions.messages import REPLAY_FIELDS
+from ..core.request import REPLAY_FIELDS
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -55,6 +55,13 @@ def path(value: Any) -> str:
     return text(value)
 
 
+def protocol(value: Any) -> Any:
+    """Check the name of an upstream protocol, or the protocol itself."""
+    if not isinstance(value, str) and not callable(getattr(value, "build_body", None)):
+        raise ValueError(f"must be a name or an UpstreamProtocol, not {_type(value)}")
+    return value
+
+
 def flag(value: Any) -> bool:
     """Check a yes or no."""
     if not isinstance(value, bool):
@@ -90,7 +97,8 @@ def state(value: Any) -> frozenset[str]:
     """Make a set of what goes back of earlier answers."""
     if unknown := (made := names(value)) - REPLAY_FIELDS:
         raise ValueError(
-            f"has {', '.join(map(repr, sorted(unknown)))}; there are {', '.join(sorted(REPLAY_FIELDS))}"
+            f"has {', '.join(map(repr, sorted(unknown)))};"
+            f" there are {', '.join(sorted(REPLAY_FIELDS))}"
             " (other fields of messages stand in extra_message_fields)"
         )
     return made

@@ -32,7 +32,7 @@ def endpoint_target(provider: Provider, chat: ChatRequest, key: str, base_url: s
     if not is_header_safe(key):
         raise ChatError.of("bad_key", provider.label, provider=provider.name)
     return Target(
-        url=f"{address.url}/chat/completions",
+        base_url=address.url,
         model=endpoint.model or chat.model,
         headers={"Authorization": f"Bearer {key}"} if key else {},
         query=address.query,

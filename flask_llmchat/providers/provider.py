@@ -16,9 +16,8 @@ from ..core.errors import ChatError
 from ..core.keys import is_header_safe
 from ..core.profiles import read_text
 from ..core.request import ChatRequest, Message
-from ..models.model import Model
-from ..protocols.chat_completions.messages import reject_unknown_parts, sent_messages
-from ..providers import checks
+from . import checks
+from .parts import reject_unknown_parts
 from .target import Target
 
 logger = logging.getLogger("flask_llmchat")
@@ -49,7 +48,7 @@ def bearer_target(provider: Provider, chat: ChatRequest, key: str, base_url: str
         headers["Authorization"] = f"Bearer {key}"
     address = provider.address(base_url)
     return Target(
-        url=f"{address.url}/chat/completions",
+        base_url=address.url,
         model=chat.model,
         headers=headers,
         query=address.query,
@@ -88,18 +87,20 @@ class Provider:
     :param temperature_or_top_p: whether it takes only one of the two; then it is temperature.
     :param thinking_tags: whether its models think aloud inside the text, between ``<think>``
         and ``</think>``.
-    :param extra_params: parameters of its own, beside those that chat completions have everywhere. None
-        that chooses other models, costs more (``service_tier``) or adds tools of the provider's
-        (``web_search_options``): that is for the host to do.
+    :param protocol: how it is spoken to: ``"chat_completions"``, or an
+        :class:`UpstreamProtocol` of your own.
+    :param extra_params: provider-specific parameters that clients may pass through. Never list one
+        that selects a model, costs more (``service_tier``) or enables hosted tools
+        (``web_search_options``); set those in ``before_chat``.
     :param extra_message_fields: fields of messages that it takes besides, such as ``prefix``.
     :param extra_parts: types of parts of messages that it takes besides, such as ``audio_url``.
-    :param replay_fields: which of ``reasoning_content``, ``reasoning_details``, ``thinking_blocks``,
-        ``extra_content`` and ``provider_specific_fields`` it wants back of an earlier answer;
-        others refuse to be sent them.
+    :param replay_fields: fields of assistant messages to replay to this provider:
+        ``reasoning_content``, ``reasoning_details``, ``thinking_blocks``, ``extra_content``,
+        ``provider_specific_fields``. They are stripped for all others.
     :param replay_by_model: whether it may pass a chat on to whoever made the model, so that
         what the model's maker wants back is sent as well.
-    :param supports_developer_role: whether it knows the role ``developer``; it is sent as ``system``
-        elsewhere.
+    :param supports_developer_role: whether it knows the role ``developer``; elsewhere that is
+        sent as ``system``.
     :param expose_errors: whether its error messages may be shown to people. False for hosts
         that nobody vouches for.
     :param public_only: whether only public internet addresses may be called.
@@ -128,6 +129,8 @@ class Provider:
     max_temperature: float = 2.0
     temperature_or_top_p: bool = False
     thinking_tags: bool = False
+    # A word, or an UpstreamProtocol: that seam stands above the rows, and they know none of it.
+    protocol: Any = "chat_completions"
     extra_params: frozenset[str] = frozenset()
     extra_message_fields: frozenset[str] = frozenset()
     extra_parts: frozenset[str] = frozenset()
@@ -192,48 +195,6 @@ class Provider:
         extra = {name: value for name, value in chat.extra.items() if name not in own}
         return replace(chat, provider=self.name, model=model, messages=messages, extra=extra)
 
-    def body(self, chat: ChatRequest, target: Target, model: Model) -> dict[str, Any]:
-        """Return the request body; what the chat left open, or the model refuses, is left out."""
-        temperature = chat.temperature
-        if temperature is not None and temperature > self.max_temperature:
-            temperature = self.max_temperature
-            logger.debug("temperature is lowered to %s for %s", temperature, self.name)
-        refused = self.unsupported_params | model.unsupported_params
-        if self.temperature_or_top_p and temperature is not None:
-            refused |= {"top_p"}
-        if not model.supports_temperature_at(chat.reasoning_effort):
-            refused |= {"temperature", "top_p"}
-        if not chat.tools or "tools" in refused:
-            refused |= {"tools", "tool_choice", "parallel_tool_calls"}  # an error without tools
-        limit = model.default_max_tokens if chat.max_tokens is None else chat.max_tokens
-        extra = dict(chat.extra)
-        options = {"include_usage": True, **extra.pop("stream_options", {})}
-        optional = {
-            "stream_options": options if target.supports_stream_usage else None,
-            "temperature": temperature,
-            # To some clients -1 is no limit, and no provider takes it for one.
-            model.max_tokens_param or self.max_tokens_param: limit if limit and limit > 0 else None,
-            "top_p": chat.top_p,
-            "stop": chat.stop,
-            "seed": chat.seed,
-            "reasoning_effort": chat.reasoning_effort,
-            "response_format": chat.response_format,
-            "tools": chat.tools or None,
-            "tool_choice": chat.tool_choice,
-            **extra,
-        }
-        messages = self.messages(list(sent_messages(chat.messages, self, model)))
-        body = {"model": target.model, "messages": messages, "stream": True}
-        for name, value in optional.items():
-            if value is None:
-                continue
-            if name in refused:
-                # What comes from outside stands quoted in a log: it may hold line breaks.
-                logger.debug("%s is left out: %s with %r refuses it", name, self.name, chat.model)
-            else:
-                body[self.param_names.get(name, name)] = value
-        return body
-
 
 _TOLD = {
     "modalities": 'Only ["text"] is answered; leave it out',
@@ -255,6 +216,7 @@ _CHECKS: dict[Any, Callable[[Any], Any]] = {
     "profile_headers": checks.header_names,
     "replay_fields": checks.state,
     "str": checks.text,
+    "Any": checks.protocol,
     "str | None": checks.text_or_none,
     "bool": checks.flag,
     "float": checks.number,

@@ -35,16 +35,18 @@ _LONG = 8  # characters: to take out "on" or "Bearer" would tear ordinary senten
 class Target:
     """Where one chat is sent, and as whom. Headers and key stay out of its repr.
 
-    :param url: the whole address of the chat-completions endpoint.
     :param model: the model as this provider names it.
+    :param base_url: the address up to and without the protocol's path.
+    :param url: the whole address, where it is not the base URL followed by that path.
     :param headers: what authenticates, and what else the profile adds.
     :param query: what is added to the URL. No place for a key: URLs are logged by others.
     :param supports_stream_usage: whether the token count can be asked for.
     """
 
-    url: str
     model: str
     headers: Mapping[str, str] = field(repr=False)
+    base_url: str = ""
+    url: str = ""
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     supports_stream_usage: bool = True
 

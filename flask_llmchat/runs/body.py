@@ -7,34 +7,40 @@ from collections.abc import Iterator, Mapping
 
 from ..core.errors import ChatError, StreamAborted
 from ..dialects.base import Encoder
-from ..transport.runtime import Slot
+from ..transport.runtime import Slot, current_runtime
+from ..transport.watchdog import CancelToken
+from .event_source import EventSource
 from .recorder import ChatRecorder
-from .response_stream import ResponseStream
 
 logger = logging.getLogger("flask_llmchat")
 
 
 class StreamingBody:
-    """The body of a streaming response. It owns the provider's stream, and closes it.
+    """The body of a streaming response. It owns the event source, and closes it.
 
     It iterates over bytes, one item for whatever came in one read. It holds no request and no
     context. :meth:`start` comes first.
 
+    :param cancel: the chat's; no longer watched once the body is closed.
     :param heartbeat: seconds without an event after which the encoder's heartbeat is written.
-    :ivar place: the place it holds among the chats that may run at once.
+    :ivar slot: its slot among the chats that may run at once, released when it is closed.
     """
 
     def __init__(
         self,
-        stream: ResponseStream,
+        source: EventSource,
         encoder: Encoder,
-        record: ChatRecorder,
+        recorder: ChatRecorder,
+        cancel: CancelToken,
+        *,
         heartbeat: float | None = None,
     ) -> None:
-        self._stream = stream
+        self._source = source
         self._encoder = encoder
-        self._record = record
-        self._idle_timeout = heartbeat if encoder.heartbeat else None
+        self._recorder = recorder
+        self._cancel = cancel
+        self._watchdog = current_runtime().watchdog
+        self._heartbeat = heartbeat if encoder.heartbeat else None
         self.slot: Slot | None = None
         self._first = b""
         self._begun = False
@@ -57,7 +63,7 @@ class StreamingBody:
         try:
             self._first = self._next(None)  # a heartbeat would be a byte already
         except BaseException:
-            self._stream.close()
+            self._source.close()
             raise
         self._begun = True
 
@@ -67,22 +73,22 @@ class StreamingBody:
 
     def __next__(self) -> bytes:
         """Return the next bytes for the client."""
-        if self._record.finished:
+        if self._recorder.result is not None:
             raise StopIteration
         if self._first:
             first, self._first = self._first, b""
             return first
         try:
-            if data := self._next(self._idle_timeout):
+            if data := self._next(self._heartbeat):
                 return data
         except ChatError as error:
             return self._break(error)
-        except Exception:  # whoever's doing it is, the client is told, and told honestly
-            logger.exception("chat %s failed", self._record.request_id)
+        except Exception:  # whatever failed, the client must not take the answer for complete
+            logger.exception("chat %s failed", self._recorder.request_id)
             return self._break(ChatError.of("internal"))
         # Before the end is written: the next chat in a row finds this connection in the pool.
-        self._stream.close()
-        if data := self._encoder.finish(self._record.finish_complete()):
+        self._source.close()
+        if data := self._encoder.finish(self._recorder.finish_complete()):
             return data
         raise StopIteration
 
@@ -91,43 +97,43 @@ class StreamingBody:
 
         :param timeout: seconds without an event after which that is the heartbeat.
         """
-        while events := self._stream.read(timeout):
-            self._record.observe(events)
+        while events := self._source.read(timeout):
+            self._recorder.observe(events)
             if data := self._encoder.encode(events):
                 return data
         return b"" if events is not None else self._encoder.heartbeat
 
     def _break(self, error: ChatError) -> bytes:
-        self._stream.close()
-        self._record.finish_failed(error)
+        self._source.close()
+        self._recorder.finish_failed(error)
         if error.code == "cancelled":
-            raise StopIteration  # the connection is shut: there is nobody to tell
+            raise StopIteration  # the connection is shut
         if (data := self._encoder.fail(error)) is None:
             # The status is gone, so the server has to break the connection off.
             raise StreamAborted(
-                f"chat {self._record.request_id} broke off ({error.code})"
+                f"chat {self._recorder.request_id} broke off ({error.code})"
             ) from None
         return data
 
     def close(self) -> None:
-        """End it, at whatever point it is: called by the server, always."""
+        """End it, at whatever point it is. The server always calls this."""
         try:
-            self._stream.close()
-            if (
-                self._begun and not self._record.finished
-            ):  # not begun, another provider may be asked
-                self._end_unread()
+            self._source.close()
+            if self._begun:  # otherwise another provider may be tried
+                self._watchdog.remove(self._cancel)
+                if self._recorder.result is None:
+                    self._end_unread()
         finally:  # a receiver of the host's may raise what is no Exception
             if self.slot is not None:
                 self.slot.release()
 
     def _end_unread(self) -> None:
-        # A reader who takes nothing is cut off in the end, and has not left of its own will.
-        if error := self._stream.interruption():
-            self._record.finish_failed(error)
+        # A client that stops reading is cut off in the end; it has not left by itself.
+        if error := self._source.interruption():
+            self._recorder.finish_failed(error)
         else:
-            self._record.finish_cancelled()
+            self._recorder.finish_cancelled()
 
     def __del__(self) -> None:
-        """Close an answer that never reached a server, or a test client that closes none."""
+        """Close a body that never reached a server, or a test client that closes none."""
         self.close()

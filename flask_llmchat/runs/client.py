@@ -11,6 +11,7 @@ import logging
 import math
 import random
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -35,35 +36,37 @@ _BACKOFF = 0.5  # seconds before the first repetition, doubled for each further 
 _LONGEST_WAIT = 5.0  # seconds a provider may ask us to wait before we pass its error on instead
 
 
-def send(call: UpstreamRequest, cancel: CancelToken) -> ResponseBody:
-    """Post a call, and again if it fails in a way that may pass; return the answer's body.
+def send(
+    request: UpstreamRequest, cancel: CancelToken, on_retry: Callable[[ChatError], None]
+) -> ResponseBody:
+    """Post a request, and again if it fails in a way that may pass; return the answer's body.
 
     Repeated are failed connections, 408, 409, 5xx and a 429, unless what they say is about
     money, the key, or what was asked: at most ``max_retries`` times, and only while the deadline
     allows it.
 
     :param cancel: the chat's: it ends the waiting when the client leaves or time is up.
+    :param on_retry: called with the error of each attempt that is repeated.
     :raises ChatError: when the provider cannot be reached, is too slow or refuses.
     """
-    sdk_client(
-        public_only=call.public_only
-    )  # its making, in the first chat, is not the provider's time
-    for attempt in range(call.max_retries + 1):
-        cancel.idle_deadline = time.monotonic() + call.read_timeout
+    sdk_client(public_only=request.public_only)  # made in the first chat: not the provider's time
+    for attempt in range(request.max_retries + 1):
+        cancel.idle_deadline = time.monotonic() + request.read_timeout
         try:
-            return _post(call, cancel)
+            return _post(request, cancel)
         except _Failed as failed:
             if cancel.reason is not None:
-                raise call.interrupted(cancel) from None
+                raise request.interrupted(cancel) from None
             wait = _wait_before_retry(failed.error, attempt)
-            last = attempt == call.max_retries or not failed.may_pass
-            if last or wait is None or time.monotonic() + wait >= call.deadline:
+            last = attempt == request.max_retries or not failed.may_pass
+            if last or wait is None or time.monotonic() + wait >= request.deadline:
                 raise failed.error from None
-            logger.info("chat %s is tried again: %s", call.request_id, failed.error.message)
+            on_retry(failed.error)
+            logger.info("chat %s is tried again: %s", request.request_id, failed.error.message)
             cancel.idle_deadline = math.inf
             _sleep(wait, cancel)
             if cancel.reason is not None:
-                raise call.interrupted(cancel) from None
+                raise request.interrupted(cancel) from None
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -82,7 +85,7 @@ class _Failed(Exception):
         self.may_pass = may_pass
 
 
-def _post(call: UpstreamRequest, cancel: CancelToken) -> ResponseBody:
+def _post(request: UpstreamRequest, cancel: CancelToken) -> ResponseBody:
     import httpx2
     import openai
 
@@ -90,16 +93,16 @@ def _post(call: UpstreamRequest, cancel: CancelToken) -> ResponseBody:
     from ..transport.transport import current_token
 
     omit: Any = openai.Omit()
-    left = max(call.deadline - time.monotonic(), 0.001)
-    read = min(call.read_timeout, left)
-    connect = min(call.connect_timeout, left)
+    left = max(request.deadline - time.monotonic(), 0.001)
+    read = min(request.read_timeout, left)
+    connect = min(request.connect_timeout, left)
     before = current_token.set(None)
     try:
-        current_token.set(_private_part(call, cancel))
-        response: Any = sdk_client(public_only=call.public_only).post(
-            call.url,
+        current_token.set(_private_part(request, cancel))
+        response: Any = sdk_client(public_only=request.public_only).post(
+            request.url,
             cast_to=httpx2.Response,
-            body=call.body,
+            body=request.body,
             options={
                 "headers": {
                     "Authorization": omit,
@@ -118,67 +121,66 @@ def _post(call: UpstreamRequest, cancel: CancelToken) -> ResponseBody:
         return body
     except openai.APITimeoutError as error:
         connecting = isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout)
-        raise _Failed(call.timed_out(), may_pass=connecting) from None
+        raise _Failed(request.timed_out(), may_pass=connecting) from None
     except openai.APIConnectionError as error:
         cause = error.__cause__
-        if isinstance(
-            cause, TrustStoreError
-        ):  # the first of the SDK's 3.x take it for one of the network
-            raise _untrusting(call, cause) from None
-        detail = f"{call.url} could not be reached: {type(cause).__name__}: {cause}"
-        if call.public_only:
+        if isinstance(cause, TrustStoreError):  # which the SDK takes for one of the network
+            raise _untrusting(request, cause) from None
+        detail = f"{request.url} could not be reached: {type(cause).__name__}: {cause}"
+        if request.public_only:
             # The same for a name that is not known and for one of our own network's: whoever
             # may type addresses must not learn which names lead somewhere.
             hidden = ChatError(
-                f"{call.label} endpoint could not be reached at a public address. Please check"
+                f"{request.label} endpoint could not be reached at a public address. Please check"
                 " its address.",
-                provider=call.provider,
-                detail=redact(detail, call.secrets),
+                provider=request.provider,
+                detail=redact(detail, request.secrets),
             )
             raise _Failed(hidden, may_pass=False) from None
         unreachable = ChatError(
-            f"{call.label} could not be reached. Please try again.",
+            f"{request.label} could not be reached. Please try again.",
             "upstream_error",
-            provider=call.provider,
-            detail=redact(detail, call.secrets),
+            provider=request.provider,
+            detail=redact(detail, request.secrets),
         )
         raise _Failed(unreachable, may_pass=True) from None
     except openai.APIStatusError as error:
         # error.body lacks what stands beside "error", and some providers put their code there.
         body = parse_json(error.response.content)
-        refusal = call.error_from(body, error.status_code, error.response.headers)
+        refusal = request.error_from(body, error.status_code, error.response.headers)
         if error.status_code in (404, 405):  # most often it is the address that is wrong
-            refusal.detail = f"{redact(call.url, call.secrets)}: {refusal.detail}"
+            refusal.detail = f"{redact(request.url, request.secrets)}: {refusal.detail}"
         raise _Failed(refusal, may_pass=_may_pass(error.response, refusal)) from None
     except TrustStoreError as error:
-        raise _untrusting(call, error) from None
+        raise _untrusting(request, error) from None
     except (httpx2.InvalidURL, UnicodeError):
         nowhere = ChatError(
-            f"{call.label} cannot be called: its address is not valid.", provider=call.provider
+            f"{request.label} cannot be called: its address is not valid.",
+            provider=request.provider,
         )
         raise _Failed(nowhere, may_pass=False) from None
     finally:
         current_token.reset(before)
 
 
-def _private_part(call: UpstreamRequest, cancel: CancelToken) -> Sending:
+def _private_part(request: UpstreamRequest, cancel: CancelToken) -> Sending:
     """Return what of a call the SDK is not given, so that it cannot log it."""
     from ..transport.transport import Sending
 
     return Sending(
         cancel,
-        [(name.encode("ascii"), value.encode("ascii")) for name, value in call.headers.items()],
-        urlencode(call.query).encode(),
-        tuple(secret.encode() for secret in call.secrets if len(secret) >= 4),
+        [(name.encode("ascii"), value.encode("ascii")) for name, value in request.headers.items()],
+        urlencode(request.query).encode(),
+        tuple(secret.encode() for secret in request.secrets if len(secret) >= 4),
     )
 
 
-def _untrusting(call: UpstreamRequest, error: Exception) -> _Failed:
+def _untrusting(request: UpstreamRequest, error: Exception) -> _Failed:
     refused = ChatError(
-        f"{call.label} cannot be called: this server is not set up for it.",
+        f"{request.label} cannot be called: this server is not set up for it.",
         "internal",
-        provider=call.provider,
-        detail=redact(str(error), call.secrets),
+        provider=request.provider,
+        detail=redact(str(error), request.secrets),
     )
     return _Failed(refused, may_pass=False)
 

@@ -26,7 +26,8 @@ def sdk_client(*, public_only: bool) -> openai.OpenAI:
         # Two first chats at once may make two of them, and one is kept. No lock: in a worker
         # forked with --preload it would be a real one, and block all greenlets.
         process.sdks.setdefault(public_only, _new_sdk(public_only=public_only))
-    return process.sdks[public_only]
+    made: openai.OpenAI = process.sdks[public_only]
+    return made
 
 
 def _new_sdk(*, public_only: bool) -> openai.OpenAI:
@@ -42,7 +43,7 @@ def _new_sdk(*, public_only: bool) -> openai.OpenAI:
         ambient.append(line.partition(":")[0].strip())
     # A connection that a stranger's host has closed meanwhile would read as a wrong address.
     guarded: dict[str, Any] = (
-        {"dial": ssrf.connect, "most_idle": 0, "proxies": False} if public_only else {}
+        {"connect": ssrf.connect, "most_idle": 0, "proxies": False} if public_only else {}
     )
     transport = Transport(**guarded)
     current_runtime().transports.append(transport)

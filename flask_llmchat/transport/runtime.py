@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:
-    import openai
-
     from .transport import Transport
 
 
@@ -26,7 +24,7 @@ class Runtime:
     """
 
     def __init__(self) -> None:
-        self.sdks: dict[bool, openai.OpenAI] = {}
+        self.sdks: dict[bool, Any] = {}
         self.transports: list[Transport] = []
         self.watchdog = Watchdog()
         self.slots: set[Slot] = set()

@@ -82,6 +82,12 @@ class CancelToken:
             if self.reason is not None:
                 _shut_down(upstream)
 
+    def forget_timeout(self) -> None:
+        """Let another attempt be waited for. Any other reason stands."""
+        with self._lock:
+            if self.reason == "timeout":
+                self.reason = None
+
     def detach(self) -> None:
         """Let go of the provider's connection, before it can serve another chat."""
         with self._lock:
@@ -146,6 +152,10 @@ class Watchdog:
         """Let go of a read. Nothing of it is touched after this returns."""
         with self._lock:
             self._tokens.discard(cancel)
+
+    def server_is_stopping(self) -> bool:
+        """Whether the server of this process is being stopped."""
+        return self.server is not None and self.server.is_stopping()
 
     def __len__(self) -> int:
         """Count the reads looked after."""

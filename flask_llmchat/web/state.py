@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 from blinker import NamedSignal
 from flask import Flask, current_app, has_request_context, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
 from werkzeug.local import LocalProxy
 
 from ..core.config import Config
+from ..core.errors import ChatError
 from ..core.profiles import read_text
 from ..core.request import ChatRequest, Endpoint
 from ..core.result import ChatResult
 from ..core.server import Server
-from ..core.signals import chat_finished
+from ..core.signals import chat_finished, chat_started
 from ..dialects.negotiation import Negotiated
+from ..protocols import protocol_of
 from ..providers.provider import Provider
 from .missing_key import why_no_key
 from .negotiation import negotiate_request
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("flask_llmchat")
 
 
-_MOST_TOLD = 100  # different things that are told once
+_MOST_WARNINGS = 100  # that are logged once
 
 
 class AppState:
@@ -48,7 +51,7 @@ class AppState:
         self.app = app
         self.config = config
         self.where = where
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         known = llmchat.providers
         for key, names in (
             ("LLMCHAT_PROVIDERS", config.providers or ()),
@@ -62,6 +65,8 @@ class AppState:
                 )
         served = config.providers if config.providers is not None else known
         self.providers = {name: known[name] for name in served}
+        for provider in self.providers.values():
+            protocol_of(provider)
         for name in chain(*config.fallbacks.values()):
             if name not in self.providers or known[name].public_only:
                 raise ValueError(f"LLMCHAT_FALLBACKS names {name!r}, which cannot be one here")
@@ -135,13 +140,13 @@ class AppState:
                     " call abort() or raise ChatError; to change it, change the chat it is given"
                 )
 
-    def tell_once(self, what: str) -> None:
-        """Tell the app's developer in the log what an end user cannot mend; once in a process."""
-        if what not in self._told and len(self._told) < _MOST_TOLD:
-            self._told.add(what)
-            logger.warning("%s", what)
+    def warn_once(self, message: str) -> None:
+        """Log what only the app's developer can mend, once in a process."""
+        if message not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            self._warned.add(message)
+            logger.warning("%s", message)
 
-    def send(self, signal: NamedSignal, **kwargs: Any) -> None:
+    def send_signal(self, signal: NamedSignal, **kwargs: Any) -> None:
         """Send a signal; a receiver that fails keeps it from nobody else."""
         for receiver in signal.receivers_for(self.app):
             try:
@@ -149,11 +154,24 @@ class AppState:
             except Exception:
                 logger.exception("a receiver of %s failed", signal.name)
 
-    def emit_finished(self, result: ChatResult) -> None:
-        """Send ``chat_finished``, in an app context of its own."""
+    def chat_started(self, chat: ChatRequest) -> None:
+        """Send the signal."""
+        self.send_signal(chat_started, chat=chat)
+
+    def refusal(self, error: BaseException) -> ChatError:
+        """Return what a hook's exception means for the chat: ``abort(403)`` is a 403."""
+        if isinstance(error, ChatError):
+            return error
+        if not isinstance(error, HTTPException):
+            return ChatError.of("internal")
+        status = error.response.status_code if error.response else error.code
+        return ChatError.from_status(status or 500, error.description or "")
+
+    def chat_finished(self, result: ChatResult) -> None:
+        """Send the signal, in an app context of its own."""
         try:
             with self.app.app_context():
-                self.send(chat_finished, result=result)
+                self.send_signal(chat_finished, result=result)
         except Exception:  # in a teardown function of the host's: the answer is none the worse
             logger.exception("after chat_finished")
 

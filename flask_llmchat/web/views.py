@@ -73,7 +73,7 @@ def answered(state: AppState, provider: Provider, profile: Any) -> Response:
         chat.provider, chat.profile, chat.request_id = provider.name, profile, request_id()
         chat.dialect = dialects.request.name
         provider.accept_params(chat)
-        answer = ChatRun(state, dialects.response, chat, client_socket()).answer(provider)
+        answer = ChatRun(state, dialects.response, chat, client_socket()).start(provider)
     except BaseException:
         slot.release()
         raise

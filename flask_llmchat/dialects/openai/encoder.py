@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...core.errors import ChatError
-from ...core.events import Chunk, Event, Finish
+from ...core.events import Chunk, Event, Finish, StepStart
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, usage_body
 from .chunk_repair import ChunkRepairer, dump
@@ -44,7 +44,7 @@ class ChunkEncoder:
                 if i:
                     out.append(self._written(events[start:i]))
                 start = i
-            elif event.__class__ is not Finish:
+            elif event.__class__ not in (Finish, StepStart):
                 visible = True
         out.append(self._written(events[start:]))
         if self._held is None:
@@ -79,7 +79,10 @@ class ChunkEncoder:
         """Write down a chunk and the events it brings; the last events may come without one."""
         chunk = events[0]
         if not isinstance(chunk, Chunk):
-            return _event(self._mender.made(events))
+            events = [event for event in events if not isinstance(event, StepStart)]
+            if events and isinstance(ending := events[-1], Finish):
+                self._finish_reason = ending.reason
+            return _event(self._mender.made(events)) if events else b""
         usage = chunk.body.get("usage")
         if chunk.choice is not None:
             self._usage_told = usage.__class__ is dict

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...core.errors import ChatError
-from ...core.events import Event, Image, ReasoningDelta, Source, TextDelta, ToolCallDelta
+from ...core.events import Event, Image, ReasoningDelta, Source, StepStart, TextDelta, ToolCallDelta
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, Usage, new_call_id
 from ..strict_json import parse_value
@@ -97,6 +97,8 @@ class UIEncoder:
                 self._add_call(out, event)
             elif isinstance(event, Source):
                 self._add_source(out, event)
+            elif isinstance(event, StepStart):
+                self._next_step(out)
             elif isinstance(event, Image):
                 self._start(out)
                 out.append(_frame("file", url=event.url, mediaType=_media_type(event.url)))
@@ -147,6 +149,15 @@ class UIEncoder:
         if not self._started:
             self._started = True
             out += [_frame("start", messageId=self._message_id), _frame("start-step")]
+
+    def _next_step(self, out: list[str]) -> None:
+        """End the present step, and begin the next one."""
+        if not self._started:
+            return
+        if self._open:
+            self._switch(out, "")
+        out += [_frame("finish-step"), _frame("start-step")]
+        self._calls = {}
 
     def _switch(self, out: list[str], kind: str, metadata: Mapping[str, Any] = {}) -> None:
         """Close the part that is open, and open one of this kind, if any."""

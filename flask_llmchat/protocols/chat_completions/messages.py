@@ -3,50 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from ...core.errors import ChatError
-from ...core.request import Message
-
-if TYPE_CHECKING:
-    from ...models.model import Model
-    from ...providers.provider import Provider
-
-
-REPLAY_FIELDS = frozenset(
-    {
-        "reasoning_content",
-        "reasoning_details",
-        "thinking_blocks",
-        "extra_content",
-        "provider_specific_fields",
-    }
-)
-"""What an earlier answer, or a tool call in one, may hold that only some providers and models
-want back. Others refuse to be sent it."""
-
-
-PARTS = ("text", "image_url", "input_audio", "file", "video_url", "refusal")
-"""The types of parts of chat completions. Whether a model takes them is for it to say."""
-
-
-def reject_unknown_parts(messages: list[Message], row: Provider) -> None:
-    """Refuse what the user says in parts that this provider does not know: it must not get lost.
-
-    :raises ChatError: with status 422, naming the first one.
-    """
-    known = (*PARTS, *sorted(row.extra_parts))
-    for place, message in enumerate(messages):
-        content = message.get("content")
-        if message["role"] == "assistant" or content.__class__ is not list:
-            continue
-        for at, part in enumerate(content):
-            if part.get("type") not in known:
-                raise ChatError(
-                    f"messages.{place}.content.{at}.type: Must be one of: {', '.join(known)}",
-                    provider=row.name,
-                    status=422,
-                )
+from ...core.request import REPLAY_FIELDS, Message
+from ...models import Model
+from ...providers import Provider
+from ...providers.parts import PARTS, reject_unknown_parts
 
 
 def sent_messages(messages: list[Message], row: Provider, model: Model) -> Iterator[Message]:

@@ -10,13 +10,16 @@ said twice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ...core.errors import StreamErrorEvent
 from ...core.events import Chunk, Event, Finish, ReasoningDelta, TextDelta
 from ...core.limits import Budget
-from ...core.result import ToolCall, Usage, usage_body
+from ...core.result import Usage, usage_body
+from ..base import Totals
+from ..json_values import read_json
 from .attachments import Attachments
 from .choices import Choices, index_of
 from .failures import FailureFinder, failure_in
@@ -44,55 +47,94 @@ _COMMON = _THINKING | {"role", "content", "refusal"}
 _SAYING = ("audio", "executed_tools", "server_tool_use", "tool_use", "tool_results")
 
 
+# What servers send so that a connection is not taken for dead, besides comments.
+_HEARTBEAT = re.compile(rb"\W*(ping|pong|heart[ _-]?beat|keep[ _-]?alive)\b", re.IGNORECASE)
+
+
 class ChatCompletionParser:
     """Reads the chunks of one answer, and keeps what they add up to.
 
     :param thinking_tags: take what stands between ``<think>`` and ``</think>`` at the
         beginning of the text for thinking.
-    :param passes_chunks: put a :class:`Chunk` in front of the events of every chunk.
+    :param passthrough: put a :class:`Chunk` in front of the events of every chunk.
     :ivar text: pieces of the answer so far.
     :ivar reasoning: pieces of the thinking so far.
     :ivar sources: pages the answer rests on, by URL, in the order they came.
     :ivar images: URLs of the images so far, in the order they came.
     :ivar usage: token count, once the provider has sent it.
     :ivar finish_reason: the provider's own ending, once it has come.
+    :ivar done: whether ``[DONE]`` has come.
     """
 
-    def __init__(self, *, thinking_tags: bool = False, passes_chunks: bool = False) -> None:
+    def __init__(self, *, thinking_tags: bool = False, passthrough: bool = False) -> None:
         self.text: list[str] = []
         self.reasoning: list[str] = []
-        self._besides = Attachments(passes_chunks)
+        self._besides = Attachments(passthrough)
         self.sources, self.images = self._besides.sources, self._besides.images
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
+        self.done = False
         self._choices = Choices()
         self._instead = FailureFinder()
         self._reasoning_in = ""  # which of the places for thinking this provider uses
         self._details = Details()
         self._calls, self._others_calls = ToolCallAssembler(), ToolCallAssembler()
         self._think = ThinkingTagParser() if thinking_tags else None
-        self._passes_chunks = passes_chunks
+        self._passthrough = passthrough
         self._half = ""  # the first half of a character whose other half is in the next chunk
         self._ended_in: int | None = None  # index of the choice that had the finish reason
         self._says_more = False  # than text, reasoning, calls and images
         self._budget = Budget()
         self._changed = False  # the chunk that is being read
 
-    @property
-    def tool_calls(self) -> dict[int, ToolCall]:
-        """Return the tool calls so far, by index."""
-        return self._calls.joined()
+    def totals(self) -> Totals:
+        """Return what all chunks so far add up to."""
+        return Totals(
+            text=self.text,
+            reasoning=self.reasoning,
+            reasoning_details=self._details.joined(),
+            tool_calls=[call for _, call in sorted(self._calls.joined().items())],
+            sources=list(self.sources.values()),
+            images=list(self.images),
+            usage=self.usage,
+            finish_reason=self.finish_reason,
+        )
 
-    @property
-    def reasoning_details(self) -> list[dict[str, Any]]:
-        """Return OpenRouter's form of the thinking, its pieces put together."""
-        return self._details.joined()
+    def parse(self, name: str, data: bytes) -> list[Event] | None:
+        """Take the next event of the stream; return what its chunk brings.
+
+        :return: None for an event that holds nothing, as those that keep a connection open.
+        :raises StreamErrorEvent: when it says that something failed, or has more than is taken.
+        :raises ValueError: when it is no JSON.
+        """
+        if data.strip() == b"[DONE]":
+            self.done = True
+            return []
+        # A name of the provider's own: its words are for others, its JSON may be a chunk.
+        if name and (
+            (name != "message" and not data.lstrip().startswith(b"{"))
+            or _HEARTBEAT.match(name.encode())
+        ):
+            return None
+        try:
+            chunk = read_json(data)
+        except (ValueError, RecursionError):
+            if not data.strip() or _HEARTBEAT.match(data):
+                return None
+            raise
+        return self.read(chunk, data) if chunk else None  # null, [] or {}
+
+    def parse_whole(self, body: Any, data: bytes) -> list[Event] | None:
+        """Take a whole completion for a stream of one chunk; None for anything else."""
+        if isinstance(body, dict) and body.get("choices"):
+            return self.read(body, data)
+        return None
 
     def read(self, chunk: Any, data: bytes = b"") -> list[Event]:
         """Take the next chunk; return what it brings.
 
         :param data: its JSON, as it came.
-        :raises ErrorChunk: when it says that something failed, or has more than is taken.
+        :raises StreamErrorEvent: when it says that something failed, or has more than is taken.
         """
         if chunk.__class__ is not dict:
             raise StreamErrorEvent(chunk)
@@ -137,8 +179,8 @@ class ChatCompletionParser:
             raise StreamErrorEvent([*self._instead.said(), nothing, {"reason": self.finish_reason}])
         return events
 
-    def instead(self) -> list[Any]:
-        """Return what came instead of an answer; [] when there is one, or nothing came."""
+    def unexpected(self) -> list[Any]:
+        """Return what came in place of an answer; [] when there is one, or nothing came."""
         return self._instead.said() if self._is_empty() else []
 
     def _is_empty(self) -> bool:
@@ -184,7 +226,7 @@ class ChatCompletionParser:
         self, chunk: dict[str, Any], choice: dict[str, Any] | None, data: bytes, events: list[Event]
     ) -> None:
         here = None
-        if self._passes_chunks:
+        if self._passthrough:
             here = Chunk(data, chunk, choice)
             events.append(here)
         if not _RARE.isdisjoint(chunk):
@@ -199,7 +241,7 @@ class ChatCompletionParser:
         if (body := failure_in(chunk)) is not None:
             raise StreamErrorEvent(body)
         self._count(chunk)
-        if self._passes_chunks and not counts_are_plain(chunk.get("usage")):
+        if self._passthrough and not counts_are_plain(chunk.get("usage")):
             usage = usage_in(chunk)
             chunk["usage"] = usage and usage_body(usage)
             self._changed = True
@@ -222,7 +264,7 @@ class ChatCompletionParser:
             self._count(choice)
         if "native_finish_reason" in choice and is_failure(choice["native_finish_reason"]):
             raise StreamErrorEvent(ended_by(choice, "native_finish_reason"))
-        if self._passes_chunks and choice.get("logprobs"):
+        if self._passthrough and choice.get("logprobs"):
             self._budget.keep(data)
             self._budget.count_tokens(choice["logprobs"])
 

@@ -19,8 +19,10 @@ from ...core.request import ChatRequest, Message
 from ...core.result import Usage
 from ...protocols.chat_completions.parser import ChatCompletionParser
 from ...providers.provider import Provider
+from ...runs.admission import build_request
 from ...runs.response_stream import ResponseStream
-from ...runs.run import build_request
+from ...transport.runtime import current_runtime
+from ...transport.watchdog import CancelToken
 
 if TYPE_CHECKING:
     from ..state import AppState
@@ -79,7 +81,15 @@ class Conversation:
 
     def _stream(self, chat: ChatRequest, reader: ChatCompletionParser, screen: _Screen) -> None:
         deadline = time.monotonic() + self._state.config.deadline
-        stream = ResponseStream(build_request(self._state, self._provider, chat, deadline), reader)
+        request = build_request(self._state, self._provider, chat, deadline)
+        cancel, watchdog = CancelToken(None, deadline), current_runtime().watchdog
+        watchdog.add(cancel)
+        try:
+            self._show(ResponseStream(request, reader, cancel), screen)
+        finally:
+            watchdog.remove(cancel)
+
+    def _show(self, stream: ResponseStream, screen: _Screen) -> None:
         try:
             while events := stream.read():
                 for event in events:

@@ -1,0 +1,61 @@
+"""The request body of chat completions."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ...core.request import ChatRequest
+from ...models import Model
+from ...providers import Provider, Target
+from .messages import sent_messages
+
+logger = logging.getLogger("flask_llmchat")
+
+
+def build_body(
+    chat: ChatRequest, provider: Provider, target: Target, model: Model
+) -> dict[str, Any]:
+    """Return the request body.
+
+    What the chat left open is left out, and so is what the provider or the model rejects.
+    """
+    temperature = chat.temperature
+    if temperature is not None and temperature > provider.max_temperature:
+        temperature = provider.max_temperature
+        logger.debug("temperature is lowered to %s for %s", temperature, provider.name)
+    refused = provider.unsupported_params | model.unsupported_params
+    if provider.temperature_or_top_p and temperature is not None:
+        refused |= {"top_p"}
+    if not model.supports_temperature_at(chat.reasoning_effort):
+        refused |= {"temperature", "top_p"}
+    if not chat.tools or "tools" in refused:
+        refused |= {"tools", "tool_choice", "parallel_tool_calls"}  # an error without tools
+    limit = model.default_max_tokens if chat.max_tokens is None else chat.max_tokens
+    extra = dict(chat.extra)
+    options = {"include_usage": True, **extra.pop("stream_options", {})}
+    optional = {
+        "stream_options": options if target.supports_stream_usage else None,
+        "temperature": temperature,
+        # To some clients -1 is no limit, and no provider takes it for one.
+        model.max_tokens_param or provider.max_tokens_param: limit if limit and limit > 0 else None,
+        "top_p": chat.top_p,
+        "stop": chat.stop,
+        "seed": chat.seed,
+        "reasoning_effort": chat.reasoning_effort,
+        "response_format": chat.response_format,
+        "tools": chat.tools or None,
+        "tool_choice": chat.tool_choice,
+        **extra,
+    }
+    messages = provider.messages(list(sent_messages(chat.messages, provider, model)))
+    body = {"model": target.model, "messages": messages, "stream": True}
+    for name, value in optional.items():
+        if value is None:
+            continue
+        if name in refused:
+            # What comes from outside stands quoted in a log: it may hold line breaks.
+            logger.debug("%s is left out: %s with %r refuses it", name, provider.name, chat.model)
+        else:
+            body[provider.param_names.get(name, name)] = value
+    return body

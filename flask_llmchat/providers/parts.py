@@ -1,0 +1,33 @@
+"""The types of content parts that providers accept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..core.errors import ChatError
+from ..core.request import Message
+
+if TYPE_CHECKING:
+    from .provider import Provider
+
+PARTS = ("text", "image_url", "input_audio", "file", "video_url", "refusal")
+"""The types of parts of chat completions. Whether a model takes them is for it to say."""
+
+
+def reject_unknown_parts(messages: list[Message], row: Provider) -> None:
+    """Refuse what the user says in parts that this provider does not know: it must not get lost.
+
+    :raises ChatError: with status 422, naming the first one.
+    """
+    known = (*PARTS, *sorted(row.extra_parts))
+    for place, message in enumerate(messages):
+        content = message.get("content")
+        if message["role"] == "assistant" or content.__class__ is not list:
+            continue
+        for at, part in enumerate(content):
+            if part.get("type") not in known:
+                raise ChatError(
+                    f"messages.{place}.content.{at}.type: Must be one of: {', '.join(known)}",
+                    provider=row.name,
+                    status=422,
+                )

@@ -1,0 +1,53 @@
+"""Admission: from a chat to the upstream request, with the key of the chat's user."""
+
+from __future__ import annotations
+
+from ..core.errors import ChatError
+from ..core.keys import clean_key, is_header_safe
+from ..core.request import ChatRequest
+from ..models import get_model
+from ..protocols import protocol_of
+from ..providers import Provider
+from .host import Host
+from .upstream_request import UpstreamRequest
+
+
+def build_request(
+    host: Host, provider: Provider, chat: ChatRequest, deadline: float
+) -> UpstreamRequest:
+    """Return the request that asks a provider for the next response of a chat.
+
+    :param deadline: :func:`time.monotonic` at which the chat has to be over.
+    :raises ChatError: when the key, or what the provider needs besides, is missing.
+    """
+    config = host.config
+    key = clean_key(host.resolve_key(provider, chat.profile))
+    if provider.key_attr and provider.key_required and not key:
+        raise ChatError.of(
+            "missing_key",
+            provider.label,
+            provider=provider.name,
+            detail=host.why_no_key(provider, chat.profile),
+        )
+    if not is_header_safe(key):
+        raise ChatError.of("bad_key", provider.label, provider=provider.name)
+    base_url = config.base_urls.get(provider.name, provider.base_url)
+    target = provider.target(provider, chat, key, base_url)
+    protocol = protocol_of(provider)
+    model = get_model(provider.catalogue, chat.model, config.models.get(provider.name))
+    return UpstreamRequest(
+        provider=provider.name,
+        label=provider.label,
+        request_id=chat.request_id,
+        url=target.url or f"{target.base_url}{protocol.path}",
+        headers={**protocol.headers, **target.headers},
+        query=target.query,
+        body=protocol.build_body(chat, provider, target, model),
+        secrets=tuple({key, *target.secrets()} - {""}),
+        connect_timeout=config.connect_timeout,
+        read_timeout=config.read_timeout,
+        deadline=deadline,
+        max_retries=config.max_retries,
+        expose_errors=provider.expose_errors,
+        public_only=provider.public_only and not config.allow_private_endpoints,
+    )
