@@ -162,23 +162,24 @@ def test_hooks_run_once_and_may_refuse_for_all(upstream: FakeUpstream, other: Fa
     ("value", "message"),
     [
         ("openai", "must be a mapping"),
-        ({"openai": "groq"}, "must have a list"),
-        ({"openai": ["openai"]}, "as its own fallback"),
+        ({"openai": "groq"}, r"\['openai'\] must be a list of provider names, or a mapping"),
+        ({"openai": ["groq", 7]}, "must be a list of provider names"),
+        ({"openai": ["openai"]}, r"\['openai'\] names 'openai', which cannot be one"),
         ({"openai": ["nobody"]}, "names 'nobody'"),
         ({"nobody": ["openai"]}, "names 'nobody'"),
-        ({"openai": ["custom"]}, "names 'custom', which cannot be one here"),
-        ({"openai": {"groq": {"gpt-4.1": 7}}}, "must map model names"),
-        ({"openai": {"groq": "llama"}}, "must have a mapping under 'groq'"),
+        ({"openai": ["custom"]}, "names 'custom', which cannot be one"),
+        ({"openai": {"groq": {"gpt-4.1": 7}}}, r"\['groq'\]\['gpt-4.1'\] must be a string, not 7"),
+        ({"openai": {"groq": "llama"}}, r"\['groq'\] must be a mapping of model names"),
     ],
 )
 def test_a_wrong_setting_is_named(value: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^LLMCHAT_FALLBACKS .*{message}"):
+    with pytest.raises(ValueError, match=f"^LLMCHAT_FALLBACKS.*{message}"):
         make_app(config={"LLMCHAT_FALLBACKS": value})
 
 
 def test_one_that_is_not_served_cannot_be_one() -> None:
     config = {"LLMCHAT_FALLBACKS": {"openai": ["groq"]}, "LLMCHAT_PROVIDERS": ["openai"]}
-    with pytest.raises(ValueError, match="'groq', which cannot be one here"):
+    with pytest.raises(ValueError, match="'groq', which cannot be one"):
         make_app(config=config)
 
 

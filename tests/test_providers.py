@@ -446,14 +446,30 @@ def test_the_host_may_add_and_override_models(upstream: FakeUpstream) -> None:
 @pytest.mark.parametrize(
     ("models", "hint"),
     [
-        ([], "must be a mapping of provider name to models"),
-        ({"openai": []}, "must have a mapping under 'openai'"),
-        ({"openai": {"m": 7}}, "must have a mapping under 'openai', 'm'"),
-        ({"openai": {"m": {"limit": 7}}}, "has 'limit' under 'openai', 'm'; there are context_"),
-        ({"openai": {"m": {"max_output": "9"}}}, "no fitting max_output under 'openai', 'm'"),
-        ({"openai": {"m": {"supports_reasoning": 1}}}, "no fitting reasons"),
-        ({"openai": {"m": {"unsupported_params": "stop"}}}, "no fitting refuses"),
-        ({"openai": {"m": {"replay_fields": [7]}}}, "no fitting replay_fields"),
+        ([], "must be a mapping of provider names to models"),
+        ({"openai": []}, "['openai'] must be a mapping of model names to facts"),
+        ({"openai": {"m": 7}}, "['openai']['m'] must be a mapping of facts to values, not 7"),
+        ({"openai": {"m": None}}, "['m'] must be a mapping of facts to values, not None"),
+        (
+            {"openai": {"m": {"limit": 7}}},
+            "['m']['limit'] is no fact of a model. Known facts: context_",
+        ),
+        (
+            {"openai": {"m": {"max_output": "9"}}},
+            "['max_output'] must be a whole number of at least 1, or None",
+        ),
+        (
+            {"openai": {"m": {"supports_reasoning": 1}}},
+            "['supports_reasoning'] must be True or False, not 1",
+        ),
+        (
+            {"openai": {"m": {"unsupported_params": "stop"}}},
+            "['unsupported_params'] must be a list of strings",
+        ),
+        (
+            {"openai": {"m": {"replay_fields": [7]}}},
+            "['replay_fields'][0] must be a string, not 7",
+        ),
         ({"nobody": {}}, "names 'nobody'"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from .keys import clean_key
@@ -75,6 +76,12 @@ def read_address(text: str) -> Address:
     return Address(f"{scheme.lower()}://{path}", "".join(versions))
 
 
+from .errors import redact
+
+# A URL's password stands before its host, and a key may stand anywhere behind that.
+_PRIVATE = re.compile(r"://.*[:@/?#%]|:.*@", re.DOTALL)
+
+
 def is_http_url(url: str) -> bool:
     """Tell whether ``url`` is one we can post to: http(s), a host, and no user or password."""
     url = url.strip()
@@ -95,3 +102,10 @@ def is_http_url(url: str) -> bool:
 
 def _without_user(url: str) -> str:
     return re.sub(r"//[^/]*@", "//", url, count=1)
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error may show it; "…" for all but plain ones without a secret."""
+    if not isinstance(value, str | int | float | None) or _PRIVATE.search(str(value)):
+        return "…"
+    return redact(repr(value))

@@ -1,4 +1,4 @@
-"""The configuration: one table of names, defaults, types and what they mean.
+"""The configuration: one row per setting, with its name, default, marshmallow field and meaning.
 
 Values are read from ``app.config`` and checked when the blueprint is registered, so that a
 mistake stops the app from starting instead of a chat from working.
@@ -7,263 +7,246 @@ mistake stops the app from starting instead of a chat from working.
 from __future__ import annotations
 
 import logging
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, cast
+from typing import Any, get_type_hints
 
-from .addresses import read_address
+import marshmallow as ma
+
+from .addresses import read_address, shown
+from .fields import StrictBoolean, StrictNumber
+from .model import Model
 
 logger = logging.getLogger("flask_llmchat")
 
 
-Check = Callable[[Any], Any]
-"""Returns the value in the form we use it; raises ValueError saying what it should be."""
+class _Adapted(ma.fields.Field[Any]):
+    """A field whose value is changed before or after it is read (marshmallow 4.3 has this)."""
+
+    def __init__(self, inner: Any, *, before: Any = None, after: Any = None) -> None:
+        super().__init__(allow_none=inner.allow_none, error_messages=inner.error_messages)
+        self._inner, self._before, self._after = inner, before, after
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        read: Any = self._inner.deserialize(self._before(value) if self._before else value)
+        return self._after(read) if self._after else read
 
 
-def _positive_number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("must be a number")
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError("must be more than 0")
-    return float(value)
+class _Mapping(ma.fields.Dict):
+    """A mapping; an error in it stands under the name whose value is wrong."""
 
-
-def _count(least: int) -> Check:
-    def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"must be a whole number of at least {least}")
-        return value
-
-    return check
-
-
-def _count_or_none(value: Any) -> int | None:
-    return None if value is None else cast(int, _count(1)(value))
-
-
-def _fallbacks(value: Any) -> dict[str, dict[str, dict[str, str]]]:
-    if not isinstance(value, Mapping):
-        raise ValueError("must be a mapping of provider name to a list of others")
-    read = {}
-    for name, others in value.items():
-        if isinstance(others, str):
-            raise ValueError(f"must have a list, or a mapping of names to models, under {name!r}")
-        if not isinstance(others, Mapping):
-            others = dict.fromkeys(_names(others) or (), {})
-        if name in others:
-            raise ValueError(f"names {name!r} as its own fallback")
-        for other, models in others.items():
-            pairs = _items(models, f"under {other!r}")
-            if not all(isinstance(model, str) for pair in pairs for model in pair):
-                raise ValueError(f"must map model names to model names under {name!r}, {other!r}")
-        read[name] = {other: dict(models) for other, models in others.items()}
-    return read
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be True or False")
-    return value
-
-
-def _is_limit(value: Any) -> bool:
-    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0)
-
-
-def _is_names(value: Any) -> bool:
-    return isinstance(value, list | tuple | set | frozenset) and all(
-        isinstance(name, str) for name in value
-    )
-
-
-_MODEL_FACTS: dict[str, Callable[[Any], bool]] = {
-    "context_window": _is_limit,
-    "max_output": _is_limit,
-    "default_max_tokens": _is_limit,
-    "max_tokens_param": lambda value: isinstance(value, str),
-    "supports_reasoning": lambda value: isinstance(value, bool),
-    "supports_temperature": lambda value: isinstance(value, bool),
-    "supports_system_messages": lambda value: isinstance(value, bool),
-    "unsupported_params": lambda value: _is_names(value),
-    "replay_fields": lambda value: _is_names(value),
-}
-
-
-def _models(value: Any) -> dict[str, dict[str, dict[str, Any]]]:
-    if not isinstance(value, Mapping):
-        raise ValueError("must be a mapping of provider name to models")
-    known = _MODEL_FACTS
-    for provider, models in value.items():
-        for name, facts in _items(models, f"under {provider!r}"):
-            for fact, given in _items(facts, f"under {provider!r}, {name!r}"):
-                if fact not in known:
-                    raise ValueError(
-                        f"has {fact!r} under {provider!r}, {name!r}; there are"
-                        f" {', '.join(sorted(known))}"
-                    )
-                if not known[fact](given):
-                    raise ValueError(
-                        f"has no fitting {fact} under {provider!r}, {name!r}: see"
-                        " flask_llmchat.models.Model"
-                    )
-    return {p: {name: _facts(facts) for name, facts in m.items()} for p, m in value.items()}
-
-
-def _facts(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy what the host says of a model; sets of names may be written as lists."""
-    return {fact: frozenset(v) if _is_names(v) else v for fact, v in given.items()}
-
-
-def _items(value: Any, where: str) -> Iterable[tuple[str, Any]]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"must have a mapping {where}")
-    return value.items()
-
-
-def _url_prefix(value: Any) -> str:
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise ValueError("must be a string that starts with '/'")
-    return value
-
-
-def _names(value: Any) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    if isinstance(value, str) or not all(isinstance(name, str) for name in _iterable(value)):
-        raise ValueError("must be a list of provider names, or None for all")
-    return tuple(value)
-
-
-def _base_urls(value: Any) -> dict[str, str]:
-    if not isinstance(value, Mapping):
-        raise ValueError("must be a mapping of provider name to URL")
-    read = {}
-    for name, url in value.items():
-        if not isinstance(url, str):
-            raise ValueError(f"has no http(s) URL under {name!r}")
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            read[name] = str(read_address(url))
+            return super()._deserialize(value, *args, **kwargs)  # type: ignore[no-untyped-call]
+        except ma.ValidationError as error:
+            if not isinstance(error.messages, dict):
+                raise
+            if any("key" in found for found in error.messages.values()):
+                raise self.make_error("invalid") from None
+            messages = {name: found["value"] for name, found in error.messages.items()}
+            raise ma.ValidationError(messages) from None
+
+
+class _Address(ma.fields.Field[str]):
+    """The address of an API, as people paste it."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        if not isinstance(value, str):
+            raise ma.ValidationError("must be an http(s) URL")
+        try:
+            return str(read_address(value))
         except ValueError as error:
-            raise ValueError(f"has no http(s) URL under {name!r}: what is there {error}") from None
-    return read
+            raise ma.ValidationError(str(error)) from None
 
 
-_ORIGIN = re.compile(r"https?://[^/?#@*\s]+/?", re.IGNORECASE)
+def _must_be(what: str, checked: Any, is_good: Callable[[Any], Any] | None = None) -> Any:
+    """Return a field that says one sentence about every value that it refuses."""
+    sentence = f"must be {what}"
+    checked.error_messages = dict.fromkeys(checked.error_messages, sentence)
+    if is_good is not None:
+
+        def check(value: Any) -> None:
+            if not is_good(value):
+                raise ma.ValidationError(sentence)
+
+        checked.validators = [check]
+    return checked
 
 
-def _origins(value: Any) -> frozenset[str]:
-    if isinstance(value, str) or not all(isinstance(o, str) for o in _iterable(value)):
-        raise ValueError("must be a list of origins such as 'https://app.example.com'")
-    for origin in value:
-        if not _ORIGIN.fullmatch(origin):
-            raise ValueError(
-                f"has {origin!r}, which is no origin; write 'https://host' or with ':port'"
-            )
-    return frozenset(origin.rstrip("/").lower() for origin in value)
+def _count(least: int, **kwargs: Any) -> Any:
+    what = f"a whole number of at least {least}" + (", or None" if kwargs else "")
+    return _must_be(what, ma.fields.Integer(strict=True, **kwargs), lambda count: count >= least)
 
 
-def _iterable(value: Any) -> Any:
-    try:
-        return list(value)
-    except TypeError:
-        raise ValueError("must be a list") from None
+def _list(what: str, item: Any, into: Callable[[Any], Any] = tuple, **kwargs: Any) -> Any:
+    return _Adapted(_must_be(f"a list of {what}", ma.fields.List(item, **kwargs)), after=into)
 
 
-def _quoted(value: Any) -> str:
-    # A URL may hold a password: only plain values are shown.
-    plain = isinstance(value, str) and "://" not in value
-    return f", not {value!r}" if plain or isinstance(value, int | float | None) else ""
+def _mapping(what: str, values: Any) -> Any:
+    return _must_be(what, _Mapping(_TEXT, values))
 
 
-def _option(default: Any, check: Check, doc: str) -> Any:
-    return field(default=default, metadata={"check": check, "doc": doc})
+_TEXT = _must_be("a string", ma.fields.String())
+_FLAG = _must_be("True or False", StrictBoolean())
+_SECONDS = _must_be("a finite number greater than 0", StrictNumber(), lambda number: number > 0)
+_PATH = _must_be("a string that starts with '/'", ma.fields.String(), re.compile("/").match)
+_ADDRESS = _Address()
+_ORIGIN = _must_be(
+    "an origin such as 'https://host' or 'https://host:port'",
+    ma.fields.String(),
+    re.compile(r"https?://[^/?#@*\s]+/?", re.IGNORECASE).fullmatch,
+)
+
+
+# By type: a field that is added to Model can be set, or stops the import here.
+_FACT_FIELDS = {
+    int | None: _count(1, allow_none=True),
+    str: _TEXT,
+    bool: _FLAG,
+    frozenset[str]: _list("strings", _TEXT, frozenset),
+}
+_FACTS = {n: _FACT_FIELDS[kind] for n, kind in get_type_hints(Model).items() if n != "name"}
+
+
+class _FactsSchema(ma.Schema):
+    error_messages = {
+        "type": "must be a mapping of facts to values",
+        "unknown": f"is no fact of a model. Known facts: {', '.join(sorted(_FACTS))}",
+    }
+
+
+_MODEL = _must_be("a mapping of facts to values", ma.fields.Nested(_FactsSchema.from_dict(_FACTS)))
+
+
+def _as_mapping(others: Any) -> Any:
+    """Return the mapping that a list of fallbacks stands for."""
+    if isinstance(others, Mapping) or not ma.utils.is_collection(others):
+        return others
+    return {name if isinstance(name, str) else None: {} for name in others}
+
+
+def _setting(default: Any, checked: Any, doc: str) -> Any:
+    made: Any = {"default_factory": dict} if default == {} else {"default": default}
+    return field(**made, metadata={"field": checked, "doc": doc})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """One app's settings. The key in ``app.config`` is ``LLMCHAT_`` and the name in capitals."""
 
-    url_prefix: str = _option(
-        "/api/chat", _url_prefix, "Path in front of the provider's name in every route."
+    url_prefix: str = _setting(
+        "/api/chat", _PATH, "Path in front of the provider's name in every route."
     )
-    providers: tuple[str, ...] | None = _option(
-        None, _names, "Names of the providers to serve; None serves all the instance has."
+    providers: tuple[str, ...] | None = _setting(
+        None,
+        _list("provider names, or None for all", _TEXT, allow_none=True),
+        "Names of the providers to serve; None serves all the instance has.",
     )
-    base_urls: Mapping[str, str] = field(
-        default_factory=dict,
-        metadata={
-            "check": _base_urls,
-            "doc": "Provider name to URL, where it is not the provider's own: a proxy, a test"
-            " server. Set by the operator and trusted.",
-        },
+    base_urls: Mapping[str, str] = _setting(
+        {},
+        _mapping(
+            "a mapping of provider names to URLs",
+            _ADDRESS,
+        ),
+        "Provider name to URL, where it is not the provider's own: a proxy, a test server. Set by"
+        " the operator and trusted.",
     )
-    connect_timeout: float = _option(
-        5.0, _positive_number, "Seconds to wait for a connection to the provider."
+    connect_timeout: float = _setting(
+        5.0, _SECONDS, "Seconds to wait for a connection to the provider."
     )
-    read_timeout: float = _option(
-        60.0, _positive_number, "Seconds without an event from the provider before giving up."
+    read_timeout: float = _setting(
+        60.0, _SECONDS, "Seconds without an event from the provider before giving up."
     )
-    heartbeat: float = _option(
+    heartbeat: float = _setting(
         15.0,
-        _positive_number,
+        _SECONDS,
         "Seconds without an event after which a dialect of server-sent events writes a comment.",
     )
-    deadline: float = _option(600.0, _positive_number, "Seconds one chat may take in all.")
-    max_retries: int = _option(
+    deadline: float = _setting(600.0, _SECONDS, "Seconds one chat may take in all.")
+    max_retries: int = _setting(
         1, _count(0), "How often a call that did not get through is made again."
     )
-    max_content_length: int = _option(
+    max_content_length: int = _setting(
         16 * 2**20, _count(1), "Bytes a request body may have; the app's other routes keep theirs."
     )
-    max_messages: int = _option(1000, _count(1), "Messages one request may have.")
-    max_streams: int | None = _option(
+    max_messages: int = _setting(1000, _count(1), "Messages one request may have.")
+    max_streams: int | None = _setting(
         None,
-        _count_or_none,
+        _count(1, allow_none=True),
         "Chats one process runs at once; the next gets 503. None: under gunicorn's gthread a few"
         " fewer than there are threads, elsewhere no limit.",
     )
-    fallbacks: Mapping[str, Mapping[str, Mapping[str, str]]] = field(
-        default_factory=dict,
-        metadata={
-            "check": _fallbacks,
-            "doc": "Provider to those asked in its place when it fails before the answer begins:"
-            " a list of names, or a mapping of name to the models' names there.",
-        },
+    fallbacks: Mapping[str, Mapping[str, Mapping[str, str]]] = _setting(
+        {},
+        _mapping(
+            "a mapping of provider names to their fallbacks",
+            _Adapted(
+                _mapping(
+                    "a list of provider names, or a mapping of provider names to mappings",
+                    _mapping("a mapping of model names to model names", _TEXT),
+                ),
+                before=_as_mapping,
+            ),
+        ),
+        "Provider to those asked in its place when it fails before the answer begins: a list of"
+        " names, or a mapping of name to the models' names there.",
     )
-    models: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(
-        default_factory=dict,
-        metadata={
-            "check": _models,
-            "doc": "Provider name to model name to facts of it that go before the catalogue's:"
-            " fields of flask_llmchat.models.Model.",
-        },
+    models: Mapping[str, Mapping[str, Mapping[str, Any]]] = _setting(
+        {},
+        _mapping(
+            "a mapping of provider names to models",
+            _mapping("a mapping of model names to facts", _MODEL),
+        ),
+        "Provider name to model name to facts of it that go before the catalogue's: fields of"
+        " flask_llmchat.models.Model.",
     )
-    allow_private_endpoints: bool = _option(
-        False, _flag, "Whether users' own endpoints may be at addresses that are not public."
+    allow_private_endpoints: bool = _setting(
+        False, _FLAG, "Whether users' own endpoints may be at addresses that are not public."
     )
-    trusted_origins: frozenset[str] = _option(
-        frozenset(), _origins, "Other origins whose pages may post here with the user's cookies."
+    trusted_origins: frozenset[str] = _setting(
+        frozenset(),
+        _list(
+            "origins such as 'https://app.example.com'",
+            _ORIGIN,
+            lambda origins: frozenset(origin.rstrip("/").lower() for origin in origins),
+        ),
+        "Other origins whose pages may post here with the user's cookies.",
     )
 
     @classmethod
     def from_app_config(cls, app_config: Mapping[str, Any]) -> Config:
         """Read and check the settings.
 
-        :raises ValueError: naming the key and what it should be.
+        :raises ValueError: naming each key that is wrong and what it should be.
         """
-        values = {}
-        known = {f"LLMCHAT_{option.name.upper()}" for option in fields(cls)}
-        for key in sorted(k for k in app_config if k.startswith("LLMCHAT_") and k not in known):
+        known = {row.name: f"LLMCHAT_{row.name.upper()}" for row in fields(cls)}
+        prefixed = {key for key in app_config if key.startswith("LLMCHAT_")}
+        for key in sorted(prefixed - {*known.values()}):
             # No error: an older version may meet the settings of a newer one.
-            logger.warning("%s is no setting; there are %s", key, ", ".join(sorted(known)))
-        for option in fields(cls):
-            key = f"LLMCHAT_{option.name.upper()}"
-            if key not in app_config:
-                continue
-            try:
-                values[option.name] = option.metadata["check"](app_config[key])
-            except ValueError as error:
-                raise ValueError(f"{key} {error}{_quoted(app_config[key])}") from None
-        return cls(**values)
+            logger.warning("Unknown setting %s. Known settings: %s", key, ", ".join(known.values()))
+        given = {name: app_config[key] for name, key in known.items() if key in app_config}
+        try:
+            return cls(**_SCHEMA.load(given))
+        except ma.ValidationError as error:
+            raise ValueError("\n".join(_sentences(error.messages, given))) from None
+
+
+_SCHEMA = ma.Schema.from_dict({row.name: row.metadata["field"] for row in fields(Config)})()
+
+
+def _sentences(messages: Any, values: Any, where: str = "") -> Iterator[str]:
+    """Say what is wrong, as in "LLMCHAT_BASE_URLS['openai'] must be an http(s) URL, not 7"."""
+    for name, found in messages.items():
+        if name == "_schema":  # marshmallow's name for the mapping itself
+            here, value = where, values
+        else:
+            here = f"{where}[{shown(name)}]" if where else f"LLMCHAT_{name.upper()}"
+            items = values if isinstance(values, Mapping) else dict(enumerate(values))
+            value = items.get(name, ())
+        if isinstance(found, dict):
+            yield from _sentences(found, value, here)
+        elif found[0].startswith("must be") and (plain := shown(value)) != "…":
+            yield f"{here} {found[0]}, not {plain}"
+        else:
+            yield f"{here} {found[0]}"

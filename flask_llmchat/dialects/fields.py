@@ -8,6 +8,8 @@ from typing import Any
 
 import marshmallow as ma
 
+from ..core.fields import StrictBoolean as StrictBoolean
+from ..core.fields import StrictNumber as StrictNumber
 from .json_schema import ANY_OBJECT, Components, JSONSchema
 from .schema import MOST_ERRORS, load_each
 
@@ -48,24 +50,6 @@ class URLString(StrictString):
             validate=ma.validate.Regexp(f"(?i)({start})", error=error),
             metadata={"pattern": f"^({start})"},
         )
-
-
-class StrictNumber(ma.fields.Float):
-    """A JSON number; marshmallow's own Float takes "0.5" and true as well."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.make_error("invalid", input=value)
-        return super()._deserialize(value, attr, data, **kwargs)
-
-
-class StrictBoolean(ma.fields.Boolean):
-    """true or false; marshmallow's own Boolean takes "on" and 1 as well."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
-        if not isinstance(value, bool):
-            raise self.make_error("invalid", input=value)
-        return value
 
 
 class StrictInteger(ma.fields.Integer):

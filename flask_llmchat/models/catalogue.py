@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from .model import Model
+from ..core.model import Model
 
 
 def _model(

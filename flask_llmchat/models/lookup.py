@@ -12,8 +12,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from ..core.model import Model
 from .catalogue import DEFAULT_MODELS, FAMILIES, REPLAYED_BY_FAMILY
-from .model import Model
 
 
 def get_model(

@@ -15,7 +15,7 @@ from ..core.result import ToolCall, Usage
 
 if TYPE_CHECKING:
     from ..core.request import ChatRequest
-    from ..models.model import Model
+    from ..core.model import Model
     from ..providers import Provider, Target
 
 

@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.local import LocalProxy
 
+from ..core.addresses import shown
 from ..core.config import Config
 from ..core.errors import ChatError
 from ..core.profiles import read_text
@@ -61,15 +62,18 @@ class AppState:
         ):
             if unknown := [name for name in names if name not in known]:
                 raise ValueError(
-                    f"{key} names {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
+                    f"{key} names {', '.join(map(shown, unknown))}; there are {', '.join(known)}"
                 )
         served = config.providers if config.providers is not None else known
         self.providers = {name: known[name] for name in served}
         for provider in self.providers.values():
             protocol_of(provider)
-        for name in chain(*config.fallbacks.values()):
-            if name not in self.providers or known[name].public_only:
-                raise ValueError(f"LLMCHAT_FALLBACKS names {name!r}, which cannot be one here")
+        for failed, others in config.fallbacks.items():
+            for name in others:
+                if name == failed or name not in self.providers or known[name].public_only:
+                    raise ValueError(
+                        f"LLMCHAT_FALLBACKS[{failed!r}] names {name!r}, which cannot be one"
+                    )
         self.paths = sorted({dialect.path for dialect in llmchat.dialects}, key=len, reverse=True)
 
     def negotiate(self) -> Negotiated:

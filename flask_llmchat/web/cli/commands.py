@@ -12,10 +12,10 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from ...core.model import Model
 from ...core.profiles import Profile, is_set
 from ...core.request import ChatRequest
 from ...models.lookup import default_model, get_model, models_of
-from ...models.model import Model
 from ...providers.azure import azure_target
 from ...providers.provider import Provider, bearer_target
 
