@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import unquote
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from urllib3.util import Url, parse_url
@@ -188,8 +188,10 @@ class Proxies:
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._by_scheme = environment
-        exempt = environment.get("no", "").lower().split(",")
-        self._exempt = [entry.strip() for entry in exempt if entry.strip()]
+        self._exempt = [entry.strip() for entry in environment.get("no", "").split(",")]
+        # In the standard library "*" counts only alone, and "*." not at all.
+        names = ["*"] if "*" in self._exempt else [entry.lstrip("*") for entry in self._exempt]
+        self._exempt_names = {"no": ",".join(names)}
 
     def find(self, origin: Origin) -> Url | None:
         """Return the proxy on the way to an origin, if there is one.
@@ -210,11 +212,8 @@ class Proxies:
 
     def _is_exempt(self, origin: Origin) -> bool:
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
-        names = (f".{host}", f".{host}:{origin.port}")
-        for entry in self._exempt:
-            domain = "." + entry.lstrip("*.")
-            if entry == "*" or any(name.endswith(domain) for name in names):
-                return True
+        if proxy_bypass_environment(f"{host}:{origin.port}", self._exempt_names):
+            return True
         return any(_contains(entry, origin.host) for entry in self._exempt)
 
 
