@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -310,8 +312,13 @@ def test_an_error_inside_a_stream_may_bring_its_status(error: dict[str, Any], st
         ({"retry-after": "7"}, "7"),
         ({"retry-after": "6.78"}, "7"),
         ({"retry-after-ms": "1500", "retry-after": "9"}, "2"),
-        ({"retry-after": "Fri, 20 Nov 2026 10:00:00 GMT"}, "Fri, 20 Nov 2026 10:00:00 GMT"),
+        ({"retry-after": "Fri, 20 Nov 2020 10:00:00 GMT"}, "0"),
+        ({"retry-after": "Fri, 20 Nov 2020 10:00:00 GMT\r\nX-Evil: 1"}, "0"),
+        ({"retry-after": "Fri, 20 Nov 99999 10:00:00 GMT"}, None),
         ({"retry-after": "soon\r\nX-Evil: 1"}, None),
+        ({"retry-after": "1000000"}, None),
+        ({"retry-after": "9" * 5000}, None),
+        ({"retry-after": ""}, None),
         ({"retry-after": "-1"}, None),
         ({"retry-after": "日" * 24 + " GMT"}, None),
         ({"retry-after": "nan"}, None),
@@ -320,6 +327,11 @@ def test_an_error_inside_a_stream_may_bring_its_status(error: dict[str, Any], st
 )
 def test_retry_after(headers: dict[str, str], value: str | None) -> None:
     assert told({}, 429, headers).retry_after == value
+
+
+def test_a_date_to_come_back_at_is_passed_on_as_seconds() -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    assert 80 < int(told({}, 429, {"retry-after": date}).retry_after or "") <= 100
 
 
 def test_the_providers_request_id_is_kept() -> None:

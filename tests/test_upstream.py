@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -399,7 +400,8 @@ def test_what_will_not_pass_is_not(upstream: FakeUpstream, status: int) -> None:
         ("rate_limit_exceeded", {}, (200, 2)),
         ("rate_limit_exceeded", {"Retry-After": "0"}, (200, 2)),
         ("rate_limit_exceeded", {"Retry-After": "60"}, (429, 1)),
-        ("rate_limit_exceeded", {"Retry-After": "Fri, 20 Nov 2026 10:00:00 GMT"}, (429, 1)),
+        ("rate_limit_exceeded", {"Retry-After": "Fri, 20 Nov 2020 10:00:00 GMT"}, (200, 2)),
+        ("rate_limit_exceeded", {"Retry-After": formatdate(time.time() + 3600)}, (429, 1)),
         ("rate_limit_exceeded", {"x-should-retry": "false"}, (429, 1)),
         ("insufficient_quota", {}, (429, 1)),
         ("credit_balance_exhausted", {}, (429, 1)),

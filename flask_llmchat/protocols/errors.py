@@ -297,16 +297,27 @@ def message_in(body: Any) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> str | None:
-    """Return when to come back, as a ``Retry-After`` value that browsers understand."""
+    """Return after how many seconds to come back, as a ``Retry-After`` value."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1)):
-        try:
-            seconds = float(headers[name]) * unit
-        except (KeyError, ValueError):
+        if name not in headers:
             continue
+        try:
+            seconds = float(headers[name]) * unit  # some send fractions, which HTTP does not have
+        except ValueError:
+            seconds = _seconds_until(headers[name])
         if 0 <= seconds < 1e6:
             return str(math.ceil(seconds))
-    date = headers.get("retry-after", "")
-    return date if re.fullmatch(r"[\w,: ]{20,40} GMT", date, re.ASCII) else None
+    return None
+
+
+def _seconds_until(date: str) -> float:
+    from urllib3.exceptions import InvalidHeader  # 50 ms: they are loaded once a call was made
+    from urllib3.util import Retry
+
+    try:
+        return Retry().parse_retry_after(date)
+    except (InvalidHeader, ValueError, OverflowError):
+        return -1.0
 
 
 def _retry_delay(body: Any) -> str | None:

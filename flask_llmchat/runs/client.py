@@ -201,8 +201,5 @@ def _wait_before_retry(error: ChatError, attempt: int) -> float | None:
     jitter = random.uniform(0.5, 1.0)  # or many chats would come back at once
     if error.retry_after is None:
         return _BACKOFF * float(2**attempt) * jitter
-    try:
-        asked = float(error.retry_after)
-    except ValueError:  # a date
-        return None
+    asked = float(error.retry_after)
     return asked + jitter if asked <= _LONGEST_WAIT else None
