@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from flask_llmchat.core.events import Event, TextDelta
 from flask_llmchat.dialects.builtin import builtin_dialects
 from flask_llmchat.dialects.negotiation import negotiate
 from flask_llmchat.testing import FakeUpstream, error_reply, sse_reply
-from flask_llmchat.web.negotiation import accept_quality
+from flask_llmchat.web.negotiation import best_mimetype
 
 URL = "/api/chat/openai"
 ANSWER = "Hello from the fake upstream."
@@ -78,8 +79,8 @@ def test_what_reads_a_body_without_messages(posted: Any, reads: str) -> None:
     assert negotiate(builtin_dialects, "", posted, accepting("*/*")).request.name == reads
 
 
-def accepting(header: str | None) -> Callable[[str], tuple[float, bool]]:
-    return accept_quality(header or "")
+def accepting(header: str | None) -> Callable[[tuple[str, ...]], str]:
+    return partial(best_mimetype, header or "")
 
 
 # Accept: what answers a text body and what tells it errors, and what answers a ui body.
@@ -98,6 +99,11 @@ ACCEPT = [
     ("image/png", "text", "text", "ui"),
     ("application/json, text/plain, */*", "text", "text", "text"),  # axios, if not told otherwise
     ("garbage", "text", "text", "ui"),
+    ("text/event-stream; charset=UTF-8", "ui", "ui", "ui"),
+    ("TEXT/Plain", "text", "text", "text"),
+    ("text/plain;q=0, */*", "ui", "ui", "ui"),
+    ("text/plain, text/event-stream", "text", "text", "ui"),  # both named: as it spoke itself
+    ("text/*;q=0.5, text/event-stream;q=0.4", "text", "text", "text"),
     ("text/event-stream;q=0", "text", "text", "ui"),  # neither is wanted: then as it spoke itself
 ]
 

@@ -27,16 +27,18 @@ def negotiate(
     dialects: Sequence[Dialect],
     path: str,
     body: dict[str, Any],
-    liking: Callable[[str], tuple[float, bool]],
+    best_mimetype: Callable[[tuple[str, ...]], str],
 ) -> Negotiated:
     """Choose how to deal with a request.
 
     :param path: what follows the provider in its path.
     :param body: its body; {} when that cannot be read.
-    :param liking: how much its ``Accept`` wants a media type: the quality, and whether it names it.
+    :param best_mimetype: returns the media type that its ``Accept`` prefers; by default the first.
     """
     there = [dialect for dialect in dialects if dialect.path == path]
     request = next((dialect for dialect in there if dialect.recognises(body)), there[-1])
-    response = max([request, *there], key=lambda dialect: liking(dialect.mimetype))
+    candidates = [request, *there]
+    best = best_mimetype(tuple(dialect.mimetype for dialect in candidates))
+    response = next(dialect for dialect in candidates if dialect.mimetype == best)
     # The default form is anybody's: who asks for another one's answer is told errors its way.
     return Negotiated(request, response, response if request is there[-1] else request)

@@ -14,8 +14,8 @@ from ..core.events import Event, Source
 from ..core.result import ToolCall, Usage
 
 if TYPE_CHECKING:
-    from ..core.request import ChatRequest
     from ..core.model import Model
+    from ..core.request import ChatRequest
     from ..providers import Provider, Target
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 from flask import request
@@ -28,7 +28,9 @@ def negotiate_request(dialects: Sequence[Dialect], paths: Sequence[str]) -> Nego
     body: dict[str, Any] = {}
     if request.method == "POST" and len(there) > 1:
         body = known_object()
-    return negotiate(dialects, path, body, accept_quality(request.headers.get("Accept", "")))
+    return negotiate(
+        dialects, path, body, partial(best_mimetype, request.headers.get("Accept", ""))
+    )
 
 
 def _dialect_path(paths: Sequence[str]) -> str:
@@ -45,17 +47,15 @@ def _dialect_path(paths: Sequence[str]) -> str:
 
 
 @lru_cache(256)  # the same few come again and again
-def accept_quality(header: str) -> Callable[[str], tuple[float, bool]]:
-    """Return what tells how much a client wants a media type; of equals, the one it names.
+def best_mimetype(accept: str, mimetypes: tuple[str, ...]) -> str:
+    """Return the media type that a client prefers: of equals the one it names, then the first.
 
-    :param header: what it says in ``Accept``.
+    :param accept: what it sends in ``Accept``.
+    :param mimetypes: the choice; the first is also for a client that wants none of them.
     """
-    accept = parse_accept_header(header, MIMEAccept)
-    named = {name.partition(";")[0].strip().lower(): q for name, q in reversed(list(accept))}
-
-    def like(mimetype: str) -> tuple[float, bool]:
-        if mimetype in named:  # with a charset or without
-            return named[mimetype], named[mimetype] > 0
-        return accept.quality(mimetype) if accept else 1.0, False
-
-    return like
+    # Werkzeug compares parameters, too: a client may name a charset, or not.
+    wanted = [
+        (name.partition(";")[0].strip(), quality)
+        for name, quality in parse_accept_header(accept, MIMEAccept)
+    ]
+    return MIMEAccept(wanted).best_match(mimetypes, default=mimetypes[0])
