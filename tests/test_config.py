@@ -12,6 +12,7 @@ from flask import Flask
 from flask_llmchat import LLMChat, current_llmchat
 from flask_llmchat.core.addresses import is_http_url
 from flask_llmchat.core.config import Config
+from flask_llmchat.core.model import Model
 
 
 def test_the_defaults() -> None:
@@ -45,6 +46,12 @@ def test_values_are_read_into_the_form_we_use() -> None:
         trusted_origins=frozenset({"https://app.example.com"}),
         read_timeout=3.0,
     )
+
+
+def test_every_fact_of_a_model_can_be_set() -> None:
+    facts = {fact.name: fact.default for fact in fields(Model) if fact.name != "name"}
+    config = Config.from_app_config({"LLMCHAT_MODELS": {"openai": {"m": facts}}})
+    assert config.models == {"openai": {"m": facts}}
 
 
 def test_all_mistakes_are_named_at_once() -> None:

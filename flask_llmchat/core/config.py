@@ -183,7 +183,7 @@ class Config:
             "a mapping of provider names to their fallbacks",
             _Adapted(
                 _mapping(
-                    "a list of provider names, or a mapping of provider names to mappings",
+                    "a list of provider names, or a mapping of provider names to models",
                     _mapping("a mapping of model names to model names", _TEXT),
                 ),
                 before=_as_mapping,
