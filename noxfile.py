@@ -1,7 +1,7 @@
 """What has to hold, as sessions: ``nox -l`` lists them, ``nox -s lint types`` runs two.
 
 ``.ci/run`` runs them all. What follows ``--`` goes to pytest, or to the fuzzer:
-``nox -s tests -- tests/test_sse.py``, ``nox -s fuzz -- --seed 7 --max-examples 1000``.
+``nox -s tests -- tests/protocols/test_sse.py``, ``nox -s fuzz -- --seed 7 --max-examples 1000``.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def newest(session: nox.Session) -> None:
 def browser(session: nox.Session) -> None:
     """Test the example's pages in Chromium. A test that is skipped counts as failed."""
     session.install("-e", ".[test,browser]")
-    files = ("tests/test_browser.py", "tests/test_frontend.py")
+    files = ("tests/example/test_browser.py", "tests/example/test_frontend.py")
     printed = session.run("pytest", "-q", "-rs", *(session.posargs or files), silent=True)
     print(printed)
     if "skipped" in str(printed).lower():

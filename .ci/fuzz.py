@@ -22,12 +22,11 @@ import schemathesis
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from openapi_forgiven import UNTELLABLE, as_told, forgiving
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from flask_llmchat import LLMChat, builtin_providers, openapi
 from flask_llmchat.testing import FakeUpstream
+from tests.support.known_deviations import UNTELLABLE, as_told, forgiving
 
 PROVIDER = "mistral"
 """One that takes parameters of its own."""

@@ -1,156 +1,20 @@
-"""What the tests share: apps made from configuration, an upstream, recordings, servers."""
+"""Fixtures that every test can use, and the guards against leaked keys around each of them."""
 
 from __future__ import annotations
 
-import io
-import json
 import logging
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from werkzeug.datastructures import ImmutableDict
-from werkzeug.serving import WSGIRequestHandler, make_server
 
-from flask_llmchat import ChatError, ChatResult, LLMChat, chat_finished
+from flask_llmchat import ChatError
 from flask_llmchat.testing import FakeUpstream
 from flask_llmchat.transport import runtime
-
-KEYS = {
-    "openai_api_key": "sk-planted-openai-0123456789abcdef",
-    "azure_openai_api_key": "planted0azure0key0123456789abcdef",
-    "openrouter_api_key": "sk-or-v1-planted-0123456789abcdef",
-    "groq_api_key": "gsk_planted0groq0123456789abcdef",
-}
-FOUR = ("openai", "azure", "openrouter", "groq")
-RECORDED = Path(__file__).resolve().parents[2] / "shared" / "recorded"
-CASES = RECORDED.parent / "cases"
-
-
-def body(model: str = "gpt-4.1", text: str = "Hi", **settings: Any) -> dict[str, Any]:
-    """Return what the original chat front end posts."""
-    return {
-        "chatSettings": {
-            "model": model,
-            "prompt": "You are a helpful assistant.",
-            "temperature": 0.5,
-            "contextLength": 4096,
-            "includeProfileContext": True,
-            "includeWorkspaceInstructions": True,
-            "embeddingsProvider": "openai",
-            **settings,
-        },
-        "messages": [
-            {"role": "system", "content": "Today is 11/20/2026."},
-            {"role": "user", "content": text},
-        ],
-        "customModelId": "",
-    }
-
-
-def profile_for(upstream: FakeUpstream | None = None, **more: Any) -> dict[str, Any]:
-    """Return a profile with every key, whose Azure resource is the fake upstream."""
-    endpoint = upstream.url if upstream else "https://example.openai.azure.com"
-    return {
-        **KEYS,
-        "azure_openai_endpoint": endpoint,
-        "azure_openai_deployments": {"gpt-4.1": "my-deployment", "gpt-5": "my-five"},
-        **more,
-    }
-
-
-def make_app(
-    upstream: FakeUpstream | None = None,
-    profile: Any = ...,
-    config: dict[str, Any] | None = None,
-    llmchat: LLMChat | None = None,
-    **instance: Any,
-) -> Flask:
-    """Make an app whose providers are all the fake upstream."""
-    llmchat = llmchat or LLMChat(**instance)
-    given = profile_for(upstream) if profile is ... else profile
-    if llmchat._profile_loader is None:
-        llmchat.profile_loader(lambda: given)
-    app = Flask("host")
-    if upstream:
-        names = [n for n in llmchat.providers if n != "azure"]
-        app.config["LLMCHAT_BASE_URLS"] = dict.fromkeys(names, upstream.base_url)
-    app.config.update(config or {})
-    app.register_blueprint(llmchat.blueprint)
-    return app
-
-
-class Finished:
-    """The results that one app's chats ended with."""
-
-    def __init__(self) -> None:
-        self.results: list[ChatResult] = []
-        self._came = threading.Condition()
-
-    def __call__(self, sender: Flask, result: ChatResult) -> None:
-        told = f"{result!r} {result.error!r} {result.error and vars(result.error)}"
-        assert not any(key in told for key in KEYS.values())
-        with self._came:
-            self.results.append(result)
-            self._came.notify_all()
-
-    def wait(self, count: int = 1, timeout: float = 5.0) -> list[ChatResult]:
-        """Wait until so many chats have ended; return their results."""
-        with self._came:
-            assert self._came.wait_for(lambda: len(self.results) >= count, timeout), self.results
-            return self.results
-
-    @property
-    def only(self) -> ChatResult:
-        (result,) = self.wait()
-        return result
-
-
-@contextmanager
-def finished(app: Flask) -> Iterator[Finished]:
-    """Collect how the chats of an app end."""
-    collected = Finished()
-    with chat_finished.connected_to(collected, sender=app):
-        yield collected
-
-
-class _Received(io.BufferedReader):
-    """What a client sends: nothing more, where it has reset the connection."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        with suppress(ConnectionResetError):
-            return super().read(size)
-        return b""
-
-
-class _Handler(WSGIRequestHandler):
-    """Closes every answer.
-
-    Before it closes one, Werkzeug reads what its client has still sent; where that raises, as it
-    does when a browser leaves a page whose scripts are on their way, it never closes it.
-    """
-
-    def setup(self) -> None:
-        super().setup()
-        self.rfile = _Received(self.rfile.detach())
-
-
-@contextmanager
-def served(app: Any) -> Iterator[int]:
-    """Serve an app on a real port, in threads of this process."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+from tests.support.apps import KEYS
 
 
 class KeyFinder(logging.Handler):
@@ -250,22 +114,3 @@ def host(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> FakeUpstrea
     monkeypatch.setenv("OPENAI_API_KEY", KEYS["openai_api_key"])
     monkeypatch.setenv("GROQ_API_KEY", KEYS["groq_api_key"])
     return upstream
-
-
-def recordings(provider: str | None = None) -> list[Any]:
-    """Return the recorded streams as pytest parameters; one skipped one where there are none."""
-    index = RECORDED / "index.json"
-    if not index.exists():
-        reason = f"no recordings at {index.parent.name}/ beside the checkout"
-        return [pytest.param(None, marks=pytest.mark.skip(reason=reason), id="no-recordings")]
-    streams = json.loads(index.read_text())
-    chosen = [s for s in streams if provider is None or s["provider"] == provider]
-    return [pytest.param(s, id=s["id"]) for s in chosen]
-
-
-def wire_form(stream: dict[str, Any]) -> bytes:
-    """Return a recorded stream as its bytes came, or as they must have come."""
-    if stream["sse"]:
-        return (RECORDED / stream["sse"]).read_bytes()
-    lines = (RECORDED / stream["chunks"]).read_text().splitlines()
-    return "".join(f"data: {line}\n\n" for line in lines).encode() + b"data: [DONE]\n\n"

@@ -1,0 +1,300 @@
+"""Which dialect reads a request, which answers it, and which tells what went wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from flask_llmchat import ChatError, ChatRequest, ChatResult, LLMChat
+from flask_llmchat.core.events import Event, TextDelta
+from flask_llmchat.dialects.builtin import builtin_dialects
+from flask_llmchat.dialects.negotiation import negotiate
+from flask_llmchat.testing import FakeUpstream, error_reply, sse_reply
+from flask_llmchat.web.negotiation import best_mimetype
+from tests.support.apps import body, make_app
+
+URL = "/api/chat/openai"
+ANSWER = "Hello from the fake upstream."
+
+
+def ui_body(*parts: Any, **more: Any) -> dict[str, Any]:
+    message = {"id": "u1", "role": "user", "parts": list(parts) or [{"type": "text", "text": "Hi"}]}
+    return {"chatSettings": {"model": "gpt-4.1"}, "id": "c", "messages": [message], **more}
+
+
+GEMINI = [{"role": "user", "parts": [{"text": "Hi"}]}]
+GEMINI_IMAGE = [{"role": "user", "parts": [{"inlineData": {"mimeType": "image/png", "data": "A"}}]}]
+OPENAI = [{"role": "user", "content": "Hi"}]
+OPENAI_PARTS = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+UI = ui_body()["messages"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "reads"),
+    [
+        (OPENAI, "text"),
+        (OPENAI_PARTS, "text"),
+        (GEMINI, "text"),
+        (GEMINI_IMAGE, "text"),
+        ([{"role": "model", "parts": []}], "text"),
+        ([{"role": "user", "parts": {"type": "text"}}], "text"),
+        ([{"role": "user", "parts": ["type"]}], "text"),
+        ([], "text"),
+        (None, "text"),
+        ({"parts": []}, "text"),
+        ([None, 1, []], "text"),
+        (UI, "ui"),
+        ([*OPENAI, *UI], "ui"),
+        ([{"role": "user", "parts": [], "content": "Hi"}], "ui"),
+        ([{"role": "assistant", "parts": [{"type": "step-start"}]}, *OPENAI], "ui"),
+        ([{"parts": [None, {"type": "what"}]}], "ui"),
+    ],
+)
+def test_what_reads_a_body(messages: Any, reads: str) -> None:
+    negotiated = negotiate(builtin_dialects, "", {"messages": messages}, accepting("*/*"))
+    assert negotiated.request.name == reads
+    assert negotiated.response.name == reads
+
+
+@pytest.mark.parametrize(
+    ("posted", "reads"),
+    [
+        ({"message": UI[0]}, "ui"),
+        ({"message": UI[0], "messages": []}, "ui"),
+        ({"trigger": "submit-message"}, "ui"),
+        ({"trigger": "submit-message", "messages": OPENAI}, "text"),
+        ({"message": UI[0], "messages": OPENAI}, "text"),
+        ({"message": OPENAI[0]}, "text"),
+        ({"message": GEMINI[0]}, "text"),
+        ({"message": "Hi"}, "text"),
+        ({}, "text"),
+    ],
+)
+def test_what_reads_a_body_without_messages(posted: Any, reads: str) -> None:
+    assert negotiate(builtin_dialects, "", posted, accepting("*/*")).request.name == reads
+
+
+def accepting(header: str | None) -> Callable[[tuple[str, ...]], str]:
+    return partial(best_mimetype, header or "")
+
+
+# Accept: what answers a text body and what tells it errors, and what answers a ui body.
+ACCEPT = [
+    (None, "text", "text", "ui"),
+    ("", "text", "text", "ui"),
+    ("*/*", "text", "text", "ui"),
+    ("text/*", "text", "text", "ui"),
+    ("text/plain", "text", "text", "text"),
+    ("text/plain;charset=utf-8", "text", "text", "text"),
+    ("text/plain, */*;q=0.1", "text", "text", "text"),
+    ("text/event-stream", "ui", "ui", "ui"),
+    ("text/event-stream, */*", "ui", "ui", "ui"),
+    ("text/plain;q=0.5, text/event-stream", "ui", "ui", "ui"),
+    ("application/json", "text", "text", "ui"),
+    ("image/png", "text", "text", "ui"),
+    ("application/json, text/plain, */*", "text", "text", "text"),  # axios, if not told otherwise
+    ("garbage", "text", "text", "ui"),
+    ("text/event-stream; charset=UTF-8", "ui", "ui", "ui"),
+    ("TEXT/Plain", "text", "text", "text"),
+    ("text/plain;q=0, */*", "ui", "ui", "ui"),
+    ("text/plain, text/event-stream", "text", "text", "ui"),  # both named: as it spoke itself
+    ("text/*;q=0.5, text/event-stream;q=0.4", "text", "text", "text"),
+    ("text/event-stream;q=0", "text", "text", "ui"),  # neither is wanted: then as it spoke itself
+]
+
+
+@pytest.mark.parametrize(("accept", "answers", "tells", "answers_ui"), ACCEPT)
+def test_what_answers(accept: str | None, answers: str, tells: str, answers_ui: str) -> None:
+    like = accepting(accept)
+    negotiated = negotiate(builtin_dialects, "", {"messages": OPENAI}, like)
+    assert negotiated.request.name == "text"
+    assert (negotiated.response.name, negotiated.error.name) == (answers, tells)
+    negotiated = negotiate(builtin_dialects, "", {"messages": UI}, like)
+    assert (negotiated.request.name, negotiated.error.name) == ("ui", "ui")
+    assert negotiated.response.name == answers_ui
+
+
+@pytest.fixture
+def client(upstream: FakeUpstream) -> FlaskClient:
+    return make_app(upstream).test_client()
+
+
+@pytest.mark.parametrize(("accept", "answers", "tells", "answers_ui"), ACCEPT)
+def test_what_answers_over_http(
+    client: FlaskClient,
+    upstream: FakeUpstream,
+    accept: str | None,
+    answers: str,
+    tells: str,
+    answers_ui: str,
+) -> None:
+    headers = {} if accept is None else {"Accept": accept}
+    for posted, expected in ((body(), answers), (ui_body(), answers_ui)):
+        with client.post(URL, json=posted, headers=headers) as response:
+            assert response.status_code == 200
+            if expected == "text":
+                assert response.content_type == "text/plain; charset=utf-8"
+                assert response.text == ANSWER
+            else:
+                assert response.content_type == "text/event-stream; charset=utf-8"
+                assert response.headers["x-vercel-ai-ui-message-stream"] == "v1"
+                assert response.text.startswith('data: {"type":"start","messageId":"msg_')
+                assert response.text.endswith("data: [DONE]\n\n")
+    for posted, told in ((body(model=""), tells), (ui_body(chatSettings={}), "ui")):
+        response = client.post(URL, json=posted, headers=headers)
+        assert response.status_code == 422
+        if told == "text":
+            assert response.get_json()["code"] == "bad_request"
+        else:
+            assert response.content_type == "text/plain; charset=utf-8"
+            assert response.text.startswith("chatSettings.model: ")
+            assert response.headers["X-LLMChat-Error"] == "bad_request"
+            assert response.headers["X-Request-ID"]
+
+
+def test_who_asks_for_a_dialect_is_told_its_way_of_a_body_that_cannot_be_read(
+    upstream: FakeUpstream,
+) -> None:
+    of_ui = json.dumps(ui_body()).encode()
+    config = {"LLMCHAT_MAX_CONTENT_LENGTH": len(of_ui) - 1}
+    client = make_app(upstream, config=config).test_client()
+    for posted, status, told in (
+        (b"{", 400, "application/json"),
+        (of_ui[:-1], 400, "text/plain; charset=utf-8"),
+        (of_ui, 413, "text/plain; charset=utf-8"),
+    ):
+        response = client.post(URL, data=posted)
+        assert (response.status_code, response.content_type) == (status, told)
+        response = client.post(URL, data=posted, headers={"Accept": "text/event-stream"})
+        assert response.status_code == status
+        assert response.text.startswith("The request body is ")
+
+
+def test_hooks_are_told_the_dialect(upstream: FakeUpstream) -> None:
+    chats: list[ChatRequest] = []
+    llmchat = LLMChat()
+    llmchat.before_chat(chats.append)
+    client = make_app(upstream, llmchat=llmchat).test_client()
+    for posted in (body(), ui_body(mine=1)):
+        client.post(URL, json=posted).close()
+    assert [chat.dialect for chat in chats] == ["text", "ui"]
+    assert chats[1].raw == ui_body(mine=1)
+    assert chats[1].messages == [{"role": "user", "content": "Hi"}]
+
+
+@pytest.mark.parametrize("path", ["text", "ui", "openai", "openai whole"])
+def test_a_whole_answer_in_one_message(upstream: FakeUpstream, path: str) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+    message = {"role": "assistant", "content": "Hi", "reasoning": "Hm", "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    whole = {"id": "i", "object": "chat.completion", "created": 1, "model": "m"}
+    upstream.add(sse_reply(b"data: %b\n\n" % json.dumps({**whole, "choices": [choice]}).encode()))
+    client = make_app(upstream).test_client()
+    if path in ("text", "ui"):
+        posted = body() if path == "text" else ui_body()
+        told = client.post(URL, json=posted).text
+    else:
+        posted = {"model": "gpt-4.1", "messages": OPENAI, "stream": path == "openai"}
+        told = client.post(URL + "/chat/completions", json=posted).text
+    if path == "text":
+        assert told == "Hi"
+    elif path == "ui":
+        frames = [json.loads(line[6:]) for line in told.split("\n\n")[:-2]]
+        said = {frame["type"]: frame for frame in frames}
+        assert said["reasoning-delta"]["delta"] == "Hm"
+        assert said["text-delta"]["delta"] == "Hi"
+        assert said["tool-input-available"]["input"] == {"a": 1}
+    elif path == "openai":
+        sent = json.loads(told.split("\n\n")[0].removeprefix("data: "))
+        assert sent["object"] == "chat.completion.chunk"
+        (only,) = sent["choices"]
+        assert "message" not in only
+        assert only["delta"] == {**message, "tool_calls": [{**call, "index": 0}]}
+    else:
+        (only,) = json.loads(told)["choices"]
+        assert (only["message"]["content"], only["message"]["tool_calls"]) == ("Hi", [call])
+
+
+class ToyEncoder:
+    mimetype = "application/x-toy"
+    headers: Mapping[str, str] = {"X-Toy": "yes"}
+    heartbeat = b""
+    passes_chunks = False
+
+    def encode(self, events: list[Event]) -> bytes:
+        return "".join(e.text.upper() for e in events if isinstance(e, TextDelta)).encode()
+
+    def finish(self, result: ChatResult) -> bytes:
+        return f"<{result.outcome}>".encode()
+
+    def fail(self, error: ChatError) -> bytes:
+        return f"<{error.code}>".encode()
+
+
+class Toy:
+    """A dialect that somebody else wrote."""
+
+    name = "toy"
+    path = ""
+    mimetype = ToyEncoder.mimetype
+
+    def recognises(self, body: dict[str, Any]) -> bool:
+        return "toy" in body
+
+    def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:
+        if not body["toy"]:
+            raise ChatError("toy: Say something.", status=422)
+        messages = [{"role": "user", "content": body["toy"]}]
+        return ChatRequest(provider="", model="gpt-4.1", messages=messages, raw=body)
+
+    def encoder(self, chat: ChatRequest) -> ToyEncoder:
+        return ToyEncoder()
+
+    def error(self, error: ChatError, request_id: str) -> tuple[bytes, str, Mapping[str, str]]:
+        return f"<{error.message}>".encode(), "application/x-toy", {"X-Toy-Error": error.code}
+
+
+class ToyOnAPath(Toy):
+    path = "/toy"
+
+    def recognises(self, body: dict[str, Any]) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("toy", "path"), [(Toy(), ""), (ToyOnAPath(), "/toy")])
+def test_a_dialect_from_outside(upstream: FakeUpstream, toy: Toy, path: str) -> None:
+    client = make_app(upstream, dialects=[toy, *builtin_dialects]).test_client()
+    with client.post(URL + path, json={"toy": "Hi"}) as response:
+        assert response.content_type == "application/x-toy"
+        assert response.headers["X-Toy"] == "yes"
+        assert response.text == ANSWER.upper() + "<ok>"
+    assert upstream.requests[0].json["messages"] == [{"role": "user", "content": "Hi"}]
+    response = client.post(URL + path, json={"toy": ""})
+    assert (response.status_code, response.text) == (422, "<toy: Say something.>")
+    upstream.add(error_reply(401, "no"))
+    response = client.post(URL + path, json={"toy": "Hi"})
+    assert (response.status_code, response.headers["X-Toy-Error"]) == (401, "bad_key")
+    assert response.text.startswith("<OpenAI API Key is incorrect.")
+    # The others are as they were.
+    with client.post(URL, json=body()) as response:
+        assert response.text == ANSWER
+    assert client.post(URL, json={}).get_json()["message"].startswith("chatSettings: ")
+    with client.post(URL, json=ui_body()) as response:
+        assert "text-delta" in response.text
+
+
+def test_a_dialect_from_outside_answers_who_asks_for_its_type(upstream: FakeUpstream) -> None:
+    client = make_app(upstream, dialects=[Toy(), *builtin_dialects]).test_client()
+    headers = {"Accept": "application/x-toy"}
+    for posted in (body(), ui_body()):
+        with client.post(URL, json=posted, headers=headers) as response:
+            assert response.text == ANSWER.upper() + "<ok>"
+    response = client.post(URL, json={}, headers=headers)
+    assert response.text.startswith("<chatSettings: ")
+    response = client.post(URL, json={"toy": "Hi"}, headers={"Accept": "text/event-stream"})
+    assert json.loads(response.text.splitlines()[0].removeprefix("data: "))["type"] == "start"
