@@ -21,7 +21,7 @@ nox.options.reuse_venv = "yes"
 
 ROOT = Path(__file__).parent
 # Node, nginx, browsers and the soak say the same with any Python and any versions.
-REPEATED = ("-m", "not once", "-p", "no:cacheprovider")
+REPEATED = ("-m", "not external", "-p", "no:cacheprovider")
 
 
 def newest_python() -> str:

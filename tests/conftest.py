@@ -73,11 +73,11 @@ SLOW = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what stands in such a file or folder, and what is run once."""
+    """Mark as slow what stands in such a file or folder, and what is marked external."""
     for item in items:
         where = item.path.relative_to(Path(__file__).parent)
         names = {*where.parent.parts, where.stem.removeprefix("test_")}
-        if names & SLOW or item.get_closest_marker("once"):
+        if names & SLOW or item.get_closest_marker("external"):
             item.add_marker(pytest.mark.slow)
 
 

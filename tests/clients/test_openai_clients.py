@@ -135,7 +135,7 @@ def nodes_sdk(player: Any) -> dict[str, Any]:
     return told
 
 
-@pytest.mark.once
+@pytest.mark.external
 @pytest.mark.parametrize("recorded", recordings())
 def test_nodes_sdk_adds_a_recorded_stream_up(
     recorded: dict[str, Any], nodes_sdk: dict[str, Any]
@@ -263,7 +263,7 @@ def test_a_failure_in_the_middle_is_raised_by_pythons(name: str, failing: Any) -
         assert whole.value.code == TOLD[name][1]
 
 
-@pytest.mark.once
+@pytest.mark.external
 def test_every_error_is_raised_as_nodes_own(failing: Any) -> None:
     names = [*ERRORS, *MIDDLE]
     jobs = [{"body": {**hi(name), "stream": stream}} for name in names for stream in (True, False)]

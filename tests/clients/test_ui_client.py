@@ -31,7 +31,7 @@ from tests.support.recordings import recordings, wire_form
 from tests.support.servers import served
 from tests.support.ui_conversations import HI, OURS, SAME, user
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.external
 
 ANSWER = "Hello from the fake upstream."
 SETTINGS = {"chatSettings": {"model": "gpt-4.1"}}

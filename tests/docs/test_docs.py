@@ -249,7 +249,7 @@ def curl(command: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, timeout=20).stdout
 
 
-@pytest.mark.once
+@pytest.mark.external
 @runs("docs/use-chat.md", "js", 4)
 def test_the_use_chat_pages_code_runs(js: list[str], upstream: FakeUpstream) -> None:
     simple, settings, tools, text = js
@@ -306,7 +306,7 @@ def test_the_openai_sdk_pages_code_runs(
     assert client.get(url, headers={"Authorization": "Bearer token-of-ann"}).status_code == 200
 
 
-@pytest.mark.once
+@pytest.mark.external
 @runs("docs/fetch.md", "js", 2)
 def test_the_fetch_pages_code_runs(js: list[str], upstream: FakeUpstream) -> None:
     whole = text_reply("Half a ", "character: \U0001f600")

@@ -34,7 +34,7 @@ playwright = pytest.importorskip(
 )
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
-    pytest.mark.once,
+    pytest.mark.external,
     pytest.mark.skipif(
         CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"
     ),

@@ -35,7 +35,7 @@ DEPLOY = ROOT / "example_app" / "deploy"
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 WORKERS = ("gthread", "gevent")
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.external
 
 needs_nginx = pytest.mark.skipif(
     NGINX is None, reason="no nginx here: apt-get install nginx-light, as root"

@@ -25,7 +25,7 @@ playwright = pytest.importorskip(
 )
 NPM = shutil.which("npm")
 pytestmark = [
-    pytest.mark.once,
+    pytest.mark.external,
     pytest.mark.skipif(
         CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"
     ),

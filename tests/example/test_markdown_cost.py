@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.node import run_js
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.external
 
 LENGTH = 20_000
 

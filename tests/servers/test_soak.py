@@ -11,7 +11,7 @@ import pytest
 SOAK = Path(__file__).parents[2] / "benchmarks" / "soak.py"
 
 
-@pytest.mark.once
+@pytest.mark.external
 @pytest.mark.skipif(sys.platform != "linux", reason="the soak reads /proc")
 def test_a_short_soak() -> None:
     command = [sys.executable, str(SOAK), "--server", "gevent", "--chats", "120", "--rounds", "2"]
