@@ -1,4 +1,4 @@
-"""Every row: its route, its address, its key, what it refuses, and how it reads."""
+"""Every row: its route, its address, its key, and what it refuses."""
 
 from __future__ import annotations
 
@@ -20,35 +20,11 @@ from flask_llmchat import (
 from flask_llmchat.models.catalogue import CATALOGUE
 from flask_llmchat.models.lookup import get_model
 from flask_llmchat.providers.perplexity import taking_turns
-from flask_llmchat.testing import FakeUpstream, ReceivedRequest, error_reply, sse_reply, text_reply
+from flask_llmchat.testing import FakeUpstream, ReceivedRequest, error_reply, text_reply
 from tests.support.apps import body, finished, make_app
-from tests.support.recordings import recordings, wire_form
 
 ROWS = {row.name: row for row in builtin_providers}
 HOSTED = [row for row in builtin_providers if row.name not in ("azure", "custom")]
-
-# Which recordings show what a row's streams look like; the others have a shape made by hand.
-RECORDED_AS = {"anthropic": "anthropic-compat", "moonshot": "openrouter/novita"}
-MADE = {
-    "google": b'data: {"choices":[{"delta":{"content":"Hi","role":"assistant","tool_calls":'
-    b'[{"function":{"arguments":"{}","name":"f"},"id":"c","type":"function"}]},"index":0}]}\n\n'
-    b'data: {"choices":[{"delta":{"role":"assistant"},"finish_reason":"stop","index":0}],'
-    b'"usage":{"completion_tokens":1,"prompt_tokens":2,"total_tokens":3}}\n\ndata: [DONE]\n\n',
-    "together": b'data: {"choices":[{"index":0,"delta":{"content":"<think>Hm</think>Hi"},'
-    b'"finish_reason":null}]}\n\ndata: {"choices":[{"index":0,"delta":{},"finish_reason":"eos"}],'
-    b'"usage":{"prompt_tokens":2,"completion_tokens":1,"total_tokens":3}}\n\ndata: [DONE]\n\n',
-    "fireworks": b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
-    b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":2,'
-    b'"total_tokens":3,"completion_tokens":1}}\n\ndata: [DONE]\n\n',
-    "cerebras": b'data: {"choices":[{"delta":{"role":"assistant"},"index":0}]}\n\n'
-    b'data: {"choices":[{"delta":{"content":"Hi"},"index":0}]}\n\ndata: {"choices":[{"delta":{},'
-    b'"finish_reason":"stop","index":0}],"usage":{"prompt_tokens":2,"completion_tokens":1,'
-    b'"total_tokens":3},"time_info":{"total_time":0.1}}\n\ndata: [DONE]\n\n',
-    "moonshot": b'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}\n\n'
-    b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop","usage":{"prompt_tokens":2,'
-    b'"completion_tokens":1,"total_tokens":3}}]}\n\ndata: [DONE]\n\n',
-    "custom": b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\ndata: [DONE]\n\n',
-}
 
 
 def keys_for(*rows: Provider) -> dict[str, str]:
@@ -76,32 +52,9 @@ def sent(upstream: FakeUpstream, row: Provider, **settings: Any) -> ReceivedRequ
 
 
 @pytest.mark.parametrize("row", builtin_providers, ids=lambda row: str(row.name))
-def test_every_row_has_a_route_a_line_in_the_docs_and_a_shape(
-    row: Provider, upstream: FakeUpstream
-) -> None:
+def test_every_row_has_a_line_in_the_docs(row: Provider) -> None:
     docs = (Path(__file__).parents[2] / "docs" / "providers.md").read_text()
     assert f"\n| `{row.name}` | {row.label} |" in docs
-    recorded = [
-        p.values[0]
-        for p in recordings()
-        if p.values[0] and p.values[0]["provider"] == RECORDED_AS.get(row.name, row.name)
-    ]
-    shapes = [*map(wire_form, recorded), *([MADE[row.name]] if row.name in MADE else [])]
-    if not shapes:
-        pytest.skip("no recordings beside the checkout")
-    upstream.add(sse_reply(shapes[0]))
-    app = app_for(upstream, row)
-    with (
-        finished(app) as done,
-        app.test_client().post(
-            f"/api/chat/{row.name}", json={**body(model="m"), "endpointId": "e"}
-        ) as response,
-    ):
-        assert response.status_code == 200
-        assert response.text == done.only.text
-    if row.name in MADE and not recorded:
-        assert done.only.text == "Hi"
-        assert row.name == "custom" or (done.only.usage and done.only.usage.total_tokens == 3)
 
 
 def test_names_and_addresses() -> None:
