@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from flask import Blueprint, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from flask_llmchat import ChatRequest, LLMChat, Provider, builtin_providers, current_llmchat
-from flask_llmchat.models.lookup import models_of
+from flask_llmchat import (
+    ChatRequest,
+    LLMChat,
+    Provider,
+    builtin_providers,
+    current_llmchat,
+    models_of,
+)
 
 from .database import db
 from .demo import DEMO, DEMO_MODEL
@@ -87,7 +93,7 @@ def offered(profile: Profile) -> tuple[list[Choice], Choice]:
 
 
 _FIRST_MODELS = {
-    "openai": "gpt-4o-mini",
+    "openai": "gpt-6-luna",
     "openrouter": "openrouter/auto",
     "groq": "openai/gpt-oss-120b",
 }
