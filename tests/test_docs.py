@@ -231,7 +231,7 @@ def test_the_quickstarts_app_page_and_question_work(
             job = {"code": script, "origin": origin, "elements": page}
             shown.append(run_js("docs_page.mjs", job)["elements"]["p"]["textContent"])
     assert told == "Half a character: \U0001f600"
-    assert shown == [told, "Hel\n\n[The answer broke off.]"]
+    assert shown == [told, "Hel\n\n[The response broke off.]"]
     assert host.requests[1].json["messages"] == [{"role": "user", "content": "Hi"}]
     exec(with_login, names)
     app = make_app(host, llmchat=names["llmchat"])
@@ -268,7 +268,7 @@ def test_the_use_chat_pages_code_runs(js: list[str], upstream: FakeUpstream) -> 
     assert last == ["Hello", "Hi", "Rome!", "Hello from the fake upstream."]
     assert ran[0]["messages"][1]["metadata"]["usage"]["outputTokens"] == 1
     sent = upstream.requests[1].json
-    assert (sent["model"], sent["tools"][0]["function"]["name"]) == ("gpt-4.1", "city")
+    assert (sent["model"], sent["tools"][0]["function"]["name"]) == ("gpt-6-luna", "city")
     assert upstream.requests[2].json["messages"][-1]["content"] == "Rome"
 
 
@@ -295,7 +295,7 @@ def test_the_openai_sdk_pages_code_runs(
         told = curl(sh[0].replace(*here))
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == f"{hello} 4"
-    assert printed[1].startswith(f"{hello}['") and "'gpt-4.1'" in printed[1]
+    assert printed[1].startswith(f"{hello}['") and "'gpt-6-luna'" in printed[1]
     assert printed[2].startswith("422 bad_request") and "messages: Shorter than" in printed[2]
     assert ran == {"printed": ["Hello", " from", " the fake upstream."], "content": hello}
     assert told.startswith('data: {"id":"chatcmpl-fake"') and told.endswith("data: [DONE]\n\n")
@@ -317,7 +317,7 @@ def test_the_fetch_pages_code_runs(js: list[str], upstream: FakeUpstream) -> Non
         origins = [f"http://127.0.0.1:{at}" for at in (port, port, keyless)]
         answer, broken, refused = run_js("page.mjs", {"code": js, "origins": origins})
     assert answer == "Half a character: \U0001f600"
-    assert broken == "Hello\n\n[The answer broke off.]"
+    assert broken == "Hello\n\n[The response broke off.]"
     assert refused == ("\n\n[OpenAI API Key not found. Please set it in your profile settings.]")
 
 
