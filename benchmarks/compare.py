@@ -3,8 +3,8 @@
     pip install flask-llmchat gunicorn gevent packaging fastapi uvicorn httpx
     python benchmarks/compare.py
 
-CPU time of one server process, from ``/proc``: a request with a response of one token, and each token
-of 50 responses at the speed of a model. Linux only; takes some minutes; on 127.0.0.1 alone.
+CPU time of one server process, from ``/proc``: a request with a response of one token, and each
+token of 50 responses at the speed of a model. Linux only; takes some minutes; on 127.0.0.1 alone.
 Look at the ratios: they hold on another machine, the microseconds do not.
 """
 

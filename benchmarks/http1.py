@@ -354,7 +354,7 @@ REFUSED: dict[str, bytes] = {
 
 
 def verdict(parser: Any, raw: bytes) -> str:
-    """Return what a parser makes of a response that arrives in several chunks, as a long one does."""
+    """Return what a parser makes of a response that arrives in chunks, as a long one does."""
     try:
         body = b"".join(parser.feed(raw[at : at + 4096]) for at in range(0, len(raw), 4096))
         more = parser.finish()

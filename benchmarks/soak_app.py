@@ -67,7 +67,7 @@ def held() -> dict[str, int]:
         memory = next(line for line in status if line.startswith("VmRSS"))
     return {
         "memory KiB": int(memory.split()[1]),
-        "blocks": sys.getallocatedblocks(),  # Python's own blocks, without the memory that malloc keeps
+        "blocks": sys.getallocatedblocks(),  # without the memory that malloc keeps
         "threads": threading.active_count(),
         "greenlets": sum(type(thing).__name__ == "Greenlet" for thing in alive),
         "contexts": sum(isinstance(thing, AppContext) for thing in alive),

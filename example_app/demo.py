@@ -126,9 +126,7 @@ def _target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> T
 
 def _respond(request: ReceivedRequest) -> Reply:
     """Respond as a provider would, by the first word that has a prepared response."""
-    _started[
-        os.getpid()
-    ].requests.clear()  # kept for tests; here they would fill memory
+    _started[os.getpid()].requests.clear()  # kept for tests; here they would fill memory
     messages = [m for m in request.json["messages"] if m["role"] in ("user", "assistant")]
     question = _text_of(messages[-1]) if messages else ""
     for word in re.findall(r"[a-z]+", question.lower()):
