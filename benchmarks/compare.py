@@ -1,10 +1,10 @@
-"""What a chat costs here, and what it costs in the same route written by hand.
+"""The cost of a chat in this package, and in the same route written by hand.
 
     pip install flask-llmchat gunicorn gevent packaging fastapi uvicorn httpx
     python benchmarks/compare.py
 
-CPU time of one server process, from ``/proc``: a request with a one-word answer, and each word
-of 50 answers that come at the pace of a model. Linux only; some minutes; on 127.0.0.1 alone.
+CPU time of one server process, from ``/proc``: a request with a response of one token, and each
+token of 50 responses at the speed of a model. Linux only; takes some minutes; on 127.0.0.1 alone.
 Look at the ratios: they hold on another machine, the microseconds do not.
 """
 
@@ -52,7 +52,7 @@ def framed(data: bytes) -> bytes:
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Be the provider: ``words-N-every-MS`` in a request says what to answer."""
+    """Be the provider: ``words-N-every-MS`` in a request determines the response."""
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
             length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])  # type: ignore[index]
@@ -75,7 +75,7 @@ async def provide(port: int) -> None:
 
 
 async def ask(port: int, path: str, body: bytes, words: int) -> None:
-    """Be one client, and make sure that the answer is whole."""
+    """Be one client, and check that the response is complete."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(
         f"POST {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\nContent-Type: "
@@ -91,7 +91,7 @@ async def ask(port: int, path: str, body: bytes, words: int) -> None:
 async def load(
     port: int, path: str, body: dict[str, object], plan: tuple[int, int, int, int]
 ) -> None:
-    """Ask ``requests`` times, ``at_once`` at a time, for ``words`` words, ``pause`` ms apart."""
+    """Send ``requests`` chats, ``at_once`` at a time, for ``words`` words, ``pause`` ms apart."""
     requests, at_once, words, pause = plan
     said = {"role": "user", "content": f"words-{words}-every-{pause}"}
     content = json.dumps({**body, "messages": [said]}).encode()
@@ -131,7 +131,7 @@ def wait_for(port: int) -> None:
 
 
 def measure(name: str, upstream: int) -> tuple[float, float]:
-    """Return the microseconds of CPU for a request, and for a word at a model's pace."""
+    """Return the microseconds of CPU for a request, and for a word at a model's speed."""
     factory, path, body = GATEWAYS[name]
     port = free_port()
     command = [*GUNICORN, "-b", f"127.0.0.1:{port}", f"peers:{factory}()"]

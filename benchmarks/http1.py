@@ -1,4 +1,4 @@
-"""The HTTP/1.1 parser of ``transport/http1.py`` beside httptools and h11: what it costs and takes.
+"""The HTTP/1.1 parser of ``transport/http1.py`` beside httptools and h11: cost and strictness.
 
     pip install flask-llmchat httptools h11
     python benchmarks/http1.py
@@ -49,7 +49,7 @@ HEAD = (
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
-# Of httptools' leniencies those that make it take more of what ours takes.
+# The lenient modes of httptools that make it accept more of what ours accepts.
 LENIENCIES = (
     "lenient_headers",
     "lenient_chunked_length",
@@ -59,7 +59,7 @@ LENIENCIES = (
 
 
 class Refused(Exception):
-    """A parser does not take an answer."""
+    """A parser refused a response."""
 
 
 class Ours:
@@ -187,7 +187,7 @@ class H11:
         if self._connection.their_state is h11.SEND_BODY and self._has_head:
             self.feed(b"")
         if self._connection.their_state not in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED):
-            raise Refused("the answer broke off")
+            raise Refused("the response broke off")
         return "with more behind it" if self._connection.trailing_data[0] else ""
 
 
@@ -279,14 +279,14 @@ def cost_rows() -> Iterator[str]:
         yield f"| {what} | {times} | {' | '.join(f'{other / ours:.2f}' for other in others)} |"
 
 
-# What each takes
+# What each accepts
 
 TAKEN: dict[str, bytes] = {  # by ours: some server or proxy does it, or may
     "lines that end with LF alone": b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
     "a status line without words": b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok",
     "the same in HTTP/1.0": b"HTTP/1.0 200 \r\nContent-Length: 2\r\n\r\nok",
     "a folded line": OK + b"X: a\r\n\t b\r\nContent-Length: 2\r\n\r\nok",
-    "`103` and `100` before the answer": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    "`103` and `100` before the response": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nok",
     "`Content-Type` twice, the same": OK
     + b"Content-Type: a/b\r\n" * 2
@@ -354,13 +354,13 @@ REFUSED: dict[str, bytes] = {
 
 
 def verdict(parser: Any, raw: bytes) -> str:
-    """Return what a parser makes of an answer that comes in pieces, as a long one does."""
+    """Return what a parser makes of a response that arrives in chunks, as a long one does."""
     try:
         body = b"".join(parser.feed(raw[at : at + 4096]) for at in range(0, len(raw), 4096))
         more = parser.finish()
     except Refused:
         return "refuses"
-    return f"takes `{body.decode()}` {more}".strip().replace(" ``", "")
+    return f"accepts `{body.decode()}` {more}".strip().replace(" ``", "")
 
 
 def case_rows(cases: dict[str, bytes], *, differences: bool) -> Iterator[str]:
@@ -382,7 +382,7 @@ def main() -> None:
     print(f"Python {platform.python_version()}, {installed}, {platform.machine()}\n")
     print("\n".join(cost_rows()), "\n")
     print("\n".join(case_rows(TAKEN, differences=False)), "\n")
-    print(f"Of {len(REFUSED)} answers that ours refuses, those that httptools takes:\n")
+    print(f"Of {len(REFUSED)} responses that ours refuses, httptools accepts these:\n")
     print("\n".join(case_rows(REFUSED, differences=True)))
 
 

@@ -1,4 +1,4 @@
-"""What people write by hand: the same chat route without this extension."""
+"""The same chat route written by hand, without this extension."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def flask_and_openai() -> Any:
 
 
 def fastapi_and_httpx() -> Any:
-    """FastAPI, one httpx client, and the chunks read by hand."""
+    """FastAPI, one httpx client, and chunks parsed by hand."""
     import httpx
     from fastapi import Body, FastAPI
     from fastapi.responses import StreamingResponse
@@ -63,7 +63,7 @@ def fastapi_and_httpx() -> Any:
 
 
 def ours() -> Any:
-    """This extension, with everything on."""
+    """This extension, with all features on."""
     from flask import Flask
 
     from flask_llmchat import LLMChat

@@ -1,11 +1,11 @@
-"""Thousands of chats with every ending mixed; afterwards nothing may be left of them.
+"""Thousands of chats with all outcomes mixed; afterwards they may leave nothing behind.
 
     python benchmarks/soak.py --server gevent --chats 5000
     python benchmarks/soak.py --server gthread --chats 5000
 
 Needs Linux, and ``pip install flask-llmchat gunicorn gevent packaging``. Every chat has to end
-exactly once, in the way that what its provider and its client did calls for. Everything is on
-127.0.0.1 and stops by itself. Exits with 1, saying why, when anything is not as it should be.
+exactly once, with the outcome that follows from what its provider and its client did. Everything is
+on 127.0.0.1 and stops by itself. On a fault it prints the reason and exits with 1.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CLIENTS = 48  # at once
 POOL = 100  # connections to the provider that may stay open
 
 WORDS = [f"word{i} " for i in range(20)]
-LONG = ["a slow reader is in nobody's way " * 400] * 100  # more than the sockets' buffers hold
+LONG = ["a slow client holds up no others " * 400] * 100  # more than the sockets' buffers hold
 
 
 def unfinished(*then: Signal) -> Reply:
@@ -59,14 +59,14 @@ def endless() -> Reply:
     return Reply(body=[x for _ in range(40) for x in (piece, 0.25)])
 
 
-# kind: what the provider does, and the outcome. How often each comes is told by its weight.
+# kind: (weight, outcome, the provider's replies). The weight is its share of the chats.
 PROVIDER: dict[str, tuple[int, str, Callable[[], Reply]]] = {
     "ok": (12, "ok", lambda: text_reply(*WORDS, delay=0.01)),
     "length": (2, "length", lambda: text_reply("cut short", finish_reason="length")),
     "cut": (3, "truncated", lambda: unfinished(CUT)),
     "unfinished": (2, "truncated", lambda: unfinished()),
     "error": (3, "upstream_error", lambda: error_reply(500, "no")),
-    "busy": (2, "ok", lambda: text_reply(*WORDS)),  # when it is asked again
+    "busy": (2, "ok", lambda: text_reply(*WORDS)),  # after a retry
     "late error": (
         3,
         "upstream_error",
@@ -87,7 +87,7 @@ DIALECTS = {
 }
 
 
-# How often the provider is asked, where that is not once. Who leaves at once may be gone before.
+# Requests to the provider, where that is not one. A client that leaves at once may send none.
 ASKED = {"refused": (0,), "left early": (0, 1), "error": (2,), "busy": (2,)}
 
 
@@ -117,7 +117,7 @@ def post(port: int, tag: str, dialect: str) -> socket.socket:
 
 
 def chat(port: int, tag: str, dialect: str) -> str:
-    """Be one client: read the answer, slowly perhaps, or leave. Return what was wrong with it."""
+    """Be one client: read the response, perhaps slowly, or leave. Return its faults."""
     kind = tag.split(":")[1]
     told = bytearray()
     with contextlib.suppress(ConnectionError), post(port, tag, dialect) as client:
@@ -136,7 +136,7 @@ def chat(port: int, tag: str, dialect: str) -> str:
 
 
 def misread(told: bytes, kind: str, dialect: str) -> str:
-    """Tell whether the client could take what came for something that it is not."""
+    """Return whether the client could mistake the response for another outcome."""
     status = told[9:12]
     begun = status == b"200"
     whole = begun and told.endswith(b"0\r\n\r\n")
@@ -158,12 +158,12 @@ def held(port: int) -> dict[str, int]:
 
 
 def settled(port: int, upstream: FakeUpstream) -> dict[str, int]:
-    """Wait until no chat is running; return what is held then."""
+    """Wait until no chat is running; return the resources in use then."""
     until = time.monotonic() + 15
     while True:
         holding = held(port)
         if not (holding["watched"] or holding["places"] or upstream.streaming):
-            time.sleep(2)  # the watcher lingers for a second
+            time.sleep(2)  # the watchdog runs for another second
             return held(port)
         if time.monotonic() > until:
             raise SystemExit(f"chats do not end: {holding}, upstream {upstream.streaming}")
@@ -173,7 +173,7 @@ def settled(port: int, upstream: FakeUpstream) -> dict[str, int]:
 def complaints(
     tags: dict[str, str], results: Path, upstream: FakeUpstream, before: Any, after: Any
 ) -> list[str]:
-    """Compare what happened with what should have."""
+    """Compare the outcomes with the expected ones."""
     lines = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
     tag_of = {line["id"]: line["tag"] for line in lines if "tag" in line}
     ends: dict[str, list[str]] = {}
@@ -198,7 +198,7 @@ def complaints(
             wrong.append(f"{name}: {before[name]} before, {after[name]} after")
     if after["blocks"] > before["blocks"] * 1.005:
         wrong.append(f"Python's memory: {before['blocks']} blocks before, {after['blocks']} after")
-    # What malloc keeps for each of many threads grows for long, and ends.
+    # The memory that malloc keeps for each of many threads grows for a long time, then stops.
     if after["memory KiB"] > before["memory KiB"] * 1.08 + 2048:
         wrong.append(f"memory: {before['memory KiB']} KiB before, {after['memory KiB']} after")
     return wrong

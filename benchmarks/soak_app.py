@@ -1,4 +1,4 @@
-"""The app that soak.py serves: it writes down how chats start and end, and what it holds."""
+"""The app that soak.py serves: it records how chats start and end, and the resources in use."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _tag(chat: ChatRequest) -> str:
 
 
 def _write(**line: Any) -> None:
-    # One write of a short line: several threads' do not mix.
+    # One write of a short line, so that the lines of several threads do not mix.
     with open(os.environ["RESULTS"], "ab", buffering=0) as file:
         file.write(json.dumps(line).encode() + b"\n")
 
@@ -67,7 +67,7 @@ def held() -> dict[str, int]:
         memory = next(line for line in status if line.startswith("VmRSS"))
     return {
         "memory KiB": int(memory.split()[1]),
-        "blocks": sys.getallocatedblocks(),  # of Python's own: what malloc keeps is not in it
+        "blocks": sys.getallocatedblocks(),  # without the memory that malloc keeps
         "threads": threading.active_count(),
         "greenlets": sum(type(thing).__name__ == "Greenlet" for thing in alive),
         "contexts": sum(isinstance(thing, AppContext) for thing in alive),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.addnodes import download_reference, pending_xref
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.nodes import make_refnode
 
@@ -20,7 +22,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "palle
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build"]
 
-# GitHub's links to headings.
+# Links to headings, as GitHub makes them.
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
@@ -36,7 +38,7 @@ html_theme = "flask"
 html_title = f"flask-llmchat {version}"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
-version_banner = False  # it would ask PyPI from every reader's browser
+version_banner = False  # every reader's browser would send a request to PyPI
 html_sidebars = {"**": ["globaltoc.html", "localtoc.html", "searchbox.html"], "404": []}
 html_show_copyright = False
 html_show_sourcelink = False
@@ -49,16 +51,16 @@ INCLUDED = {
     "example_app/README": "example-app",
     "example_app/deploy/README": "deployment",
 }
-"""Pages outside this folder, and the page here that takes each of them in."""
+"""Pages outside this folder, and the page here that includes each of them."""
 
 
 class LinksOutside(SphinxPostTransform):
-    """Leads what on GitHub is a link to a file outside this folder to its page here.
+    """Points links to files outside this folder, which work on GitHub, to their pages here.
 
     A module of the package is shown as source; any other file is a download.
     """
 
-    default_priority = 8  # before any other link is looked up
+    default_priority = 8  # before any other link is resolved
 
     def run(self, **kwargs: Any) -> None:
         """Change the links of one page."""
@@ -77,12 +79,26 @@ class LinksOutside(SphinxPostTransform):
                 link.replace_self(made)
 
 
-def home_of(app: Sphinx, module: str, name: str) -> str | None:
-    """Tell viewcode where an alias of a type stands; it would look for the type itself."""
+def source_of_alias(app: Sphinx, module: str, name: str) -> str | None:
+    """Return the module in which an alias of a type is; viewcode would look for the type."""
     return module if name == "Message" else None
 
 
+def add_data_docstring(
+    app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]
+) -> None:
+    """Give an exported constant its docstring, which is in another module than the export."""
+    if what != "data":
+        return
+    for module in sorted(name for name in sys.modules if name.startswith("flask_llmchat.")):
+        docs = ModuleAnalyzer.for_module(module).find_attr_docs()
+        if found := docs.get(("", name.rpartition(".")[2])):
+            lines[:] = found
+            return
+
+
 def setup(app: Sphinx) -> None:
-    """Add what is above."""
-    app.connect("viewcode-follow-imported", home_of)
+    """Register the functions above."""
+    app.connect("autodoc-process-docstring", add_data_docstring)
+    app.connect("viewcode-follow-imported", source_of_alias)
     app.add_post_transform(LinksOutside)

@@ -36,16 +36,15 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     os.makedirs(app.instance_path, mode=0o700, exist_ok=True)
     app.config.update(
         SQLALCHEMY_DATABASE_URI="sqlite:///example.sqlite3",  # in the instance folder
-        # What a failed statement was to write, keys among it, must not stand in the log.
+        # A failed statement's values, keys among them, must not be logged.
         SQLALCHEMY_ENGINE_OPTIONS={"hide_parameters": True},
         SESSION_COOKIE_SAMESITE="Lax",
         # Valid as long as the session: a chat page may stay open all day.
         WTF_CSRF_TIME_LIMIT=None,
         PERMANENT_SESSION_LIFETIME=timedelta(days=7),  # of every session's cookie
-        # Whoever may name the address that the server calls can make it call its own network, or
-        # a machine of theirs that answers whatever it likes. So these are the names where Azure
-        # OpenAI itself is; below others of Azure's, cloudapp.azure.com or azure-api.net, anybody
-        # can have one.
+        # A user who may choose any address for the server to call can make it call its own network,
+        # or a machine that responds with anything. So only Azure OpenAI's own domains are allowed;
+        # below Azure's others, cloudapp.azure.com or azure-api.net, anyone can have a name.
         AZURE_DOMAINS=(
             "openai.azure.com",
             "cognitiveservices.azure.com",
@@ -54,8 +53,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
             "cognitiveservices.azure.us",
             "services.ai.azure.us",
         ),
-        # What one account may keep, and one address try: see quota.py and attempts.py. A chat
-        # larger than LLMCHAT_MAX_CONTENT_LENGTH could not be sent to be gone on with.
+        # Limits of an account, and of an address: see quota.py and attempts.py. A chat larger than
+        # LLMCHAT_MAX_CONTENT_LENGTH could not be continued: its messages would not fit a request.
         MOST_CHAT_BYTES=16 * 2**20,
         MOST_KEPT_BYTES=64 * 2**20,
         MOST_KEPT_CHATS=500,
@@ -63,8 +62,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         SIGN_UPS_AN_HOUR=20,
         WRONG_LOGINS_AN_HOUR=50,
     )
-    # A real deployment sets these two, from wherever it keeps its secrets. Made up and kept
-    # in a file they are good enough for one machine, and lost with it.
+    # A real deployment sets these two from its store of secrets. Generated and kept in a file they
+    # are good enough for one machine, and lost with it.
     app.config["SECRET_KEY"] = os.environ.get("EXAMPLE_SECRET_KEY")
     app.config["FERNET_KEY"] = os.environ.get("EXAMPLE_FERNET_KEY")
     app.config.update(given)
@@ -84,5 +83,5 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.register_blueprint(chat.blueprint)
     app.register_blueprint(saved_chats.blueprint)
     app.register_blueprint(react.blueprint)
-    app.register_blueprint(chat.llmchat.blueprint)  # POST /api/chat/openai and its sisters
+    app.register_blueprint(chat.llmchat.blueprint)  # POST /api/chat/openai, /azure, …
     return app

@@ -1,7 +1,7 @@
-"""How often one address may try something: enough for an example, and no more than that.
+"""A limit of attempts for each address: enough for an example, and no more than that.
 
-Each process counts for itself, and begins anew when it is started. Flask-Limiter with a store of
-its own counts for all of them.
+Each process counts separately, and starts at zero. Flask-Limiter with a shared store counts for all
+processes.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import threading
 import time
 
 _HOUR = 3600
-_MOST_ADDRESSES = 10_000  # the rest share one count, or the counts would be what fills memory
+_MOST_ADDRESSES = 10_000  # all others share one count, so that the counts cannot fill the memory
 
 
 class Attempts:
-    """What the addresses of the world have tried within an hour.
+    """Counts the attempts of all addresses within an hour.
 
-    :param most: of one address.
+    :param most: attempts that one address may make.
     """
 
     def __init__(self, most: int) -> None:
@@ -27,7 +27,7 @@ class Attempts:
         self._lock = threading.Lock()
 
     def take(self, address: str | None) -> bool:
-        """Count one more, before it is carried out; or tell that there were too many."""
+        """Count an attempt before it is made; return False if there were too many."""
         with self._lock:
             name = self._name(address)
             count = self._counts.get(name, 0)
@@ -37,7 +37,7 @@ class Attempts:
             return True
 
     def give_back(self, address: str | None) -> None:
-        """Count one less: it was none of those that are to be few."""
+        """Count one attempt less, after one that is not limited, such as a correct login."""
         with self._lock:
             name = self._name(address)
             self._counts[name] = max(0, self._counts.get(name, 0) - 1)
@@ -52,10 +52,10 @@ class Attempts:
 
 
 def _network(address: str) -> str:
-    """Return what one customer of a provider has: of IPv6 that is a whole network."""
+    """Return the network of one customer: an IPv4 address, or an IPv6 network of 64 bits."""
     try:
         parsed = ipaddress.ip_address(address)
-    except ValueError:  # a socket file's, or a name
+    except ValueError:  # a socket file, or a name
         return address
     if parsed.version == 4:
         return address

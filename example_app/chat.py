@@ -22,8 +22,8 @@ from .login import logged_in_user, login_required
 from .models import Profile
 from .settings import is_azure
 
-# Without the rows that a user cannot use by saving a key: their own endpoints would need a page
-# of their own, and the local ones an address that only the operator knows.
+# Only rows that need nothing but a saved key: users' own endpoints would need a page to enter
+# them, and local servers an address that only the operator knows.
 _hosted = [row for row in builtin_providers if row.key_required and row.key_attr]
 llmchat = LLMChat(providers=[DEMO, *_hosted])
 
@@ -34,13 +34,13 @@ blueprint = Blueprint("chat", __name__)
 
 @llmchat.profile_loader
 def load_profile() -> Profile | None:
-    """Return the keys of whoever is logged in. None answers 401."""
+    """Return the logged-in user's keys; None, which means 401, if there is no user."""
     user = logged_in_user()
     if user is None:
         return None
     profile = user.profile
-    # All that is needed has been read. Without this the request would keep its database
-    # connection until the provider begins to answer, and a busy minute would use them up.
+    # Everything needed has been read. Without this the request would keep its database connection
+    # until the first byte of the response, and a busy minute would use up the pool.
     db.session.close()
     if not is_azure(profile.azure_openai_endpoint or ""):  # saved when other domains were allowed
         profile.azure_openai_endpoint = None
@@ -49,7 +49,7 @@ def load_profile() -> Profile | None:
 
 @llmchat.before_chat
 def add_prompt(chat: ChatRequest) -> None:
-    """Tell the model what it is here for; a page's own system message is left alone."""
+    """Add a system message, unless the page has sent its own."""
     if chat.dialect == "ui" and chat.messages[0]["role"] != "system":
         chat.messages.insert(0, {"role": "system", "content": PROMPT})
 
@@ -60,10 +60,10 @@ def add_prompt(chat: ChatRequest) -> None:
 def page(name: str = "") -> ResponseReturnValue:
     """Show the chat page, with a new chat or a saved one.
 
-    The page asks for the messages itself: whose they are is told in history.py alone.
+    The page loads the messages itself: only history.py checks whose they are.
     """
     user = logged_in_user()
-    assert user is not None  # login_required has seen to it
+    assert user is not None  # because of login_required
     choices, first = offered(user.profile)
     return render_template("chat.html", choices=choices, first=first, name=name)
 
@@ -73,7 +73,7 @@ class Choice:
     """A provider as the page offers it.
 
     :param models: suggestions; any other name can be typed.
-    :param model: the one to begin with.
+    :param model: the one that is selected first.
     :param ready: whether the user can chat with it now.
     """
 
@@ -86,14 +86,14 @@ class Choice:
 
 
 def offered(profile: Profile) -> tuple[list[Choice], Choice]:
-    """Return the providers as a page offers them, and the one to begin with."""
+    """Return the providers as a page offers them, and the one that is selected first."""
     choices = [_choice(provider, profile) for provider in current_llmchat.providers.values()]
     ready = [choice for choice in choices if choice.ready and choice.name != DEMO.name]
     return choices, (ready or choices)[0]
 
 
 _FIRST_MODELS = {
-    "openai": "gpt-4o-mini",
+    "openai": "gpt-6-luna",
     "openrouter": "openrouter/auto",
     "groq": "openai/gpt-oss-120b",
 }
@@ -117,5 +117,5 @@ def _choice(provider: Provider, profile: Profile) -> Choice:
 
 
 def has_key(provider: Provider, profile: Profile) -> bool:
-    """Tell whether a user can chat with a provider: has saved a key, or needs none."""
+    """Return whether a user can chat with a provider: has saved a key, or needs none."""
     return not provider.key_attr or bool(getattr(profile, provider.key_attr, None))

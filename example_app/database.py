@@ -1,4 +1,4 @@
-"""The database: SQLAlchemy, a column type for secrets, and the making of the tables."""
+"""The database: SQLAlchemy, a column type for secrets, and the creation of the tables."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ logger = logging.getLogger(__name__)
 
 
 class Base(DeclarativeBase):
-    """What all tables have in common."""
+    """The base class of all tables."""
 
 
 db = SQLAlchemy(model_class=Base)
 
 
 def init_app(app: Flask) -> None:
-    """Set the database and the cipher up for an app, and make the tables.
+    """Set the database and the cipher up for an app, and create the tables.
 
     ``FERNET_KEY`` may be several keys with commas between them: the first one encrypts, all
-    decrypt, and so a key can be replaced.
+    decrypt, so that a key can be replaced.
     """
     keys = app.config["FERNET_KEY"].split(",")
     app.extensions["example_fernet"] = MultiFernet([Fernet(key.strip()) for key in keys])
@@ -38,7 +38,7 @@ def init_app(app: Flask) -> None:
 
 
 class EncryptedText(TypeDecorator[str]):
-    """Text that the app reads and writes plainly, and the database file holds encrypted.
+    """Text that the app reads and writes as it is, and that is encrypted in the database.
 
     No query can compare it: the same text is encrypted differently every time.
     """
@@ -57,7 +57,7 @@ class EncryptedText(TypeDecorator[str]):
         try:
             return _fernet().decrypt(value).decode()
         except InvalidToken:
-            # As good as gone. Raising would lock its owner out of the page to replace it on.
+            # It is lost. An exception would lock its owner out of the page that replaces it.
             logger.warning("a saved secret was encrypted with another key; it counts as not set")
             return None
 
@@ -68,10 +68,10 @@ def _fernet() -> MultiFernet:
 
 
 def _make_tables() -> None:
-    """Make what is missing in the database: tables, columns and indexes.
+    """Create missing tables, columns and indexes.
 
-    Enough for an example; an app with data to lose has migrations instead (Flask-Migrate).
-    ``db.create_all()`` looks first and makes afterwards, so that of two workers starting at
+    Enough for an example; an app with data to lose uses migrations (Flask-Migrate).
+    ``db.create_all()`` checks first and creates afterwards, so that of two workers that start at
     once the slower one crashes; ``IF NOT EXISTS`` is one step.
     """
     with db.engine.begin() as connection:
@@ -80,7 +80,7 @@ def _make_tables() -> None:
     for table in db.metadata.sorted_tables:
         there = {column["name"] for column in inspect(db.engine).get_columns(table.name)}
         for column in table.columns:
-            if column.name not in there:  # the key of a provider that the library has gained
+            if column.name not in there:  # the key of a provider that is new in the library
                 kind = column.type.compile(db.engine.dialect)
                 sql = f'ALTER TABLE "{table.name}" ADD COLUMN "{column.name}" {kind}'
                 # SQLite has no IF NOT EXISTS here; another worker may have been first.

@@ -1,7 +1,7 @@
-"""The demo: a provider that needs no key and no network, and says that it is no model.
+"""The demo: a provider that needs no key and no network, and says that it is not a model.
 
-It is a row like any other. What it calls is the library's fake provider, a real HTTP server
-in this process, so that a chat with the demo goes through everything a real one goes through.
+It is a row like any other. It calls the library's fake provider, a real HTTP server in this
+process, so that a chat with the demo takes the same path as a real one.
 """
 
 from __future__ import annotations
@@ -33,44 +33,44 @@ example app.
 {count}
 
 Ask me for **markdown**, to **reason**, for **sources**, an **image** or a **tool**, to see \
-how the page shows them; for an **error** or a **cut**, to see an answer fail; or for \
-something **long**, to have time for the Stop button. Real answers begin once you have saved a \
-key in Settings and picked its provider above."""
+how the page shows them; for an **error** or a **cut**, to see a response fail; or for \
+something **long**, to have time for the Stop button. For real responses save a key in Settings, \
+and choose its provider above."""
 
 _CUT = """\
 This is the demo, not a model, and you asked it for a cut. A provider's connection can fail \
-in the middle of an answer, and what you read then must not look complete. So the server \
-tells the page that the answer broke off, and the page says"""
+in the middle of a response, and the text until then must not look complete. So the server \
+reports to the page that the response broke off, and the page says"""
 
 _LONG = """\
 This is the demo, not a model, and it will now count for a while. Press Stop whenever you \
 have seen enough: the page closes the connection, and the server closes the one to the \
-provider, so that nobody pays for words that nobody reads.
+provider, so that you do not pay for words that nobody reads.
 
 {numbers}
 
 That was all of it."""
 
 _THOUGHTS = """\
-The user wants to see a model think. I am no model, so there is nothing to think about. But \
-what a provider tells of its reasoning comes in a stream of its own, before the answer, and \
-the page folds it away as soon as the answer begins."""
+The user wants to see a model's reasoning. I am not a model, so there is none. But a provider \
+sends the reasoning of its models separately, before the text, and the page folds it away as \
+soon as the text begins."""
 
 _REASONED = """\
-This is the demo, not a model. What stands folded above is where a model's **reasoning** \
+This is the demo, not a model. The folded part above is where a model's **reasoning** \
 would be."""
 
 _SOURCED = """\
-This is the demo, not a model, and it has read nothing. A provider that searches the web names \
-its sources, and the page lists them below, each with the address it really leads to."""
+This is the demo, not a model, and it has read nothing. A provider that searches the web sends \
+its sources, and the page lists them below, each with its real address."""
 
 _DRAWN = """\
-This is the demo, not a model. Some models draw, and what they draw comes beside the text:"""
+This is the demo, not a model. Some models generate images, which the page shows with the text:"""
 
-_CALLING = "This is the demo, not a model. A model that is given tools can ask for one:"
+_CALLING = "This is the demo, not a model. A model that has tools can call one:"
 
 _MARKDOWN = """\
-This is the demo, not a model. Answers are **Markdown**, shown *while* they are written.
+This is the demo, not a model. Responses are **Markdown**, shown *while* they stream.
 
 ## A list
 
@@ -86,18 +86,18 @@ from flask import Flask
 from flask_llmchat import LLMChat
 
 app = Flask(__name__)
-llmchat = LLMChat(app)  # POST /api/chat/openai and its sisters
+llmchat = LLMChat(app)  # POST /api/chat/openai, /azure, …
 ```
 
 ## A table
 
-| ending | is told as | may be tried again |
+| ending | shown as | row |
 | :-- | :-- | --: |
 | complete | nothing | 1 |
 | stopped | a note | 2 |
-| cut | an error | 3 |
+| cut off | an error | 3 |
 
-## What a model may not do
+## What a model's text cannot do
 
 > A link shows [where it leads](https://example.com/here?and=there), whatever its text is.
 
@@ -109,7 +109,7 @@ _lock = threading.Lock()
 
 
 def _upstream() -> FakeUpstream:
-    """Return this process's fake provider, started when it is first asked for.
+    """Return this process's fake provider, and start it at the first call.
 
     By process id: its thread does not survive a fork, and gunicorn's workers are forks.
     """
@@ -125,13 +125,13 @@ def _target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> T
 
 
 def _respond(request: ReceivedRequest) -> Reply:
-    """Answer as a provider would, by the first word that is known here."""
-    _started[os.getpid()].requests.clear()  # it keeps them for tests; here they would pile up
+    """Respond as a provider would, by the first word that has a prepared response."""
+    _started[os.getpid()].requests.clear()  # kept for tests; here they would fill memory
     messages = [m for m in request.json["messages"] if m["role"] in ("user", "assistant")]
     question = _text_of(messages[-1]) if messages else ""
     for word in re.findall(r"[a-z]+", question.lower()):
-        if answer := _ANSWERS.get(word):
-            return answer()
+        if respond := _RESPONSES.get(word):
+            return respond()
     heard = f"You said: “{_shorten(question)}”"
     images = _images_in(messages[-1]) if messages else 0
     if images:
@@ -188,7 +188,7 @@ def _show_markdown() -> Reply:
     return _reply(_words(_MARKDOWN))
 
 
-_ANSWERS: dict[str, Callable[[], Reply]] = {
+_RESPONSES: dict[str, Callable[[], Reply]] = {
     **dict.fromkeys(["error"], _refuse),
     **dict.fromkeys(["cut"], _cut),
     **dict.fromkeys(["long"], _count_far),
@@ -207,7 +207,7 @@ def _reply(
     thoughts: int = 0,
     whole: bool = True,
 ) -> Reply:
-    """Stream these pieces of an answer, one after the other, and end it or break it off."""
+    """Stream these deltas one after the other, then end the response or break it off."""
     head = {"id": "demo", "object": "chat.completion.chunk", "created": 1, "model": DEMO_MODEL}
 
     def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
@@ -228,7 +228,7 @@ def _reply(
 
 
 def _text_of(message: dict[str, Any]) -> str:
-    """Return how a message begins; its content may be a list of parts, some of them images."""
+    """Return the beginning of a message's text; its content may be a list of parts with images."""
     content = message.get("content") or ""
     if isinstance(content, list):
         content = " ".join(part.get("text", "") for part in content)

@@ -1,8 +1,8 @@
-"""Saves the chats: every question, and how its answer ended.
+"""Saves the chats: every question, and the response with its outcome.
 
-A question is saved before the provider is asked, and an answer when ``chat_finished`` tells
-how it ended: what is kept is what the provider said, however far it came, and not what a page
-says it was, and it is kept even when the page is gone.
+A question is saved before the provider is called, and the response with ``chat_finished``: the text
+that the provider sent, also a part of it, and not what a page claims; and even when the page is
+closed.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from flask_llmchat import ChatError, ChatRequest, ChatResult, chat_finished, cur
 from .chat import has_key, llmchat
 from .database import db
 from .models import Chat, Message
-from .quota import MOST_PARTS, refuse_what_has_no_room, size_of, take_turn, what_has_room
+from .quota import MOST_PARTS, lock_account, parts_with_room, refuse_without_room, size_of
 
 _LONGEST_TITLE = 60
 _NAME = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
 def init_app(app: Flask) -> None:
-    """Save the answers of an app's chats."""
+    """Save the responses of an app's chats."""
     chat_finished.connect(keep_answer, sender=app)
-    with app.app_context():  # what was saved before sizes were
+    with app.app_context():  # messages from before there was a size column
         size = func.length(cast(Message.parts, Text))
         db.session.execute(update(Message).where(Message.size.is_(None)).values(size=size))
         db.session.commit()
@@ -41,10 +41,10 @@ def init_app(app: Flask) -> None:
 
 @llmchat.before_chat
 def keep_question(chat: ChatRequest) -> None:
-    """Save the question, and a place for its answer.
+    """Save the question, and an empty message for the response.
 
-    A question that is there already was edited, or is to be answered anew: then what came
-    after it is replaced. Clients that give their chats no id keep them themselves.
+    A question that has been saved before was edited, or its response is regenerated: then the
+    messages after it are replaced. Chats without an id are not saved.
     """
     if chat.dialect != "ui" or chat.raw.get("id") is None:
         return
@@ -55,28 +55,28 @@ def keep_question(chat: ChatRequest) -> None:
     name = _name("id", chat.raw["id"])
     question_name = _name("messages: the id of the last question", question.get("id"))
     if not has_key(current_llmchat.providers[chat.provider], chat.profile):
-        return  # it will be refused for that, and is not kept
+        return  # it will be refused for this reason, and is not saved
     try:
         _save_question(chat, name, question_name, list(_own_parts(question["parts"])))
         db.session.commit()
     finally:
-        db.session.close()  # see load_profile; of what was refused nothing is kept
+        db.session.close()  # see load_profile; a refused question leaves nothing behind
 
 
 def _save_question(
     chat: ChatRequest, name: str, question_name: str, parts: list[dict[str, Any]]
 ) -> None:
     user_id, size = chat.profile.user_id, size_of(parts)
-    take_turn(user_id)
+    lock_account(user_id)
     row = find(user_id, name)
-    _refuse_what_is_behind(row, chat.raw)
+    _refuse_stale_history(row, chat.raw)
     chat.context["example_user"] = user_id
     known = None
     if row is not None:
         same = select(Message.id, Message.size).filter_by(chat_id=row.id, name=question_name)
         known = db.session.execute(same).one_or_none()
     if known is None:
-        refuse_what_has_no_room(user_id, row, size)
+        refuse_without_room(user_id, row, size)
         if row is None:
             row = Chat(user_id=user_id, name=name, title=_title(parts))
             db.session.add(row)
@@ -89,14 +89,14 @@ def _save_question(
         assert row is not None
         later = (Message.chat_id == row.id) & (Message.id > known.id)
         db.session.execute(delete(Message).where(later))
-        refuse_what_has_no_room(user_id, row, size - known.size)
+        refuse_without_room(user_id, row, size - known.size)
         changed = update(Message).where(Message.id == known.id)
         db.session.execute(changed.values(parts=parts, size=size))
     row.touched = time.time()
     db.session.add(
         Message(
             chat_id=row.id,
-            name=f"msg_{chat.request_id}",  # as the stream will call it
+            name=f"msg_{chat.request_id}",  # the id in the stream
             role="assistant",
             parts=[],
             request_id=chat.request_id,
@@ -105,11 +105,11 @@ def _save_question(
 
 
 def keep_answer(sender: Flask, result: ChatResult) -> None:
-    """Save how a chat ended, with whatever came of the answer."""
+    """Save a chat's outcome, and the response as far as it was received."""
     user_id = result.context.get("example_user")
-    if user_id is None:  # not one of ours
+    if user_id is None:  # a chat that is not saved
         return
-    take_turn(user_id)
+    lock_account(user_id)
     message = db.session.scalar(select(Message).filter_by(request_id=result.request_id))
     chat = None if message is None else db.session.get(Chat, message.chat_id)
     if message is None or chat is None:  # deleted meanwhile
@@ -121,7 +121,7 @@ def keep_answer(sender: Flask, result: ChatResult) -> None:
         db.session.commit()
         return
     parts = list(islice(_answer_parts(result), MOST_PARTS + 1))
-    message.parts = what_has_room(user_id, chat, parts)
+    message.parts = parts_with_room(user_id, chat, parts)
     message.size = size_of(message.parts)
     error, usage = result.error, result.usage
     message.about = {
@@ -144,18 +144,18 @@ def keep_answer(sender: Flask, result: ChatResult) -> None:
 
 
 def _forget(answer: Message, question: int) -> None:
-    """Delete what a refused chat has left: its question, new with it, and the answer's place."""
+    """Delete what a refused chat has saved: its new question, and the empty response."""
     chat = answer.chat_id
     db.session.execute(delete(Message).where(Message.id.in_([answer.id, question])))
     left = select(Message.id).filter_by(chat_id=chat)
     db.session.execute(delete(Chat).where(Chat.id == chat, ~left.exists()))
 
 
-def _refuse_what_is_behind(row: Chat | None, body: Mapping[str, Any]) -> None:
-    """Let a page go on with a chat only as it is by now, and not as it was in that window.
+def _refuse_stale_history(row: Chat | None, body: Mapping[str, Any]) -> None:
+    """Refuse to continue a chat from a window that does not show all of its questions.
 
-    Else what is saved would not be the conversation that the model was sent. A page may tell
-    which questions it has seen, as ``known``; of other clients this is not asked.
+    Otherwise the saved chat would not be the conversation that the model received. A page may send
+    the ids of the questions that it shows as ``known``; for other clients this is not checked.
     """
     if row is None:
         if any(message.get("role") == "assistant" for message in body["messages"]):
@@ -182,7 +182,7 @@ def find(user_id: int, name: str) -> Chat | None:
 
 
 def _own_parts(parts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Give what a question says; the library has seen to it that it can be sent."""
+    """Give the text and files of a question; the library has checked that they can be sent."""
     for part in parts:
         if part["type"] == "text":
             yield {"type": "text", "text": part["text"]}
@@ -196,16 +196,16 @@ def _title(parts: list[dict[str, Any]]) -> str:
     text = " ".join(part.get("text", "")[:1000] for part in parts[:10])
     text = " ".join(text.split())
     if len(text) > _LONGEST_TITLE:
-        # Of a text without a space there is no last whole word.
+        # A text without a space has no last whole word.
         text = (text[:_LONGEST_TITLE].rpartition(" ")[0] or text[:_LONGEST_TITLE]) + "…"
     return text or "An image"
 
 
 def _answer_parts(result: ChatResult) -> Iterator[dict[str, Any]]:
-    """Give an answer as the parts of a UIMessage, in the order most answers have."""
+    """Give a response as the parts of a UIMessage, in the order of most responses."""
     if result.reasoning or result.reasoning_details:
         part: dict[str, Any] = {"type": "reasoning", "text": result.reasoning}
-        if result.reasoning_details:  # some providers want them back in the next turn
+        if result.reasoning_details:  # some providers need them back in the next turn
             details = {"reasoning_details": list(result.reasoning_details)}
             part["providerMetadata"] = {result.provider: details}
         yield part
@@ -224,7 +224,7 @@ def _answer_parts(result: ChatResult) -> Iterator[dict[str, Any]]:
                 part["callProviderMetadata"] = {result.provider: signature}
             try:
                 part["input"] = json.loads(call.arguments or "{}")
-            except ValueError:  # broken off: such a call is shown, and not sent again
+            except ValueError:  # cut off: such a call is shown, and not sent again
                 part |= {"state": "input-streaming", "input": call.arguments}
             yield part
     for url in result.images:

@@ -29,7 +29,7 @@ from .models import Profile, User
 SHORTEST_PASSWORD = 8
 LONGEST_PASSWORD = 500
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-_NOBODY = generate_password_hash("nobody has this password")
+_NO_USER = generate_password_hash("no user has this password")
 
 blueprint = Blueprint("login", __name__)
 
@@ -43,10 +43,9 @@ def init_app(app: Flask) -> None:
     """Set Flask-Login up for an app."""
     manager = flask_login.LoginManager(app)
     manager.login_view = "login.log_in"
-    manager.login_message = None  # the login page says enough
+    manager.login_message = None  # the login page is clear enough
     manager.user_loader(User.of_session)
-    # A login guessed at, and an account with room for another user's share of the disk, take many
-    # attempts; people take few.
+    # Guessing a password, or filling the disk with accounts, takes many attempts; people need few.
     app.extensions["example_sign_ups"] = Attempts(app.config["SIGN_UPS_AN_HOUR"])
     app.extensions["example_wrong_logins"] = Attempts(app.config["WRONG_LOGINS_AN_HOUR"])
 
@@ -57,14 +56,14 @@ def _attempts(kind: str) -> Attempts:
 
 
 def logged_in_user() -> User | None:
-    """Return who is logged in, or None."""
+    """Return the logged-in user, or None."""
     user = flask_login.current_user._get_current_object()
     return user if isinstance(user, User) else None
 
 
 @blueprint.route("/signup", methods=["GET", "POST"])
 def sign_up() -> ResponseReturnValue:
-    """Make an account, with an empty profile, and log in to it."""
+    """Create an account, with an empty profile, and log in to it."""
     if logged_in_user():
         return redirect(url_for("chat.page"))
     if request.method == "GET":
@@ -85,10 +84,10 @@ def sign_up() -> ResponseReturnValue:
         db.session.add(user)
         try:
             db.session.commit()
-        except IntegrityError:  # asking first would leave a gap in which it can be taken
+        except IntegrityError:  # a check before would leave a gap for another sign-up
             db.session.rollback()
-            # It tells who has an account. Hiding that takes a mail to the address, which this
-            # app does not send; what is left is that nobody can ask it of many.
+            # This reveals that the address has an account. Hiding it needs a mail to the address,
+            # which this app does not send; the limit of sign-ups keeps the number of checks low.
             problems["email"] = "There is an account with this address already."
         else:
             _begin_session(user)
@@ -102,7 +101,7 @@ def sign_up() -> ResponseReturnValue:
 @blueprint.route("/login", methods=["GET", "POST"])
 def log_in() -> ResponseReturnValue:
     """Log in with email and password."""
-    # Only to pages we know: an address from a link could lead anywhere.
+    # Only to this app's pages: an address from a link could lead anywhere.
     pages = {url_for("chat.page"), url_for("settings.page")}
     asked_for = request.values.get("next", "")
     target = asked_for if asked_for in pages else url_for("chat.page")
@@ -115,7 +114,7 @@ def log_in() -> ResponseReturnValue:
         return _refuse_for_now("log_in.html", email, target=target)
     user = db.session.scalar(select(User).where(User.email == email))
     if user is None:
-        check_password_hash(_NOBODY, password)  # or the time would tell who has an account
+        check_password_hash(_NO_USER, password)  # or the time would reveal who has an account
     elif user.has_password(password):
         _attempts("wrong_logins").give_back(request.remote_addr)
         _begin_session(user)
@@ -124,8 +123,8 @@ def log_in() -> ResponseReturnValue:
 
 
 def _refuse_for_now(page: str, email: str, **more: Any) -> ResponseReturnValue:
-    told = render_template(page, email=email, too_often=True, **more)
-    return told, 429, {"Retry-After": "3600"}
+    shown = render_template(page, email=email, too_often=True, **more)
+    return shown, 429, {"Retry-After": "3600"}
 
 
 @blueprint.post("/logout")
@@ -141,10 +140,10 @@ def log_out() -> ResponseReturnValue:
 
 
 def _begin_session(user: User) -> None:
-    """Log somebody in, with a CSRF token of their own.
+    """Log a user in, with a new CSRF token.
 
-    What is still open from before, a page of somebody else among it, has another one, and so
-    can send nothing in the new user's name.
+    Pages that are still open from before, perhaps another user's, have an old token, and so cannot
+    send anything in the new user's name.
     """
     session.clear()
     user.begin_session()

@@ -1,4 +1,4 @@
-"""The tables: who uses the app, each one's keys, and what they talked about."""
+"""The tables: users, their keys, their chats."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .database import EncryptedText, db
 
 
 class User(UserMixin, db.Model):  # type: ignore[misc, name-defined]
-    """Somebody with an account.
+    """A user with an account.
 
-    :ivar session_key: what the sessions of this user are known by; without one there are none.
-        A session is a signed cookie, which nothing can take back from whoever has copied it. So
-        logging out takes this away, and ends them all.
+    :ivar session_key: identifies the user's sessions; None if there are none. A session is a signed
+        cookie, and a copy of it stays valid. So logging out deletes this key, which ends all of
+        them.
     """
 
     __tablename__ = "user"
@@ -34,15 +34,15 @@ class User(UserMixin, db.Model):  # type: ignore[misc, name-defined]
     profile: Mapped[Profile] = relationship(back_populates="user", cascade="all, delete-orphan")
 
     def set_password(self, password: str) -> None:
-        """Keep a hash of the password, and never the password."""
+        """Store a hash of the password, and never the password."""
         self.password_hash = generate_password_hash(password)
 
     def has_password(self, password: str) -> bool:
-        """Tell whether this is the password."""
+        """Return whether this is the password."""
         return check_password_hash(self.password_hash, password)
 
     def begin_session(self) -> None:
-        """Make the key of this user's sessions, unless there are some already."""
+        """Generate the session key, unless there is one already."""
         self.session_key = self.session_key or secrets.token_hex(16)
 
     def end_sessions(self) -> None:
@@ -50,12 +50,12 @@ class User(UserMixin, db.Model):  # type: ignore[misc, name-defined]
         self.session_key = None
 
     def get_id(self) -> str:
-        """Return what Flask-Login keeps in the session."""
+        """Return what Flask-Login stores in the session."""
         return f"{self.id}.{self.session_key}"
 
     @staticmethod
     def of_session(kept: str) -> User | None:
-        """Return whose session this is, if it has not ended."""
+        """Return the user of a session; None if it has ended."""
         number, _, key = kept.partition(".")
         user = db.session.get(User, int(number)) if number.isdecimal() else None
         if user is None or user.session_key is None:
@@ -64,9 +64,9 @@ class User(UserMixin, db.Model):  # type: ignore[misc, name-defined]
 
 
 class Profile(db.Model):  # type: ignore[misc, name-defined]
-    """One user's keys and what goes with them, under the names flask_llmchat reads.
+    """One user's keys and their settings, under the names that flask_llmchat reads.
 
-    The row itself is what the profile loader returns: the library asks it for
+    The profile loader returns the row itself: the library reads its attribute
     ``openai_api_key`` and gets the plain text.
     """
 
@@ -84,7 +84,7 @@ class Profile(db.Model):  # type: ignore[misc, name-defined]
     groq_api_key: Mapped[str | None] = mapped_column(EncryptedText)
 
 
-# A key column for each provider the library gains, so that this file need not change with it.
+# A key column for each of the library's other providers, so that this file need not list them.
 for _provider in builtin_providers:
     if _provider.key_attr and not hasattr(Profile, _provider.key_attr):
         setattr(Profile, _provider.key_attr, mapped_column(EncryptedText, nullable=True))
@@ -93,8 +93,8 @@ for _provider in builtin_providers:
 class Chat(db.Model):  # type: ignore[misc, name-defined]
     """One conversation.
 
-    Its name is its id in URLs and requests. The page makes it up, so it is looked for among
-    the user's own chats alone: of two users with the same name each has a chat.
+    Its name is its id in URLs and requests. The page generates it, so it is looked up among the
+    user's own chats alone: two users may each have a chat of the same name.
     """
 
     __tablename__ = "chat"
@@ -105,16 +105,16 @@ class Chat(db.Model):  # type: ignore[misc, name-defined]
     name: Mapped[str] = mapped_column(String(64))
     title: Mapped[str] = mapped_column(String(200))
     touched: Mapped[float] = mapped_column(default=time.time)
-    # No relationship to the messages: nothing may load all of them.
+    # No relationship to the messages, so that no code loads all of them.
 
 
 class Message(db.Model):  # type: ignore[misc, name-defined]
-    """One question or answer, as a UIMessage: what the page shows and sends back.
+    """One question or response, as a UIMessage: what the page shows and sends back.
 
-    :ivar size: how many bytes its parts take; with its index, what a chat or an account holds is
-        known without reading any of them.
-    :ivar request_id: of the request that an answer is for; how the answer finds this row.
-    :ivar about: how an answer ended, what it used, how long it took. Empty until it ends.
+    :ivar size: bytes of its parts. Because of the index, the size of a chat or an account is known
+        without reading any message.
+    :ivar request_id: id of the request that a response is for, by which this row is found.
+    :ivar about: the outcome, usage and times of a response. Empty until it ends.
     """
 
     __tablename__ = "message"

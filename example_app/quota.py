@@ -1,7 +1,7 @@
-"""How much is kept of the chats: bounds for an account and for a chat, in bytes and in number.
+"""Limits of what is saved, for an account and for a chat, in bytes and in number.
 
-What they allow is asked for while the account's turn is taken, so that of two requests at once
-the second sees what the first has saved.
+They are checked while the account is locked, so that of two requests at once the second sees what
+the first has saved.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from flask_llmchat import ChatError
 from .database import db
 from .models import Chat, Message, User
 
-# Of one answer: more sources, images or calls are nothing that anybody reads.
+# Of one response: more sources, images or calls are of no use to a reader.
 MOST_PARTS = 1000
 
-# A question has room only if an answer of this many bytes has it, too.
+# A question has room only if a response of this many bytes would have it, too.
 _AN_ANSWER = 100_000
 
 
@@ -29,20 +29,20 @@ def size_of(parts: list[dict[str, Any]]) -> int:
     return len(json.dumps(parts))
 
 
-def take_turn(user_id: int) -> None:
-    """Let nobody else save anything for this user until the transaction ends.
+def lock_account(user_id: int) -> None:
+    """Lock this user's account until the transaction ends.
 
-    An update is what locks the row in every database; in SQLite, the file.
+    An update locks the row in every database; in SQLite it locks the file.
     """
     same = update(User).where(User.id == user_id).values(id=User.id)
     db.session.execute(same, execution_options={"synchronize_session": False})
 
 
-def refuse_what_has_no_room(user_id: int, chat: Chat | None, size: int) -> None:
-    """Refuse to save a question for which there is no room.
+def refuse_without_room(user_id: int, chat: Chat | None, size: int) -> None:
+    """Refuse a question for which there is no room.
 
-    :param chat: the one it belongs to, if that is there already.
-    :raises ChatError: saying what to do.
+    :param chat: the one it belongs to, unless that is new.
+    :raises ChatError: with a sentence that says what to do.
     """
     most = current_app.config
     chats = select(func.count()).select_from(Chat).filter_by(user_id=user_id)
@@ -50,21 +50,19 @@ def refuse_what_has_no_room(user_id: int, chat: Chat | None, size: int) -> None:
         raise _no_room(f"You have {most['MOST_KEPT_CHATS']:,} saved chats, which is the most.")
     count = db.session.scalar(_of_account(user_id, func.count())) or 0
     if count + 2 > most["MOST_KEPT_MESSAGES"]:
-        told = f"Your saved chats have {most['MOST_KEPT_MESSAGES']:,} messages, which is the most."
-        raise _no_room(told)
+        limit = f"{most['MOST_KEPT_MESSAGES']:,} messages"
+        raise _no_room(f"Your saved chats have {limit}, which is the most.")
     in_account, in_chat = _room(user_id, chat)
     if in_account < size + _AN_ANSWER:
-        told = (
-            f"Your saved chats fill the {most['MOST_KEPT_BYTES'] / 1e6:.0f} MB there are for them."
-        )
-        raise _no_room(told)
+        limit = f"{most['MOST_KEPT_BYTES'] / 1e6:.0f} MB"
+        raise _no_room(f"Your saved chats fill the {limit} there are for them.")
     if in_chat < size + _AN_ANSWER:
         message = "This chat is as large as a chat can be. Please begin a new one."
         raise ChatError(message, status=507)
 
 
-def what_has_room(user_id: int, chat: Chat, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return those parts of an answer for which there is room, the first ones before the rest."""
+def parts_with_room(user_id: int, chat: Chat, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the parts of a response for which there is room, earlier ones first."""
     room = min(_room(user_id, chat))
     kept = []
     for part in parts[:MOST_PARTS]:
@@ -90,5 +88,5 @@ def _of_account(user_id: int, what: Any) -> Any:
     return select(what).select_from(Message).where(Message.chat_id.in_(chats))
 
 
-def _no_room(told: str) -> ChatError:
-    return ChatError(f"{told} To go on, delete some of them.", status=507)
+def _no_room(reason: str) -> ChatError:
+    return ChatError(f"{reason} To go on, delete some of them.", status=507)

@@ -1,6 +1,6 @@
-"""The same chat as a page made with React and the AI SDK's ``useChat``: see ``frontend/``.
+"""The same chat on a page with React and the AI SDK's ``useChat``: see ``frontend/``.
 
-It is there when somebody has built it. Nothing else in the app needs it.
+It is there once it has been built. Nothing else in the app needs it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ blueprint = Blueprint("react", __name__)
 @blueprint.get("/react/<path:file>")
 @login_required
 def page(file: str = "index.html") -> ResponseReturnValue:
-    """Send the page and its scripts, or say how to build them."""
+    """Send the page and its scripts, or instructions to build them."""
     if not (BUILT / "index.html").is_file():
         return render_template("not_built.html"), 404
     return send_from_directory(BUILT, file)
@@ -31,12 +31,12 @@ def page(file: str = "index.html") -> ResponseReturnValue:
 
 @blueprint.get("/api/choices")
 def choices() -> ResponseReturnValue:
-    """Return what can be asked; not in the page itself, which in development is not ours."""
+    """Return the providers and models; not in the page, which Vite serves during development."""
     user = logged_in_user()
-    if user is None:  # no redirect: a script would read the login page as an answer
+    if user is None:  # no redirect: a script would read the login page as JSON
         return jsonify(message="Your session has ended.", code="no_permission"), 401
     found, first = offered(user.profile)
-    asked = [asdict(choice) for choice in found]
-    answer = jsonify(choices=asked, first=first.name, user=user.id)
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+    listed = [asdict(choice) for choice in found]
+    response = jsonify(choices=listed, first=first.name, user=user.id)
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,4 +1,4 @@
-"""The saved chats as JSON: what the page lists, opens, renames and deletes them by."""
+"""The JSON API with which the page lists, opens, renames and deletes saved chats."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .database import db
 from .history import find
 from .login import logged_in_user
 from .models import Chat, Message
-from .quota import take_turn
+from .quota import lock_account
 
-# A server that dies tells nobody, so it is time that tells: an answer without an end counts as
-# lost then. Only LLMCHAT_DEADLINE would be certain, and is ten minutes of waiting for nothing.
-# The few answers that do take longer are wanted by a window that shows them; it is another
-# window that is told too early, and a reload there shows the answer once it has ended.
+# Seconds after which a response without an outcome counts as lost: a server that dies saves none.
+# Only LLMCHAT_DEADLINE would be certain, but is ten minutes of waiting in vain. The few responses
+# that do take longer are shown by the window that requested them. Only another window shows them
+# as lost too early, and a reload there shows the response once it has ended.
 _LOST_AFTER = 120
 
 _MOST_LISTED = 500
-# Of a chat's messages, as many are sent at once; the page asks for those before them.
+# The most messages of a chat in one response; the page requests earlier ones separately.
 _PAGE = 40
 _PAGE_BYTES = 2_000_000
 
@@ -31,8 +31,8 @@ blueprint = Blueprint("saved_chats", __name__, url_prefix="/api")
 
 
 @blueprint.before_request
-def _ask_for_a_login() -> ResponseReturnValue | None:
-    if logged_in_user() is None:  # no redirect: a script would read the login page as an answer
+def _require_login() -> ResponseReturnValue | None:
+    if logged_in_user() is None:  # no redirect: a script would read the login page as JSON
         return jsonify(message="Your session has ended.", code="no_permission"), 401
     return None
 
@@ -47,7 +47,7 @@ def _keep_out_of_caches(response: Any) -> Any:
 def token() -> ResponseReturnValue:
     """Return the CSRF token, for a page that has been open since before the last login.
 
-    It is told whose it is: the last login may have been somebody else's.
+    With the user's id: the last login may have been another user's.
     """
     return jsonify(token=generate_csrf(), user=_user_id())
 
@@ -61,10 +61,10 @@ def chats() -> ResponseReturnValue:
 
 @blueprint.get("/chats/<name>")
 def one_chat(name: str) -> ResponseReturnValue:
-    """Return a chat with the last of its messages, or with the last before one of them.
+    """Return a chat with its last messages, or with the last ones before ``?before=``.
 
-    ``older`` is what to ask ``before`` of then, or null when there are none. It begins with a
-    question, and so has questions and answers together.
+    ``older`` is the id for ``before`` in the next request; null if there are no earlier messages.
+    The messages begin with a question, so that questions and responses stay together.
     """
     chat = _mine(name)
     messages = select(Message).filter_by(chat_id=chat.id)
@@ -88,18 +88,18 @@ def one_chat(name: str) -> ResponseReturnValue:
         count -= 1
     older = page[0].name if count < len(sizes) else None
     last = None if before is not None else page[-1:]
-    told = [_told(message, is_last=[message] == last) for message in page]
-    return jsonify(**_listed(chat), messages=told, older=older)
+    shown = [_message(message, is_last=[message] == last) for message in page]
+    return jsonify(**_listed(chat), messages=shown, older=older)
 
 
 @blueprint.patch("/chats/<name>")
 def rename(name: str) -> ResponseReturnValue:
     """Give a chat another title."""
     chat = _mine(name)
-    told = request.get_json(silent=True)
-    title = told.get("title") if isinstance(told, dict) else None
+    sent = request.get_json(silent=True)
+    title = sent.get("title") if isinstance(sent, dict) else None
     title = " ".join(title[:1000].split())[:200] if isinstance(title, str) else ""
-    title = title.encode(errors="replace").decode()  # JSON can hold halves of characters
+    title = title.encode(errors="replace").decode()  # JSON can hold lone surrogates
     if not title:
         return jsonify(message="A title has at least one letter.", code="bad_request"), 422
     chat.title = title
@@ -111,7 +111,7 @@ def rename(name: str) -> ResponseReturnValue:
 def remove(name: str) -> ResponseReturnValue:
     """Delete a chat with all its messages."""
     user_id, chat_id = _user_id(), _mine(name).id
-    take_turn(user_id)  # or a question could be saved for it between the two
+    lock_account(user_id)  # or a question could be saved between the two statements
     db.session.execute(delete(Message).where(Message.chat_id == chat_id))
     db.session.execute(delete(Chat).where(Chat.id == chat_id))
     db.session.commit()
@@ -120,7 +120,7 @@ def remove(name: str) -> ResponseReturnValue:
 
 def _user_id() -> int:
     user = logged_in_user()
-    assert user is not None  # _ask_for_a_login has seen to it
+    assert user is not None  # because of _require_login
     return user.id
 
 
@@ -132,16 +132,16 @@ def _mine(name: str) -> Chat:
 
 
 def _abort(message: str) -> NoReturn:
-    told = jsonify(message=message, code="not_found")
-    told.status_code = 404
-    abort(told)
+    response = jsonify(message=message, code="not_found")
+    response.status_code = 404
+    abort(response)
 
 
 def _listed(chat: Chat) -> dict[str, Any]:
     return {"id": chat.name, "title": chat.title, "url": url_for("chat.page", name=chat.name)}
 
 
-def _told(message: Message, *, is_last: bool) -> dict[str, Any]:
+def _message(message: Message, *, is_last: bool) -> dict[str, Any]:
     about = message.about
     if message.role == "assistant" and not about:
         is_new = time.time() - message.began < _LOST_AFTER

@@ -1,4 +1,4 @@
-"""Secrets that are made once and kept in a file only their owner can read."""
+"""Secrets that are generated once, and stored in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 
 def read_or_make(folder: str, name: str, make: Callable[[], str]) -> str:
-    """Return the secret kept under a name, after making it if there is none.
+    """Return the secret stored under a name; generate it if there is none.
 
-    Several workers may start at the same moment, and all must get the same secret. So each
-    writes its own whole file first and then tries to give it the name, which only one can:
-    nobody ever reads half a secret, or one that is replaced afterwards.
+    Several workers may start at the same moment, and all must get the same secret. So each writes
+    a complete file first and then tries to give it the name, at which only one succeeds: no worker
+    reads half a secret, or one that is replaced afterwards.
 
     :param make: returns a new secret.
     """

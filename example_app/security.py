@@ -1,4 +1,4 @@
-"""What keeps other sites out, and the next user: CSRF tokens, headers; and how much is read."""
+"""Protection against other sites and later users: CSRF tokens, headers, a limit of body size."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from .login import logged_in_user
 
 csrf = CSRFProtect()
 
-# Of everything but a chat: for that the library has LLMCHAT_MAX_CONTENT_LENGTH.
+# For all requests but chats, for which the library has LLMCHAT_MAX_CONTENT_LENGTH.
 _MOST_BYTES = 256 * 1024
 
 _HEADERS = {
-    # The page builds what a model wrote out of elements and texts, never out of HTML. Should
-    # that ever fail, this still loads nothing from elsewhere, runs no script but ours, and
-    # lets no script turn a text into HTML.
+    # The page shows a model's text with elements and text nodes, never as HTML. Should that ever
+    # fail, this policy still keeps it from loading anything from elsewhere, from running any script
+    # but the app's own, and from turning text into HTML.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
         " img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none';"
         " require-trusted-types-for 'script'; trusted-types 'none'"
     ),
-    # Or the mere names of the hosts that a model links to would be looked up, and so told.
+    # Otherwise browsers look up the hosts of a model's links, which reveals their names.
     "X-DNS-Prefetch-Control": "off",
     "X-Content-Type-Options": "nosniff",
-    # Not "no-referrer": over HTTPS, Flask-WTF wants to see that a form came from this site.
+    # Not "no-referrer": over HTTPS, Flask-WTF checks by it that a form came from this site.
     "Referrer-Policy": "same-origin",
 }
 
 
 def init_app(app: Flask) -> None:
-    """Ask for a CSRF token with every POST, and send the security headers with every answer.
+    """Require a CSRF token with every POST, and send the security headers with every response.
 
     The chat routes need no exemption: the page's script sends the token as a header.
     """
@@ -52,13 +52,13 @@ def _add_headers(response: Response) -> Response:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     if response.mimetype == "text/html":
-        # Or "Back" shows it to whoever comes after its user has logged out.
+        # Otherwise "Back" shows the page to the next user after a logout.
         response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def _refuse(error: Exception) -> ResponseReturnValue:
-    """Answer a POST whose token is missing or wrong: to the chat page's script as JSON."""
+    """Refuse a POST whose token is missing or wrong; for the chat page's script as JSON."""
     if request.blueprint not in (llmchat.blueprint.name, saved_chats.blueprint.name):
         return render_template("error.html"), 400
     if logged_in_user() is None:  # the session is gone, and its token with it

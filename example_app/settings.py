@@ -1,6 +1,6 @@
-"""The settings page: everybody's own keys.
+"""The settings page, where each user saves their own keys.
 
-A saved key goes to its provider and nowhere else: the page learns only whether there is one.
+A saved key is sent to its provider and nowhere else: the page only shows whether there is one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .models import Profile
 
 _LONGEST_KEY = 4000
 
-# An address in the one form that all parsers read alike: no user, no escapes, no other port.
+# Only addresses that all parsers read alike: no user, no escapes, no other port.
 _LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _ADDRESS = re.compile(
     rf"https://((?:{_LABEL}\.)+{_LABEL})(?::443)?(?:/[\w/.-]*)?(?:\?[\w=&.-]*)?", re.A | re.I
@@ -34,8 +34,8 @@ blueprint = Blueprint("settings", __name__)
 class TextField:
     """An input beside a key.
 
-    :param most: the characters it may have.
-    :param read: turns its text into what is saved, or raises ValueError.
+    :param most: the most characters it may have.
+    :param read: converts its text to the value that is saved, or raises ValueError.
     """
 
     name: str
@@ -50,7 +50,7 @@ class TextField:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """What the page asks for one provider."""
+    """The inputs for one provider."""
 
     name: str
     label: str
@@ -64,7 +64,7 @@ class Section:
 def page() -> ResponseReturnValue:
     """Show the settings and save them."""
     user = logged_in_user()
-    assert user is not None  # login_required has seen to it
+    assert user is not None  # because of login_required
     profile = user.profile
     sections = _sections(profile)
     texts = [text for section in sections for text in section.fields]
@@ -73,7 +73,7 @@ def page() -> ResponseReturnValue:
         return render_template("settings.html", sections=sections, values=values, problems={})
 
     changes, problems = _read_form(sections)
-    if problems:  # then nothing is saved; what was typed comes back, but for keys
+    if problems:  # nothing is saved; the page shows what was typed again, except keys
         values = {text.name: request.form.get(text.name, "") for text in texts}
         page = render_template("settings.html", sections=sections, values=values, problems=problems)
         return page, 422
@@ -85,7 +85,7 @@ def page() -> ResponseReturnValue:
 
 
 def _read_form(sections: list[Section]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return what the form changes, and what is wrong with it, both by name."""
+    """Return the form's changes and its problems, both by the name of the field."""
     changes: dict[str, Any] = {}
     problems: dict[str, str] = {}
     to_remove = request.form.getlist("remove")
@@ -99,7 +99,7 @@ def _read_form(sections: list[Section]) -> tuple[dict[str, Any], dict[str, str]]
             changes[section.key_name] = key
         elif section.key_name in to_remove:
             changes[section.key_name] = None
-        # Neither: an empty input leaves the saved key as it is.
+        # Otherwise an empty input leaves the saved key as it is.
         for text in section.fields:
             try:
                 changes[text.name] = text.read(_typed(text))
@@ -118,7 +118,7 @@ def _typed(field: TextField) -> str:
 
 
 def is_azure(endpoint: str) -> bool:
-    """Tell whether an address is one of Azure OpenAI's."""
+    """Return whether an address is one of Azure OpenAI's."""
     found = _ADDRESS.fullmatch(endpoint)
     domains = tuple(f".{name}" for name in current_app.config["AZURE_DOMAINS"])
     return found is not None and found[1].lower().endswith(domains)
@@ -166,7 +166,7 @@ _FIELDS: dict[str, tuple[TextField, ...]] = {
             name="azure_openai_deployments",
             label="Deployments",
             hint="One on each line: model = deployment",
-            placeholder="gpt-4o = my-gpt-4o",
+            placeholder="gpt-6-luna = my-gpt-6-luna",
             lines=True,
             most=10_000,
             read=_read_deployments,
@@ -177,7 +177,7 @@ _FIELDS: dict[str, tuple[TextField, ...]] = {
 
 
 def _sections(profile: Profile) -> list[Section]:
-    """Return a section for each provider row that takes a key we have a column for."""
+    """Return a section for each provider whose key has a column."""
     return [
         Section(
             name=provider.name,

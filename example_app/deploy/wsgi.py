@@ -1,12 +1,12 @@
 """The example app for gunicorn: settings from the environment, and nginx in front.
 
-``EXAMPLE_`` and the name of any Flask setting, its value as JSON or plain text::
+A variable is ``EXAMPLE_`` and the name of a Flask setting; its value is JSON or plain text::
 
     EXAMPLE_SESSION_COOKIE_SECURE=true
     EXAMPLE_LLMCHAT_DEADLINE=300
 """
 
-import openai  # noqa: F401 - or the first chat of every worker would wait for it
+import openai  # noqa: F401 - otherwise the first chat of every worker waits for it
 from flask import Config
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -19,6 +19,6 @@ settings.pop("SECRET_KEY", None)
 settings.pop("FERNET_KEY", None)
 
 app = create_app(settings)
-# One proxy, which sets both headers whatever its client sent. With no proxy in front, anybody
-# could claim any address: then take this line out.
+# One proxy, which sets both headers whatever its client sent. Without a proxy in front any client
+# could claim any address: then remove this line.
 app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]

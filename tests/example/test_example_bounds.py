@@ -159,13 +159,13 @@ def test_two_questions_at_once_have_no_more_room_than_one(
     """The second is looked at when the first is saved, though it came before that."""
     app = make_example(MOST_KEPT_BYTES=MB)
     ada = Visitor(app)
-    refuse, gate = history.refuse_what_has_no_room, threading.Barrier(2)
+    refuse, gate = history.refuse_without_room, threading.Barrier(2)
 
     def slowly(*given: Any) -> None:
         refuse(*given)
         time.sleep(0.3)  # the other one is here by now, or waits for its turn
 
-    monkeypatch.setattr(history, "refuse_what_has_no_room", slowly)
+    monkeypatch.setattr(history, "refuse_without_room", slowly)
     cookie = ada.client.get_cookie("session")
     assert cookie
     told = []

@@ -234,7 +234,7 @@ def test_stop_and_another_provider(new_tab: NewTab, site: Site, shot: Shot) -> N
     page.get_by_role("button", name="Stop").click()
     tab.wait_for_note("You stopped the answer here.")
     upstream.wait_for(lambda upstream: len(upstream.gone) > gone, WAIT / 1000)
-    assert upstream.requests[-1].json["model"] == "gpt-4o-mini"
+    assert upstream.requests[-1].json["model"] == "gpt-6-luna"
 
     page.fill("#model", "gpt-4.1")
     upstream.add(text_reply("Three."))

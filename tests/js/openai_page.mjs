@@ -1,4 +1,4 @@
-// Runs docs/openai-sdk.md's code for Node; prints what it printed and its answer.
+// Runs docs/openai-sdk.md's code for Node; prints what it printed and its completion.
 // Reads {code, origin} on stdin.
 import OpenAI from 'openai';
 import { json } from 'node:stream/consumers';
@@ -8,6 +8,6 @@ const printed = [];
 const body = code
   .replace("import OpenAI from 'openai';\n", '')
   .replaceAll('http://localhost:5000', origin);
-const run = new Function('OpenAI', 'print', `return (async () => {${body}\nreturn answer;})();`);
-const answer = await run(OpenAI, text => printed.push(text));
-process.stdout.write(JSON.stringify({ printed, content: answer.choices[0].message.content }));
+const run = new Function('OpenAI', 'print', `return (async () => {${body}\nreturn completion;})();`);
+const completion = await run(OpenAI, text => printed.push(text));
+process.stdout.write(JSON.stringify({ printed, content: completion.choices[0].message.content }));
