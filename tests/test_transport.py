@@ -32,7 +32,7 @@ from flask_llmchat.transport import watchdog as watch_module
 from flask_llmchat.transport.connection import Connection, Origin, Proxies
 from flask_llmchat.transport.pool import ConnectionPool
 from flask_llmchat.transport.response_body import ResponseBody
-from flask_llmchat.transport.transport import Sending, Transport, current_token
+from flask_llmchat.transport.transport import Transport, TransportOptions, current_options
 from flask_llmchat.transport.watchdog import CancelToken
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -312,7 +312,7 @@ def test_a_proxy_of_another_kind_is_an_error_and_no_way_round_it(
     monkeypatch.setenv("ALL_PROXY", url)
     with pytest.raises(ChatError) as caught:
         told(f"https://provider.test:{secure.port}")
-    assert "the environment's proxy is not one of HTTP" in caught.value.detail
+    assert "the environment's proxy is not an HTTP proxy" in caught.value.detail
     assert "planted" not in caught.value.detail
 
 
@@ -562,14 +562,14 @@ def test_very_many_chats_at_once_wait_for_nobody_and_few_connections_stay() -> N
                 pass
             stream.close()
         (sdk,) = runtime.current_runtime().sdks.values()
-        kept = sdk._client._transport._idle._kept  # type: ignore[attr-defined]
+        kept = sdk._client._transport._pool._idle  # type: ignore[attr-defined]
         assert len(kept) == 100
         assert told(f"http://{peer.netloc}") == "Hello"
         assert peer.connections == 140
 
 
 def test_idle_connections_are_let_go_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_SECONDS", 0.1)
+    monkeypatch.setattr(pool, "_MAX_IDLE", 0.1)
     idle, there = ConnectionPool(2), []
 
     def connection(host: str) -> Connection:
@@ -685,7 +685,7 @@ def test_a_body_that_ends_with_its_connection_leaves_none_to_keep() -> None:
     with Peer(once) as peer:
         assert told(f"http://{peer.netloc}") == "Hello"
         (made,) = runtime.current_runtime().transports
-        assert not made._idle._kept
+        assert not made._pool._idle
 
 
 @pytest.mark.parametrize("reason", ["cancelled", "timeout"])
@@ -904,7 +904,7 @@ def test_a_body_that_is_not_compressed_as_it_says() -> None:
 def test_the_watch_knows_the_connection_only_while_it_is_used() -> None:
     watch = CancelToken(None, time.monotonic() + 30)
     with Peer(always(SHORT)) as peer, client() as made:
-        token = current_token.set(Sending(watch))
+        token = current_options.set(TransportOptions(watch))
         try:
             with made.stream("POST", f"http://{peer.netloc}") as response:
                 assert watch._upstream is not None
@@ -912,7 +912,7 @@ def test_the_watch_knows_the_connection_only_while_it_is_used() -> None:
                 assert watch._upstream is None
             watch.interrupt("cancelled")
         finally:
-            current_token.reset(token)
+            current_options.reset(token)
         assert post(made, f"http://{peer.netloc}") == "ok"
         assert peer.connections == 1
 
@@ -946,7 +946,7 @@ def test_a_watch_that_cannot_be_kept_is_let_go(
     start = threading.Thread.start
 
     def fails(thread: threading.Thread) -> None:
-        if "watcher" in thread.name:
+        if "watchdog" in thread.name:
             raise RuntimeError("can't start new thread")
         start(thread)
 

@@ -113,7 +113,7 @@ TURNS = """
     import sys
     from gevent import monkey; monkey.patch_all()
     import gevent, json, socket, time
-    from flask_llmchat.transport.gevent_wait import turn
+    from flask_llmchat.transport.gevent_wait import yield_now
 
     def echoes(let_on):
         ours, theirs = socket.socketpair()
@@ -138,7 +138,7 @@ TURNS = """
         gevent.killall(both)
         return count
 
-    print(json.dumps([echoes(turn), echoes(lambda: time.sleep(0))]))
+    print(json.dumps([echoes(yield_now), echoes(lambda: time.sleep(0))]))
 """
 
 
@@ -146,10 +146,10 @@ def test_a_turn_under_gevent_lets_others_read_from_their_sockets() -> None:
     pytest.importorskip("gevent")
     command = [sys.executable, "-c", textwrap.dedent(TURNS)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    with_turn, with_sleep_0 = json.loads(done.stdout)
-    print(with_turn, with_sleep_0)
-    assert with_turn >= 50  # each echo takes two looks at the sockets
-    assert with_sleep_0 < with_turn / 2, "then sleep(0) would do"
+    with_yield, with_sleep_0 = json.loads(done.stdout)
+    print(with_yield, with_sleep_0)
+    assert with_yield >= 50  # each echo takes two looks at the sockets
+    assert with_sleep_0 < with_yield / 2, "then sleep(0) would do"
 
 
 def test_a_long_answer_that_was_compressed_is_read() -> None:
