@@ -132,7 +132,7 @@ def _setting(default: Any, ma_field: Any, doc: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The settings of one instance. Keys in ``app.config`` are ``LLMCHAT_`` and the upper-case name."""
+    """The settings of one instance; each key is ``LLMCHAT_`` and the name in upper case."""
 
     url_prefix: str = _setting(
         "/api/chat", _PATH, "Path before the provider's name in every route."

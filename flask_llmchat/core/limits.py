@@ -49,7 +49,7 @@ More: an error."""
 
 
 def count(data: bytes) -> int:
-    """Return about how many values a JSON text has; its commas and brackets in strings count too."""
+    """Return about how many values a JSON text has; commas in its strings count too."""
     return data.count(b",") + data.count(b"{") + data.count(b"[")
 
 
@@ -85,6 +85,4 @@ class Budget:
         lists = logprobs.values() if isinstance(logprobs, dict) else ()
         self._tokens -= sum(len(tokens) for tokens in lists if isinstance(tokens, list))
         if self._tokens < 0:
-            raise StreamErrorEvent(
-                {"detail": f"The response has more than {MOST_LOGPROBS} logprobs."}
-            )
+            raise StreamErrorEvent({"detail": f"More than {MOST_LOGPROBS} logprobs in a response."})

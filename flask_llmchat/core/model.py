@@ -41,7 +41,7 @@ class Model:
     replay_fields: frozenset[str] = frozenset()
 
     def supports_temperature_at(self, effort: str | None) -> bool:
-        """Tell whether temperature and top_p may be sent at this reasoning effort (None: not set)."""
+        """Tell whether temperature and top_p may be sent at a reasoning effort; None: not set."""
         if not self.supports_reasoning or effort is None:
             return self.supports_temperature
         return effort == "none"
