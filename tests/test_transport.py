@@ -90,14 +90,36 @@ def call_of(url: str, **more: Any) -> UpstreamRequest:
     )
 
 
-def stream_of(url: str, **more: Any) -> ResponseStream:
-    return ResponseStream(call_of(url, **more), ChatCompletionParser())
+class WatchedStream(ResponseStream):
+    """A stream that the watchdog checks, as a run has its streams checked."""
+
+    def __init__(
+        self,
+        request: UpstreamRequest,
+        parser: ChatCompletionParser,
+        client: socket.socket | None = None,
+    ) -> None:
+        self.token = CancelToken(client, request.deadline)
+        runtime.current_runtime().watchdog.add(self.token)
+        try:
+            super().__init__(request, parser, self.token)
+        except BaseException:
+            runtime.current_runtime().watchdog.remove(self.token)
+            raise
+
+    def close(self) -> None:
+        super().close()
+        runtime.current_runtime().watchdog.remove(self.token)
+
+
+def stream_of(url: str, **more: Any) -> WatchedStream:
+    return WatchedStream(call_of(url, **more), ChatCompletionParser())
 
 
 def told(url: str, **more: Any) -> str:
     """Return the text of one chat."""
     reader = ChatCompletionParser()
-    with closing(ResponseStream(call_of(url, **more), reader)) as stream:
+    with closing(WatchedStream(call_of(url, **more), reader)) as stream:
         while stream.read():
             pass
     return "".join(reader.text)
@@ -202,7 +224,7 @@ def test_records_of_tls_that_come_in_pieces(
         while (events := stream.read(0.01)) != []:
             beats += events is None
     assert beats > 5
-    assert len("".join(stream._reader.text)) == 160_000  # type: ignore[attr-defined]
+    assert len("".join(stream._parser.text)) == 160_000  # type: ignore[attr-defined]
 
 
 # Proxies
@@ -337,7 +359,7 @@ def test_a_proxy_that_says_nothing_is_not_waited_for_when_the_reader_has_left(
         threading.Thread(target=leave).start()
         started = time.monotonic()
         with pytest.raises(ChatError) as caught:
-            ResponseStream(call_of("https://provider.test"), ChatCompletionParser(), ours)
+            WatchedStream(call_of("https://provider.test"), ChatCompletionParser(), ours)
     assert caught.value.code == "cancelled"
     assert time.monotonic() - started < 2
 
@@ -650,7 +672,7 @@ def ended_after(url: str, *, leave: float | None = 0.2, **more: Any) -> tuple[st
         if leave is not None:
             threading.Timer(leave, theirs.close).start()
         with pytest.raises(ChatError) as caught:
-            ResponseStream(call_of(url, **more), ChatCompletionParser(), ours)
+            WatchedStream(call_of(url, **more), ChatCompletionParser(), ours)
         return caught.value.code, time.monotonic() - started
 
 
@@ -967,7 +989,7 @@ def waits(stream: ResponseStream, patience: float) -> tuple[int, str]:
     ended = 0
     while (events := stream.read(patience)) != []:
         ended += events is None
-    return ended, "".join(stream._reader.text)  # type: ignore[attr-defined]
+    return ended, "".join(stream._parser.text)  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow
@@ -1137,7 +1159,7 @@ with Peer(always(WHOLE), tls_context({server_file!r})) as peer:
     time.sleep(0.2)
     assert told(url) == "Hello" and peer.connections == 1, "nothing was sent to the other side"
     assert len(peer._open) == 1
-    for sdk in process.current_runtime().sdks.values():
+    for sdk in runtime.current_runtime().sdks.values():
         sdk.close()
     until = time.monotonic() + 1
     while peer._open and time.monotonic() < until:
