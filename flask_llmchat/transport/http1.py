@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 Fields = list[tuple[bytes, bytes]]
 """Header fields: name and value."""
@@ -179,27 +178,32 @@ def codings_of(head: ResponseHead, name: bytes) -> list[bytes]:
     return codings
 
 
-class BodyReader(Protocol):
-    """Finds the end of a body.
+class BodyReader:
+    """Finds the end of a body; there is one subclass for each way to mark it.
 
     :ivar ended: whether the body has ended.
     :ivar spare: bytes that came after its end, and should not have.
     """
 
-    ended: bool
-    spare: bytes
+    __slots__ = ("ended", "spare")
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.spare = b""
 
     def feed(self, data: bytes) -> bytes:
         """Add what was read; return the part of it that is the body's.
 
         :raises Malformed: when the body is not framed as the head says.
         """
+        raise NotImplementedError
 
     def finish(self) -> bytes:
         """Handle the end of the connection; return b"".
 
         :raises Malformed: when the body has not ended.
         """
+        raise Malformed("the body is incomplete")
 
 
 def body_reader(head: ResponseHead) -> BodyReader:
@@ -223,15 +227,15 @@ def body_reader(head: ResponseHead) -> BodyReader:
     return ContentLengthReader(int(length))
 
 
-class ContentLengthReader:
+class ContentLengthReader(BodyReader):
     """Reads a body of known length."""
 
-    __slots__ = ("_left", "ended", "spare")
+    __slots__ = ("_left",)
 
     def __init__(self, length: int) -> None:
+        super().__init__()
         self._left = length
         self.ended = not length
-        self.spare = b""
 
     def feed(self, data: bytes) -> bytes:
         """See :class:`BodyReader`."""
@@ -240,19 +244,11 @@ class ContentLengthReader:
         self.ended = not self._left
         return piece
 
-    def finish(self) -> bytes:
-        """See :class:`BodyReader`."""
-        raise Malformed("the body is incomplete")
 
-
-class UntilCloseReader:
+class UntilCloseReader(BodyReader):
     """Reads a body that ends when the server closes the connection."""
 
-    __slots__ = ("ended", "spare")
-
-    def __init__(self) -> None:
-        self.ended = False
-        self.spare = b""
+    __slots__ = ()
 
     def feed(self, data: bytes) -> bytes:
         """See :class:`BodyReader`."""
@@ -264,17 +260,16 @@ class UntilCloseReader:
         return b""
 
 
-class ChunkedReader:
+class ChunkedReader(BodyReader):
     """Reads a body with ``Transfer-Encoding: chunked``."""
 
-    __slots__ = ("_missing", "_rest", "_trailer", "ended", "spare")
+    __slots__ = ("_missing", "_rest", "_trailer")
 
     def __init__(self) -> None:
+        super().__init__()
         self._missing = 0  # bytes of the present chunk that have not come yet
         self._rest = b"\r\n"  # bytes that could not be parsed yet
         self._trailer: bytearray | None = None  # after the last chunk
-        self.ended = False
-        self.spare = b""
 
     def feed(self, data: bytes) -> bytes:
         """See :class:`BodyReader`."""
@@ -318,7 +313,3 @@ class ChunkedReader:
         rest = self._rest
         if rest[:2] not in (b"\r", b"\r\n") or b"\n" in rest[2:] or len(rest) > _MAX_CHUNK_LINE:
             raise Malformed("no chunk where one should begin")
-
-    def finish(self) -> bytes:
-        """See :class:`BodyReader`."""
-        raise Malformed("the body is incomplete")
