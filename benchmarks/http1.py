@@ -251,7 +251,7 @@ def reads(make: Callable[[], Any]) -> Callable[[], int]:
             connection = Connection(Origin("http", "h", 80), ours)
             body = ResponseBody(connection, found[0], b"", 5.0, None, lambda _: None)
             if make is not Ours:
-                body._frame = _Frame(make)
+                body._reader = _Frame(make)
             ours.settimeout(5.0)
             for _ in range(2000):
                 theirs.sendall(CHUNK)

@@ -1,1 +1,1 @@
-"""Plain values: requests, events, results, errors, profiles, settings. Imports nothing of ours."""
+"""Plain values that every other room uses: requests, events, results, errors, settings."""

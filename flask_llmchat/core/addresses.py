@@ -1,4 +1,4 @@
-"""Base URLs: checking what an operator or a user typed."""
+"""Base URLs of providers: parse and check what an operator or a user typed."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from .errors import redact
 from .keys import clean_key
 
-MOST_CHARACTERS = 2000
-"""How long an address may be: urlsplit() keeps the last hundred or so, and users type them."""
+# urlsplit() caches the last hundred or so addresses, and users type them.
+_MAX_LENGTH = 2000
 
-
-# Where an API is asked for something. What stands before it is the address of the API.
+# The path of one operation, after the base URL of the API.
 _OPERATION = re.compile(r"/(?:(?:chat/)?completions|responses|messages|embeddings)$", re.IGNORECASE)
+
+# A URL's password stands before its host, and a key may stand anywhere after that.
+_PRIVATE = re.compile(r"://.*[:@/?#%]|:.*@", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where an API is.
+    """The base URL of an API.
 
-    :param url: up to and without ``/chat/completions``, and without a slash at its end.
-    :param api_version: what ``?api-version=`` says, which Azure and gateways to it want.
+    :param url: the URL before ``/chat/completions``, without a slash at its end.
+    :param api_version: the ``api-version`` in its query, which Azure and gateways to it need.
     """
 
     url: str
@@ -30,36 +33,36 @@ class Address:
 
     @property
     def host(self) -> str:
-        """The name of the server."""
+        """The host name."""
         return urlsplit(self.url).hostname or ""
 
     @property
     def path(self) -> str:
-        """What follows the server's name."""
+        """The path after the host."""
         return urlsplit(self.url).path
 
     @property
     def query(self) -> dict[str, str]:
-        """What is added to every URL of the API."""
+        """The query parameters for every request to the API."""
         return {"api-version": self.api_version} if self.api_version else {}
 
     def with_path(self, path: str) -> Address:
-        """Return the same with another path."""
+        """Return the same address with another path."""
         return replace(self, url=self.url.removesuffix(self.path) + path)
 
     def __str__(self) -> str:
-        """Return it as one text, which :func:`read_address` reads again."""
+        """Return text that :func:`read_address` parses to the same address."""
         return f"{self.url}?{urlencode(self.query)}" if self.query else self.url
 
 
 def read_address(text: str) -> Address:
-    """Read an address; white space, slashes and an operation at its end are understood.
+    """Parse an address as people paste it; drop white space, slashes and an operation at its end.
 
-    :raises ValueError: whose text goes on after "The address …": what is wrong with it.
+    :raises ValueError: with a message that continues "The address …".
     """
     text = clean_key(text)
-    if len(text) > MOST_CHARACTERS:
-        raise ValueError(f"is longer than {MOST_CHARACTERS} characters")
+    if len(text) > _MAX_LENGTH:
+        raise ValueError(f"is longer than {_MAX_LENGTH} characters")
     if "#" in text:
         raise ValueError("must have no '#': leave it out, and what follows it")
     base, _, query = text.partition("?")
@@ -71,23 +74,17 @@ def read_address(text: str) -> Address:
     versions = [value for name, value in given if name.lower() == "api-version"]
     if len(given) > len(versions) or len(versions) > 1:
         raise ValueError("must have no query but 'api-version': leave out what follows the '?'")
-    scheme, rest = base.split("://", 1)  # which clients want in lower case
+    scheme, rest = base.split("://", 1)  # clients need the scheme in lower case
     path = _OPERATION.sub("", rest.rstrip("/")).rstrip("/")
     return Address(f"{scheme.lower()}://{path}", "".join(versions))
 
 
-from .errors import redact
-
-# A URL's password stands before its host, and a key may stand anywhere behind that.
-_PRIVATE = re.compile(r"://.*[:@/?#%]|:.*@", re.DOTALL)
-
-
 def is_http_url(url: str) -> bool:
-    """Tell whether ``url`` is one we can post to: http(s), a host, and no user or password."""
+    """Tell whether requests can be posted to a URL: http(s), a host, no user and no password."""
     url = url.strip()
     try:
         parts = urlsplit(url)
-        _ = parts.port  # a port that is no number is only noticed here
+        _ = parts.port  # raises for a port that is not a number
     except ValueError:
         return False
     return (
@@ -96,7 +93,7 @@ def is_http_url(url: str) -> bool:
         and parts.username is None
         and url.isprintable()
         and " " not in url
-        and "\\" not in url  # to some clients a slash, to others a letter of the host's name
+        and "\\" not in url  # some clients read a slash, others a letter of the host name
     )
 
 
@@ -104,8 +101,8 @@ def _without_user(url: str) -> str:
     return re.sub(r"//[^/]*@", "//", url, count=1)
 
 
-def shown(value: Any) -> str:
-    """Return a value as an error may show it; "…" for all but plain ones without a secret."""
+def safe_repr(value: Any) -> str:
+    """Return the repr of a value for an error message; "…" if it may hold a secret."""
     if not isinstance(value, str | int | float | None) or _PRIVATE.search(str(value)):
         return "…"
     return redact(repr(value))

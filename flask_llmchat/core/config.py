@@ -1,7 +1,7 @@
-"""The configuration: one row per setting, with its name, default, marshmallow field and meaning.
+"""The settings: one row each, with name, default, marshmallow field and description.
 
 Values are read from ``app.config`` and checked when the blueprint is registered, so that a
-mistake stops the app from starting instead of a chat from working.
+mistake stops the app at its start, and not a chat later.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 import marshmallow as ma
 
-from .addresses import read_address, shown
+from .addresses import read_address, safe_repr
 from .fields import StrictBoolean, StrictNumber
 from .model import Model
 
@@ -22,19 +22,19 @@ logger = logging.getLogger("flask_llmchat")
 
 
 class _Adapted(ma.fields.Field[Any]):
-    """A field whose value is changed before or after it is read (marshmallow 4.3 has this)."""
+    """A field whose value is converted before or after deserializing (in marshmallow from 4.3)."""
 
     def __init__(self, inner: Any, *, before: Any = None, after: Any = None) -> None:
         super().__init__(allow_none=inner.allow_none, error_messages=inner.error_messages)
         self._inner, self._before, self._after = inner, before, after
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        read: Any = self._inner.deserialize(self._before(value) if self._before else value)
-        return self._after(read) if self._after else read
+        loaded: Any = self._inner.deserialize(self._before(value) if self._before else value)
+        return self._after(loaded) if self._after else loaded
 
 
 class _Mapping(ma.fields.Dict):
-    """A mapping; an error in it stands under the name whose value is wrong."""
+    """A mapping whose errors are listed by the key whose value is wrong."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -49,7 +49,7 @@ class _Mapping(ma.fields.Dict):
 
 
 class _Address(ma.fields.Field[str]):
-    """The address of an API, as people paste it."""
+    """The base URL of an API, as people paste it."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
@@ -60,23 +60,23 @@ class _Address(ma.fields.Field[str]):
             raise ma.ValidationError(str(error)) from None
 
 
-def _must_be(what: str, checked: Any, is_good: Callable[[Any], Any] | None = None) -> Any:
-    """Return a field that says one sentence about every value that it refuses."""
-    sentence = f"must be {what}"
-    checked.error_messages = dict.fromkeys(checked.error_messages, sentence)
-    if is_good is not None:
+def _must_be(what: str, inner: Any, is_valid: Callable[[Any], Any] | None = None) -> Any:
+    """Return a field with one and the same message for every invalid value."""
+    message = f"must be {what}"
+    inner.error_messages = dict.fromkeys(inner.error_messages, message)
+    if is_valid is not None:
 
-        def check(value: Any) -> None:
-            if not is_good(value):
-                raise ma.ValidationError(sentence)
+        def validate(value: Any) -> None:
+            if not is_valid(value):
+                raise ma.ValidationError(message)
 
-        checked.validators = [check]
-    return checked
+        inner.validators = [validate]
+    return inner
 
 
-def _count(least: int, **kwargs: Any) -> Any:
-    what = f"a whole number of at least {least}" + (", or None" if kwargs else "")
-    return _must_be(what, ma.fields.Integer(strict=True, **kwargs), lambda count: count >= least)
+def _count(minimum: int, **kwargs: Any) -> Any:
+    what = f"a whole number of at least {minimum}" + (", or None" if kwargs else "")
+    return _must_be(what, ma.fields.Integer(strict=True, **kwargs), lambda count: count >= minimum)
 
 
 def _list(what: str, item: Any, into: Callable[[Any], Any] = tuple, **kwargs: Any) -> Any:
@@ -98,8 +98,7 @@ _ORIGIN = _must_be(
     re.compile(r"https?://[^/?#@*\s]+/?", re.IGNORECASE).fullmatch,
 )
 
-
-# By type: a field that is added to Model can be set, or stops the import here.
+# By type: a fact that is added to Model becomes a setting, or fails here at import.
 _FACT_FIELDS = {
     int | None: _count(1, allow_none=True),
     str: _TEXT,
@@ -112,70 +111,71 @@ _FACTS = {n: _FACT_FIELDS[kind] for n, kind in get_type_hints(Model).items() if 
 class _FactsSchema(ma.Schema):
     error_messages = {
         "type": "must be a mapping of facts to values",
-        "unknown": f"is no fact of a model. Known facts: {', '.join(sorted(_FACTS))}",
+        "unknown": f"is not a fact of a model. Known facts: {', '.join(sorted(_FACTS))}",
     }
 
 
 _MODEL = _must_be("a mapping of facts to values", ma.fields.Nested(_FactsSchema.from_dict(_FACTS)))
 
 
-def _as_mapping(others: Any) -> Any:
-    """Return the mapping that a list of fallbacks stands for."""
-    if isinstance(others, Mapping) or not ma.utils.is_collection(others):
-        return others
-    return {name if isinstance(name, str) else None: {} for name in others}
+def _as_mapping(fallbacks: Any) -> Any:
+    """Return a list of fallbacks as the mapping that it is short for."""
+    if isinstance(fallbacks, Mapping) or not ma.utils.is_collection(fallbacks):
+        return fallbacks
+    return {name if isinstance(name, str) else None: {} for name in fallbacks}
 
 
-def _setting(default: Any, checked: Any, doc: str) -> Any:
-    made: Any = {"default_factory": dict} if default == {} else {"default": default}
-    return field(**made, metadata={"field": checked, "doc": doc})
+def _setting(default: Any, ma_field: Any, doc: str) -> Any:
+    default_args: Any = {"default_factory": dict} if default == {} else {"default": default}
+    return field(**default_args, metadata={"field": ma_field, "doc": doc})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """One app's settings. The key in ``app.config`` is ``LLMCHAT_`` and the name in capitals."""
+    """The settings of one instance; each key is ``LLMCHAT_`` and the name in upper case."""
 
     url_prefix: str = _setting(
-        "/api/chat", _PATH, "Path in front of the provider's name in every route."
+        "/api/chat", _PATH, "Path before the provider's name in every route."
     )
     providers: tuple[str, ...] | None = _setting(
         None,
         _list("provider names, or None for all", _TEXT, allow_none=True),
-        "Names of the providers to serve; None serves all the instance has.",
+        "Names of the providers to serve; None serves all that the instance has.",
     )
     base_urls: Mapping[str, str] = _setting(
         {},
-        _mapping(
-            "a mapping of provider names to URLs",
-            _ADDRESS,
-        ),
-        "Provider name to URL, where it is not the provider's own: a proxy, a test server. Set by"
-        " the operator and trusted.",
+        _mapping("a mapping of provider names to URLs", _ADDRESS),
+        "Provider name to a base URL that replaces the provider's own: a proxy, a test server. Set"
+        " by the operator and trusted.",
     )
     connect_timeout: float = _setting(
         5.0, _SECONDS, "Seconds to wait for a connection to the provider."
     )
     read_timeout: float = _setting(
-        60.0, _SECONDS, "Seconds without an event from the provider before giving up."
+        60.0, _SECONDS, "Seconds without an event from the provider after which a chat times out."
     )
     heartbeat: float = _setting(
         15.0,
         _SECONDS,
-        "Seconds without an event after which a dialect of server-sent events writes a comment.",
+        "Seconds without an event after which a dialect of server-sent events sends a comment.",
     )
-    deadline: float = _setting(600.0, _SECONDS, "Seconds one chat may take in all.")
+    deadline: float = _setting(600.0, _SECONDS, "Seconds that one chat may take in all.")
     max_retries: int = _setting(
-        1, _count(0), "How often a call that did not get through is made again."
+        1,
+        _count(0),
+        "How often a request that failed for a passing reason is repeated.",
     )
     max_content_length: int = _setting(
-        16 * 2**20, _count(1), "Bytes a request body may have; the app's other routes keep theirs."
+        16 * 2**20,
+        _count(1),
+        "Bytes of a request body; the app's other routes keep their limit.",
     )
-    max_messages: int = _setting(1000, _count(1), "Messages one request may have.")
+    max_messages: int = _setting(1000, _count(1), "Messages in one request.")
     max_streams: int | None = _setting(
         None,
         _count(1, allow_none=True),
-        "Chats one process runs at once; the next gets 503. None: under gunicorn's gthread a few"
-        " fewer than there are threads, elsewhere no limit.",
+        "Chats that one process runs at once; the next one gets 503. None: under gunicorn's gthread"
+        " a few fewer than there are threads, elsewhere no limit.",
     )
     fallbacks: Mapping[str, Mapping[str, Mapping[str, str]]] = _setting(
         {},
@@ -189,8 +189,8 @@ class Config:
                 before=_as_mapping,
             ),
         ),
-        "Provider to those asked in its place when it fails before the answer begins: a list of"
-        " names, or a mapping of name to the models' names there.",
+        "Provider name to the providers to try when it fails before the response begins: a list of"
+        " names, or a mapping of each name to the names that models have there.",
     )
     models: Mapping[str, Mapping[str, Mapping[str, Any]]] = _setting(
         {},
@@ -198,11 +198,11 @@ class Config:
             "a mapping of provider names to models",
             _mapping("a mapping of model names to facts", _MODEL),
         ),
-        "Provider name to model name to facts of it that go before the catalogue's: fields of"
-        " flask_llmchat.models.Model.",
+        "Provider name to model name to facts that take precedence over the catalogue's: fields of"
+        " flask_llmchat.Model.",
     )
     allow_private_endpoints: bool = _setting(
-        False, _FLAG, "Whether users' own endpoints may be at addresses that are not public."
+        False, _FLAG, "Whether users' own endpoints may have addresses that are not public."
     )
     trusted_origins: frozenset[str] = _setting(
         frozenset(),
@@ -218,12 +218,12 @@ class Config:
     def from_app_config(cls, app_config: Mapping[str, Any]) -> Config:
         """Read and check the settings.
 
-        :raises ValueError: naming each key that is wrong and what it should be.
+        :raises ValueError: naming each invalid key and what its value must be.
         """
         known = {row.name: f"LLMCHAT_{row.name.upper()}" for row in fields(cls)}
         prefixed = {key for key in app_config if key.startswith("LLMCHAT_")}
         for key in sorted(prefixed - {*known.values()}):
-            # No error: an older version may meet the settings of a newer one.
+            # Not an error: an older version may read the settings of a newer one.
             logger.warning("Unknown setting %s. Known settings: %s", key, ", ".join(known.values()))
         given = {name: app_config[key] for name, key in known.items() if key in app_config}
         try:
@@ -236,17 +236,17 @@ _SCHEMA = ma.Schema.from_dict({row.name: row.metadata["field"] for row in fields
 
 
 def _sentences(messages: Any, values: Any, where: str = "") -> Iterator[str]:
-    """Say what is wrong, as in "LLMCHAT_BASE_URLS['openai'] must be an http(s) URL, not 7"."""
+    """Word the errors: "LLMCHAT_BASE_URLS['openai'] must be an http(s) URL, not 7"."""
     for name, found in messages.items():
         if name == "_schema":  # marshmallow's name for the mapping itself
             here, value = where, values
         else:
-            here = f"{where}[{shown(name)}]" if where else f"LLMCHAT_{name.upper()}"
+            here = f"{where}[{safe_repr(name)}]" if where else f"LLMCHAT_{name.upper()}"
             items = values if isinstance(values, Mapping) else dict(enumerate(values))
             value = items.get(name, ())
         if isinstance(found, dict):
             yield from _sentences(found, value, here)
-        elif found[0].startswith("must be") and (plain := shown(value)) != "…":
+        elif found[0].startswith("must be") and (plain := safe_repr(value)) != "…":
             yield f"{here} {found[0]}, not {plain}"
         else:
             yield f"{here} {found[0]}"

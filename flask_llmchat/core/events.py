@@ -1,17 +1,14 @@
-"""Events: what a response consists of, between the upstream protocol and the dialect."""
+"""The events of a response: upstream protocols produce them, dialects encode them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A page that the answer rests on."""
+    """A page that the response cites."""
 
     url: str
     title: str = ""
@@ -19,21 +16,27 @@ class Source:
 
 @dataclass(slots=True)
 class TextDelta:
-    """A piece of the answer."""
+    """A piece of the response's text."""
 
     text: str
 
 
 @dataclass(slots=True)
 class ReasoningDelta:
-    """A piece of the model's thinking aloud."""
+    """A piece of the model's reasoning."""
 
     text: str
 
 
 @dataclass(slots=True)
 class ToolCallDelta:
-    """A piece of a tool call; ``id`` and ``name`` are in its first piece, and "" in the others."""
+    """A piece of a tool call; the first has its ``id`` and ``name``, which are "" in the others.
+
+    :param index: which of the response's tool calls it belongs to.
+    :param arguments: a piece of the JSON text.
+    :param extra_content: what the provider needs back with the call.
+    :param custom: whether it calls a tool of type ``custom``, whose arguments are free text.
+    """
 
     index: int
     id: str
@@ -45,37 +48,37 @@ class ToolCallDelta:
 
 @dataclass(slots=True)
 class Image:
-    """An image in the answer, as a URL; most often a ``data:`` one."""
+    """An image in the response, as a URL; most often a ``data:`` URL."""
 
     url: str
 
 
 @dataclass(slots=True)
 class Finish:
-    """The provider's own ending: ``stop``, ``length``, ``content_filter`` or ``tool_calls``."""
+    """The finish reason: ``stop``, ``length``, ``content_filter`` or ``tool_calls``."""
 
     reason: str
 
 
 @dataclass(slots=True)
 class StepStart:
-    """A further response of the model begins, after the one before it has ended.
+    """A further response of the model begins in the same chat; the previous one has ended.
 
-    Text, reasoning and tool calls do not go on from one response to the next. The ``Finish`` of
-    a response that another one follows is not passed on: a chat has one.
+    Text, reasoning and tool calls do not continue from one response to the next. Only the last
+    response's ``Finish`` is passed on: a chat has one.
     """
 
 
 @dataclass(slots=True)
 class Chunk:
-    """A chunk as the provider sent it; the events that follow say what it brings.
+    """A chunk as the provider sent it, followed by the events it contains.
 
-    Only encoders that pass chunks on are given them. A chunk with several choices of the answer
-    comes as one for each.
+    Only encoders that pass chunks on receive them. A chunk with several choices of the response
+    becomes one ``Chunk`` for each.
 
-    :param data: its JSON, byte for byte; b"" where the reader has changed something in ``body``.
-    :param body: the same, read.
-    :param choice: its choice that is of the answer, if any.
+    :param data: its JSON, byte for byte; b"" where the parser has changed something in ``body``.
+    :param body: the same, parsed.
+    :param choice: the choice that belongs to the response, if it has one.
     """
 
     data: bytes
@@ -84,4 +87,4 @@ class Chunk:
 
 
 Event = TextDelta | ReasoningDelta | ToolCallDelta | Source | Image | Finish | StepStart | Chunk
-"""What an answer comes as, piece by piece."""
+"""Any of them: a response is a series of these."""

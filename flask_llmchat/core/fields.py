@@ -12,7 +12,7 @@ import marshmallow as ma
 
 
 class StrictNumber(ma.fields.Float):
-    """A JSON number; marshmallow's own Float takes "0.5" and true as well."""
+    """A JSON number; marshmallow's own Float also accepts "0.5" and true."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -21,7 +21,7 @@ class StrictNumber(ma.fields.Float):
 
 
 class StrictBoolean(ma.fields.Boolean):
-    """true or false; marshmallow's own Boolean takes "on" and 1 as well."""
+    """A JSON true or false; marshmallow's own Boolean also accepts "on" and 1."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):

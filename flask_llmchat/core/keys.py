@@ -1,4 +1,4 @@
-"""API keys and other values that end up in HTTP headers: cleaning and checking."""
+"""API keys: strip what pasting adds, and check that they fit into an HTTP header."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ _ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff"
 
 
 def clean_key(value: str | None) -> str:
-    """Strip white space from both ends, and the invisible characters that pasting adds."""
+    """Strip white space from both ends, and the invisible characters that pasting adds there."""
     return (value or "").strip().strip(_ZERO_WIDTH).strip()
 
 
 def is_header_safe(key: str) -> bool:
-    """Tell whether a key can stand in an HTTP header: visible ASCII, and no quotes.
+    """Tell whether a key fits into an HTTP header: visible ASCII without quotes and backslashes.
 
-    No key has quotes or backslashes; in a log they would be escaped, and the key not found.
+    No provider's keys have those; a log would escape them, and redaction would miss the key.
     """
     return all("!" <= c <= "~" and c not in '"\\' for c in key)

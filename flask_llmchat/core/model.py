@@ -1,4 +1,4 @@
-"""The model: what is known of one, as one provider serves it."""
+"""``Model``: the facts known about one model, as one provider serves it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One model, as one provider serves it.
+    """Facts about one model, as one provider serves it.
 
     :param name: the provider's name for it.
-    :param context_window: tokens of prompt and answer together; None when not known.
-    :param max_output: the most tokens an answer can have; None when not known.
+    :param context_window: tokens of prompt and response together; None when not known.
+    :param max_output: the most tokens a response can have; None when not known.
     :param default_max_tokens: token limit to send when the chat sets none. Only models have one
         whose original routes sent it: the newer ones need none, and Groq counts the limit
-        against the user's tokens per minute, so that a high one refuses every chat.
-    :param max_tokens_param: name of the parameter that limits the answer; "" leaves it to the
+        against the user's tokens per minute, so that it rejects every chat with a high limit.
+    :param max_tokens_param: name of the parameter that limits the response; "" uses that of the
         provider's row.
-    :param supports_reasoning: whether it thinks before it answers, by ``reasoning_effort``.
-    :param supports_temperature: whether temperature and top_p may be sent when the chat says
-        nothing of reasoning effort. Models that reason refuse both while they do.
-    :param unsupported_params: other parameters it answers with an error.
-    :param supports_system_messages: False for a model that refuses system messages; they are sent as the
-        user's.
-    :param replay_fields: what it needs back of its earlier answers, whoever passes them on: such
-        as the signatures of Gemini's tool calls. Heeded by the rows of those who do pass on,
-        see :attr:`Provider.replay_by_model <flask_llmchat.Provider>`.
+    :param supports_reasoning: whether it reasons before it responds, controlled by
+        ``reasoning_effort``.
+    :param supports_temperature: whether temperature and top_p may be sent when the chat sets no
+        reasoning effort. Reasoning models reject both while they reason.
+    :param unsupported_params: other parameters that it rejects.
+    :param supports_system_messages: False for a model that rejects system messages: they are sent
+        as user messages.
+    :param replay_fields: fields of its earlier responses that it needs back, through any gateway:
+        the signatures of Gemini's tool calls, say. Only the rows of gateways heed it, see
+        :attr:`Provider.replay_by_model <flask_llmchat.Provider>`.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Model:
     replay_fields: frozenset[str] = frozenset()
 
     def supports_temperature_at(self, effort: str | None) -> bool:
-        """Tell whether temperature and top_p may be sent at a reasoning effort."""
+        """Tell whether temperature and top_p may be sent at a reasoning effort; None: not set."""
         if not self.supports_reasoning or effort is None:
             return self.supports_temperature
         return effort == "none"

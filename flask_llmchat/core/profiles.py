@@ -1,8 +1,8 @@
-"""Whose keys a chat runs on.
+"""Profiles: one user's API keys, and the settings that belong to them.
 
-A profile is whatever the host's loader returns: a :class:`Profile`, a mapping, or any
-object that has these attributes (an ORM row, say). It is read attribute by attribute
-while the request's context is there, and never kept for the stream.
+A profile is whatever the app's profile loader returns: a :class:`Profile`, a mapping, or any
+object with these attributes (an ORM row, say). It is read attribute by attribute while the
+request context exists, and never kept for the stream.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .keys import clean_key
 
 
 def _from(env: str, *, secret: bool = False, travels_with: str = "") -> Any:
-    """Declare a field: its environment variable, and the key that it must not be parted from."""
+    """Declare a field: its environment variable, and the key field that it belongs to."""
     return field(default=None, repr=not secret, metadata={"env": env, "travels_with": travels_with})
 
 
@@ -26,34 +26,33 @@ def _key(env: str) -> Any:
 
 
 class KeyedRow(Protocol):
-    """What of a provider row says where its key is."""
+    """The fields of a provider row that name its key."""
 
     @property
     def key_attr(self) -> str | None:
-        """Attribute of the profile."""
+        """Attribute of the profile that holds the key."""
 
     @property
     def key_env(self) -> str | None:
-        """Environment variable."""
+        """Environment variable that holds the server's own key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """One user's keys and the settings that go with them. Keys stay out of its repr.
+    """One user's keys and the settings that belong to them. Its repr shows no keys.
 
     ``<provider>_api_key`` is the key for that provider.
 
-    :param openai_organization_id: sent with the OpenAI key, if it belongs to several.
-    :param anthropic_workspace_id: sent with the Anthropic key, which some keys need.
+    :param openai_organization_id: sent with the OpenAI key, for a key of several organizations.
+    :param anthropic_workspace_id: sent with the Anthropic key; some keys need it.
     :param azure_openai_endpoint: ``https://NAME.openai.azure.com``, or the same followed by
         ``/openai/v1`` for Azure's version-free API. Whole addresses as Azure's portal shows them
-        are understood.
+        are accepted.
     :param azure_openai_api_version: dated API version, by default the one in the endpoint's
         ``?api-version=``; not used with the version-free API.
-    :param azure_openai_deployments: model name to deployment name. It goes before the three
-        deployment ids, which name the models the original chat front end knows.
-    :param other_keys: keys for providers that the host has added, by their rows'
-        ``key_attr``.
+    :param azure_openai_deployments: model name to deployment name. It takes precedence over the
+        three deployment ids, which are for the models that the original chat front end knows.
+    :param other_keys: keys for providers that the app has added, by their rows' ``key_attr``.
     """
 
     openai_api_key: str | None = _key("OPENAI_API_KEY")
@@ -98,8 +97,8 @@ class Profile:
     ) -> Profile:
         """Read the server's own keys from the environment; an empty variable counts as unset.
 
-        :param environ: what to read, by default :data:`os.environ`.
-        :param providers: rows that the host has added, whose keys are read as well.
+        :param environ: the variables, by default :data:`os.environ`.
+        :param providers: rows that the app has added, whose keys are read as well.
         """
         environ = os.environ if environ is None else environ
         names = {f.name: f.metadata["env"] for f in fields(cls) if "env" in f.metadata}
@@ -112,20 +111,20 @@ class Profile:
         return cls(**{name: value or None for name, value in found.items()}, other_keys=others)
 
     def over(self, other: Any) -> Profile:
-        """Return a profile in which what is set here wins over what ``other`` has set.
+        """Merge two profiles: what is set here takes precedence over what ``other`` has set.
 
         ``Profile.from_env().over(user)`` puts the server's keys first, and
-        ``Profile().over(user).over(Profile.from_env())`` the user's. A key's endpoint and
-        organization come from where the key came from: the server's key must never be
-        sent to an address that a user typed in.
+        ``Profile().over(user).over(Profile.from_env())`` the user's. The endpoint and the
+        organization of a key come from the same profile as the key: the server's key must never
+        be sent to an address that a user typed in.
 
         :param other: a Profile, a mapping, or an object with these attributes.
         """
 
         def source(f: Field[Any]) -> Any:
             key = f.metadata.get("travels_with")
-            decider = key if key and (is_set(self, key) or is_set(other, key)) else f.name
-            return self if is_set(self, decider) else other
+            deciding = key if key and (is_set(self, key) or is_set(other, key)) else f.name
+            return self if is_set(self, deciding) else other
 
         own = [f for f in fields(self) if f.name != "other_keys"]
         merged = {f.name: read(source(f), f.name) for f in own}
@@ -137,7 +136,7 @@ class Profile:
 
 
 def read(profile: Any, name: str) -> Any:
-    """Return what ``profile`` has under ``name``, or None; mappings, rows and objects alike."""
+    """Return the value of ``name`` in a profile of any kind; None when it has none."""
     if isinstance(profile, Profile):
         own = hasattr(profile, name)
         return getattr(profile, name) if own else (profile.other_keys or {}).get(name)
@@ -150,9 +149,9 @@ def read(profile: Any, name: str) -> Any:
 
 
 def read_text(profile: Any, name: str) -> str:
-    """Return the text ``profile`` has under ``name``, stripped; "" when there is none.
+    """Return the text of ``name`` in a profile, stripped; "" when it has none.
 
-    :raises TypeError: when it is something other than text. The value is not told.
+    :raises TypeError: when the value is not text. The message leaves it out.
     """
     value = read(profile, name)
     if value is not None and not isinstance(value, str):
@@ -161,6 +160,6 @@ def read_text(profile: Any, name: str) -> str:
 
 
 def is_set(profile: Any, name: str) -> bool:
-    """Tell whether ``profile`` has anything but white space under ``name``."""
+    """Tell whether ``name`` in a profile is more than white space."""
     value = read(profile, name)
     return bool(clean_key(value) if isinstance(value, str) else value)

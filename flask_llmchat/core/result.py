@@ -1,16 +1,16 @@
-"""How one chat ended, and what came of it."""
+"""``ChatResult``: how one chat ended, its response, its usage, and the attempts made for it."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-if TYPE_CHECKING:
-    from .errors import ChatError
-import uuid
-
 from .events import Source
+
+if TYPE_CHECKING:
+    from .errors import ChatError  # which needs Outcome
 
 Outcome = Literal[
     "ok",
@@ -26,25 +26,25 @@ Outcome = Literal[
 ]
 """How a chat ended.
 
-``ok``, ``length``, ``content_filtered`` and ``tool_calls`` are the provider's own endings.
-``truncated``: the provider stopped without saying that it was done. ``upstream_error``: it
-said that something failed, or ended an answer that has nothing in it, or for a reason that is
-not known. ``timeout``: no event for ``LLMCHAT_READ_TIMEOUT`` seconds.
-``deadline``: longer than ``LLMCHAT_DEADLINE`` seconds in all. ``cancelled``: the client
-left, or the server did not send the answer. ``refused``: ended before the provider was called.
+``ok``, ``length``, ``content_filtered`` and ``tool_calls`` are the provider's finish reasons.
+``truncated``: the response broke off without a finish reason. ``upstream_error``: the provider
+reported an error, or ended an empty response, or gave an unknown finish reason. ``timeout``: no
+event for ``LLMCHAT_READ_TIMEOUT`` seconds. ``deadline``: longer than ``LLMCHAT_DEADLINE`` seconds
+in all. ``cancelled``: the client disconnected, or the server did not send the response.
+``refused``: ended before the provider was called.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a chat cost, in tokens, as the provider counted it.
+    """Token counts of a chat, as the provider reported them.
 
-    :param prompt_tokens: tokens asked, the cached ones among them.
-    :param completion_tokens: tokens answered.
+    :param prompt_tokens: tokens of the request, cached ones included.
+    :param completion_tokens: tokens of the response.
     :param total_tokens: both together.
-    :param cached_tokens: tokens asked that the provider remembered from before.
-    :param reasoning_tokens: tokens thought, where the provider tells them apart.
-    :param details: the provider's own usage object, whole.
+    :param cached_tokens: tokens of the request that the provider had cached.
+    :param reasoning_tokens: tokens of reasoning, where the provider counts them separately.
+    :param details: the provider's whole usage object.
     """
 
     prompt_tokens: int = 0
@@ -57,11 +57,11 @@ class Usage:
 
 @dataclass(slots=True)
 class ToolCall:
-    """A function the model wants called; ``arguments`` is JSON text, as the model wrote it.
+    """A tool call of the model; ``arguments`` is JSON text, as the model wrote it.
 
-    :param extra_content: what the provider wants back with the call: Gemini's
+    :param extra_content: what the provider needs back with the call: Gemini's
         ``{"google": {"thought_signature": …}}``.
-    :param custom: whether it calls a tool of type ``custom``; ``arguments`` is its free text then.
+    :param custom: whether it calls a tool of type ``custom``, whose ``arguments`` are free text.
     """
 
     id: str = ""
@@ -76,11 +76,11 @@ class Attempt:
     """One request to one provider: the first, a retry, or a fallback.
 
     :param provider: name of the provider row.
-    :param model: the model as it was asked for there.
-    :param error: how it failed; None for the one whose response was taken.
+    :param model: name of the model in that request.
+    :param error: how it failed; None for the attempt whose response was used.
     :param usage: token counts, if the provider sent any.
     :param duration: seconds from the request to its end.
-    :param upstream_request_id: the provider's id of the call, for its support.
+    :param upstream_request_id: the provider's id of the request, for its support.
     """
 
     provider: str
@@ -93,36 +93,36 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One response of the model, and the attempts made for it, in their order."""
+    """One response of the model: the attempts made for it, in their order."""
 
     attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatResult:
-    """How one chat went, sent with ``chat_finished`` exactly once.
+    """The result of one chat, sent with ``chat_finished`` exactly once.
 
-    :param provider: name of the provider row that answered, or was to.
-    :param model: the model as it was asked for there.
-    :param outcome: how it ended: ``ok``, ``length``, ``content_filtered``, ``tool_calls``,
+    :param provider: name of the provider row whose response was used, or was to be.
+    :param model: name of the model in the request to that provider.
+    :param outcome: how the chat ended: ``ok``, ``length``, ``content_filtered``, ``tool_calls``,
         ``truncated``, ``upstream_error``, ``timeout``, ``deadline``, ``cancelled`` or
-        ``refused``; see :data:`~flask_llmchat.chat.Outcome`.
+        ``refused``; see :data:`~flask_llmchat.Outcome`.
     :param steps: the responses of the model, each with the attempts made for it. Empty for a
         chat that was refused before the provider was called.
-    :param text: the answer as far as it came, also when it broke off.
-    :param reasoning: what the model thought aloud.
-    :param reasoning_details: the same as OpenRouter wants it back in the next turn, encrypted
-        and signed parts included.
-    :param tool_calls: what the model wants called.
-    :param sources: pages that the answer rests on.
-    :param images: URLs of the images in the answer, most often ``data:`` ones.
-    :param usage: None when the provider did not say.
-    :param error: what went wrong; None for the provider's own endings.
+    :param text: the response's text as far as it came, also when it broke off.
+    :param reasoning: the model's reasoning.
+    :param reasoning_details: the same in the form that OpenRouter needs back in the next turn,
+        encrypted and signed parts included.
+    :param tool_calls: the model's tool calls.
+    :param sources: pages that the response cites.
+    :param images: URLs of the images in the response, most often ``data:`` URLs.
+    :param usage: token counts; None when the provider sent none.
+    :param error: what went wrong; None when the provider ended the response itself.
     :param time_to_first_token: seconds from the request to the first text, reasoning or
         tool call; None when there was none.
     :param duration: seconds from the request to the end.
     :param request_id: our own id of the chat, also sent as ``X-Request-ID``.
-    :param upstream_request_id: the provider's id of the call, for its support.
+    :param upstream_request_id: the provider's id of the request, for its support.
     :param context: what the hooks put into :attr:`ChatRequest.context`.
     """
 
@@ -146,17 +146,17 @@ class ChatResult:
 
 
 def new_call_id() -> str:
-    """Return an id for a tool call whose provider gives it none: its result has to name one."""
-    return f"call_{uuid.uuid4().hex[:24]}"  # some providers take no longer ones
+    """Return an id for a tool call that came without one: its result has to refer to it."""
+    return f"call_{uuid.uuid4().hex[:24]}"  # some providers reject longer ones
 
 
-_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+TOKEN_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:
-    """Return a token count as the provider gave it, and the three integers that clients expect.
+    """Return the provider's usage object, completed with the three integers that clients expect.
 
-    Some leave one of the three out, some send null, and clients add them up.
+    Some providers leave one of the three out, some send null, and clients add them up.
     """
-    three = {name: getattr(usage, name) for name in _COUNTS}
+    three = {name: getattr(usage, name) for name in TOKEN_COUNTS}
     return three | {name: value for name, value in usage.details.items() if name not in three}

@@ -1,4 +1,4 @@
-"""The WSGI server that runs this process, as far as a chat depends on it."""
+"""``Server``: what a chat needs to know about the WSGI server that runs this process."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What serves this process's requests.
+    """The WSGI server that runs this process.
 
-    :param threads: how many requests it handles at once; None when threads do not bound that.
-    :param grace: seconds that requests have left once it stops.
-    :param is_stopping: tells whether it does.
-    :param unfit: why it should not serve chats, and what to do; "" where it may.
+    :param threads: how many requests it handles at once; None when threads do not limit that.
+    :param grace: seconds that running requests have left once it is stopping.
+    :param is_stopping: returns whether it is being stopped.
+    :param unfit: why it is not suitable for chats, and what to do; "" where it is.
     """
 
     threads: int | None = None

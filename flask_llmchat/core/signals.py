@@ -1,6 +1,6 @@
-"""What the extension tells the host, with blinker; the sender is always the Flask app.
+"""The extension's blinker signals; their sender is always the Flask app.
 
-Receivers run inside an app context. What a receiver raises is logged and stops nothing.
+Receivers run inside an app context. An exception in a receiver is logged and stops nothing.
 """
 
 from __future__ import annotations
@@ -9,16 +9,9 @@ from blinker import Namespace
 
 _signals = Namespace()
 
-
 chat_started = _signals.signal("chat-started")
-"""Sent with ``chat``, once it is valid and its profile is known.
-
-It is the :class:`~flask_llmchat.ChatRequest`.
-"""
-
+"""Sent with ``chat``, a :class:`~flask_llmchat.ChatRequest`, once it is valid and has a profile."""
 
 chat_finished = _signals.signal("chat-finished")
-"""Sent with ``result``, exactly once for every chat that started.
-
-It is the :class:`~flask_llmchat.ChatResult`.
-"""
+"""Sent with ``result``, a :class:`~flask_llmchat.ChatResult`, exactly once for every chat that
+started."""

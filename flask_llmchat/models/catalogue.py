@@ -1,64 +1,42 @@
-"""What is known of the models, provider by provider.
+"""The catalogue's data: a row for each model of each provider, and rules for families of models.
 
 Limits are the providers' own as published up to November 2026, and for the models of the
-original chat front end what that front end sent. Some of the models have been shut down;
-Azure deployments, proxies and enterprise contracts serve them on.
+original chat front end those that it sent. Some of the models have been shut down;
+Azure deployments, proxies and enterprise contracts still serve them.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from typing import Any
 
 from ..core.model import Model
 
 
-def _model(
-    name: str,
-    context_window: int | None,
-    max_output: int | None,
-    default_max_tokens: int | None = None,
-) -> Model:
-    return Model(
-        name=name,
-        context_window=context_window,
-        max_output=max_output,
-        default_max_tokens=default_max_tokens,
-    )
+def _model(name: str, context_window: int | None, max_output: int | None, **facts: Any) -> Model:
+    return Model(name=name, context_window=context_window, max_output=max_output, **facts)
 
 
-def _legacy(
-    name: str, context_window: int, max_output: int, default_max_tokens: int | None = None
-) -> Model:
-    """One of OpenAI's models that take the limit under its old name."""
-    return Model(
-        name=name,
-        context_window=context_window,
-        max_output=max_output,
-        default_max_tokens=default_max_tokens,
-        max_tokens_param="max_tokens",
-    )
+def _legacy(name: str, context_window: int | None, max_output: int | None, **facts: Any) -> Model:
+    """One of OpenAI's models that accept the token limit under its old name."""
+    return _model(name, context_window, max_output, max_tokens_param="max_tokens", **facts)
 
 
 def _reasoning(
-    name: str,
-    context_window: int,
-    max_output: int,
-    *,
-    by_default: bool = True,
-    max_tokens_param: str = "",
+    name: str, context_window: int | None, max_output: int | None, **facts: Any
 ) -> Model:
-    return Model(
-        name=name,
-        context_window=context_window,
-        max_output=max_output,
-        max_tokens_param=max_tokens_param,
-        supports_reasoning=True,
-        supports_temperature=not by_default,
-        # Of these, OpenAI's refuse this one as well.
-        unsupported_params=frozenset({"stop"}) if max_tokens_param else frozenset(),
-    )
+    facts = {"supports_reasoning": True, "supports_temperature": False, **facts}
+    return _model(name, context_window, max_output, **facts)
 
+
+def _openai_reasoning(
+    name: str, context_window: int | None, max_output: int | None, **facts: Any
+) -> Model:
+    facts = {"max_tokens_param": "max_completion_tokens", "unsupported_params": _STOP, **facts}
+    return _reasoning(name, context_window, max_output, **facts)
+
+
+_STOP = frozenset({"stop"})
 
 CATALOGUE: dict[str, tuple[Model, ...]] = {
     "openai": (
@@ -72,44 +50,34 @@ CATALOGUE: dict[str, tuple[Model, ...]] = {
         _legacy("gpt-4.1", 1_047_576, 32_768),
         _legacy("gpt-4.1-mini", 1_047_576, 32_768),
         _legacy("gpt-4.1-nano", 1_047_576, 32_768),
-        # Answer 400 to a system message: "does not support 'system' with this model".
-        replace(
-            _reasoning("o1-mini", 128_000, 65_536, max_tokens_param="max_completion_tokens"),
-            supports_system_messages=False,
-        ),
-        replace(
-            _reasoning("o1-preview", 128_000, 32_768, max_tokens_param="max_completion_tokens"),
-            supports_system_messages=False,
-        ),
-        _reasoning("o1", 200_000, 100_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("o3", 200_000, 100_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("o3-mini", 200_000, 100_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("o4-mini", 200_000, 100_000, max_tokens_param="max_completion_tokens"),
+        # Reject a system message with 400: "does not support 'system' with this model".
+        _openai_reasoning("o1-mini", 128_000, 65_536, supports_system_messages=False),
+        _openai_reasoning("o1-preview", 128_000, 32_768, supports_system_messages=False),
+        _openai_reasoning("o1", 200_000, 100_000),
+        _openai_reasoning("o3", 200_000, 100_000),
+        _openai_reasoning("o3-mini", 200_000, 100_000),
+        _openai_reasoning("o4-mini", 200_000, 100_000),
         _legacy("gpt-5-chat-latest", 128_000, 16_384),
-        _reasoning("gpt-5", 400_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("gpt-5-mini", 400_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("gpt-5-nano", 400_000, 128_000, max_tokens_param="max_completion_tokens"),
-        # Their effort is "none" unless the chat asks for more; from 5.4 on it is not.
-        _reasoning(
-            "gpt-5.1", 400_000, 128_000, by_default=False, max_tokens_param="max_completion_tokens"
-        ),
-        _reasoning(
-            "gpt-5.2", 400_000, 128_000, by_default=False, max_tokens_param="max_completion_tokens"
-        ),
-        _reasoning("gpt-5.4", 1_050_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("gpt-5.4-mini", 400_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("gpt-5.4-nano", 400_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("gpt-5.5", 1_050_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("gpt-5.6", 1_050_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("gpt-5.6-sol", 1_050_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("gpt-5.6-terra", 1_050_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("gpt-5.6-luna", 1_050_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("gpt-6-astra", 1_050_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("gpt-6-sol", 1_050_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("gpt-6-luna", 1_050_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("gpt-6.1-sol", 1_050_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("gpt-6.1-terra", 1_050_000, 128_000, max_tokens_param="max_completion_tokens"),
-        _reasoning("chat-latest", 400_000, 128_000, max_tokens_param="max_completion_tokens"),
+        _openai_reasoning("gpt-5", 400_000, 128_000),
+        _openai_reasoning("gpt-5-mini", 400_000, 128_000),
+        _openai_reasoning("gpt-5-nano", 400_000, 128_000),
+        # Their default effort is "none"; from 5.4 on it is not.
+        _openai_reasoning("gpt-5.1", 400_000, 128_000, supports_temperature=True),
+        _openai_reasoning("gpt-5.2", 400_000, 128_000, supports_temperature=True),
+        _openai_reasoning("gpt-5.4", 1_050_000, 128_000),
+        _openai_reasoning("gpt-5.4-mini", 400_000, 128_000),
+        _openai_reasoning("gpt-5.4-nano", 400_000, 128_000),
+        _openai_reasoning("gpt-5.5", 1_050_000, 128_000),
+        _openai_reasoning("gpt-5.6", 1_050_000, 128_000),
+        _openai_reasoning("gpt-5.6-sol", 1_050_000, 128_000),
+        _openai_reasoning("gpt-5.6-terra", 1_050_000, 128_000),
+        _openai_reasoning("gpt-5.6-luna", 1_050_000, 128_000),
+        _openai_reasoning("gpt-6-astra", 1_050_000, 128_000),
+        _openai_reasoning("gpt-6-sol", 1_050_000, 128_000),
+        _openai_reasoning("gpt-6-luna", 1_050_000, 128_000),
+        _openai_reasoning("gpt-6.1-sol", 1_050_000, 128_000),
+        _openai_reasoning("gpt-6.1-terra", 1_050_000, 128_000),
+        _openai_reasoning("chat-latest", 400_000, 128_000),
     ),
     "anthropic": (
         _reasoning("claude-fable-5-1", 1_000_000, 128_000),
@@ -158,7 +126,7 @@ CATALOGUE: dict[str, tuple[Model, ...]] = {
         _model("groq/compound", 131_072, 8_192),
         _model("groq/compound-mini", 131_072, 8_192),
     ),
-    # A choice: OpenRouter serves hundreds, and leaves out itself what a model does not take.
+    # A selection: OpenRouter serves hundreds, and drops the parameters that a model rejects.
     "openrouter": (
         _model("openrouter/auto", 2_000_000, None),
         _model("openai/gpt-4o-mini", 128_000, 16_384),
@@ -243,69 +211,59 @@ CATALOGUE: dict[str, tuple[Model, ...]] = {
         _model("deepseek-r1:8b", 131_072, 32_768),
     ),
 }
-"""By catalogue: the name of a provider row, or what its ``catalogue`` says."""
+"""Rows by catalogue: the name of a provider row, or its ``catalogue`` field."""
 
-
-# What to ask where nobody names a model, and the first of a catalogue is not an ordinary one of
-# today: some lists begin with models that are shut down, some with the dearest one.
+# The default model, where the first of a catalogue is not an ordinary one of today: some lists
+# begin with models that have been shut down, some with the most expensive one.
 DEFAULT_MODELS = {
     "openai": "gpt-4.1-mini",
     "anthropic": "claude-sonnet-4-6",
     "groq": "openai/gpt-oss-20b",
 }
 
-
-_REFUSES_TEMPERATURE = Model(name="", supports_reasoning=True, supports_temperature=False)
-
-
-# Families whose members are known by their name alone, newer ones and those that a deployment or
-# a fine-tune is named after: "my-gpt5", "ft:gpt-4o-mini:acme::1".
+# Families, recognised by name: for models newer than the rows, and for deployments and fine-tunes
+# that are named after a model: "my-gpt5", "ft:gpt-4o-mini:acme::1".
 FAMILIES: dict[str, tuple[tuple[re.Pattern[str], Model], ...]] = {
     "openai": (
         (
-            # gpt-5-chat is an ordinary model; gpt-5.1-chat and its successors are not. In names
-            # without a dot "gpt-35" is 3.5 and "gpt-41" 4.1, but "gpt-51" reasons as 5.1 does.
+            # gpt-5-chat does not reason; gpt-5.1-chat and its successors do. In names without a
+            # dot "gpt-35" is 3.5 and "gpt-41" 4.1, but "gpt-51" is 5.1, which reasons.
             re.compile(
                 r"(?<![a-z0-9])o[1-9](?![a-z0-9])|gpt[-_]?(?:[5-9]\d?|[12]\d)(?!\d|[-_]?chat)",
                 re.IGNORECASE,
             ),
-            replace(
-                _REFUSES_TEMPERATURE,
-                max_tokens_param="max_completion_tokens",
-                unsupported_params=frozenset({"stop"}),
-            ),
+            _openai_reasoning("", None, None),
         ),
-        # Azure's older deployments do not know the limit's new name.
+        # Azure's older deployments do not know the new name of the token limit.
         # https://github.com/BerriAI/litellm/issues/8855
         (
             re.compile(r"gpt[-_]?[34]\d?(?!\d)", re.IGNORECASE),
-            Model(name="", max_tokens_param="max_tokens"),
+            _legacy("", None, None),
         ),
     ),
     "anthropic": (
         (
             re.compile(r"^claude-(?:opus-4-[7-9]|[a-z]+-(?:[5-9]|\d\d))\b"),
-            _REFUSES_TEMPERATURE,
+            _reasoning("", None, None),
         ),
     ),
-    "moonshot": ((re.compile(r"^kimi-k"), _REFUSES_TEMPERATURE),),
+    "moonshot": ((re.compile(r"^kimi-k"), _reasoning("", None, None)),),
 }
 
-
-# What the makers' own servers want back, by the models' names: these reach them through gateways
-# too, and there are gateways of every kind. A gateway's own form of the same is in it.
+# Fields that the makers' own servers need back, by model name: requests reach them through
+# gateways of every kind, too. A gateway's own form of the same is included.
 REPLAYED_BY_FAMILY: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = (
     # "Function call is missing a thought_signature": https://ai.google.dev/gemini-api/docs
     (
         re.compile("gemini", re.IGNORECASE),
         frozenset({"extra_content", "provider_specific_fields", "reasoning_details"}),
     ),
-    # Thinking is signed, and a tool's result refused without it.
+    # Reasoning is signed, and a tool's result is rejected without it.
     (
         re.compile("claude", re.IGNORECASE),
         frozenset({"thinking_blocks", "provider_specific_fields", "reasoning_details"}),
     ),
-    # R1 and what was distilled from it refuse their thinking; later ones want it back.
+    # R1 and its distilled models reject their reasoning; later ones need it back.
     (
         re.compile(r"deepseek(?!.*(?:\br1|distill))|kimi", re.IGNORECASE),
         frozenset({"reasoning_content", "reasoning_details"}),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from ..transport.response_body import ResponseBody
-    from ..transport.transport import Sending
+    from ..transport.transport import TransportOptions
 from .sdk import sdk_client
 from .upstream_request import UpstreamRequest
 
@@ -90,15 +90,15 @@ def _post(request: UpstreamRequest, cancel: CancelToken) -> ResponseBody:
     import openai
 
     from ..transport.connection import TrustStoreError
-    from ..transport.transport import current_token
+    from ..transport.transport import current_options
 
     omit: Any = openai.Omit()
     left = max(request.deadline - time.monotonic(), 0.001)
     read = min(request.read_timeout, left)
     connect = min(request.connect_timeout, left)
-    before = current_token.set(None)
+    before = current_options.set(None)
     try:
-        current_token.set(_private_part(request, cancel))
+        current_options.set(_private_part(request, cancel))
         response: Any = sdk_client(public_only=request.public_only).post(
             request.url,
             cast_to=httpx2.Response,
@@ -160,14 +160,14 @@ def _post(request: UpstreamRequest, cancel: CancelToken) -> ResponseBody:
         )
         raise _Failed(nowhere, may_pass=False) from None
     finally:
-        current_token.reset(before)
+        current_options.reset(before)
 
 
-def _private_part(request: UpstreamRequest, cancel: CancelToken) -> Sending:
+def _private_part(request: UpstreamRequest, cancel: CancelToken) -> TransportOptions:
     """Return what of a call the SDK is not given, so that it cannot log it."""
-    from ..transport.transport import Sending
+    from ..transport.transport import TransportOptions
 
-    return Sending(
+    return TransportOptions(
         cancel,
         [(name.encode("ascii"), value.encode("ascii")) for name, value in request.headers.items()],
         urlencode(request.query).encode(),

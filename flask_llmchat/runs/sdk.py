@@ -43,7 +43,7 @@ def _new_sdk(*, public_only: bool) -> openai.OpenAI:
         ambient.append(line.partition(":")[0].strip())
     # A connection that a stranger's host has closed meanwhile would read as a wrong address.
     guarded: dict[str, Any] = (
-        {"connect": ssrf.connect, "most_idle": 0, "proxies": False} if public_only else {}
+        {"connect": ssrf.connect, "max_idle": 0, "proxies": False} if public_only else {}
     )
     transport = Transport(**guarded)
     current_runtime().transports.append(transport)

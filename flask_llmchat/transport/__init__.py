@@ -1,1 +1,1 @@
-"""HTTP over sockets of our own. Knows no LLM and no Flask."""
+"""HTTP/1.1 over sockets of our own. Nothing here knows of LLMs or of Flask."""

@@ -1,6 +1,6 @@
-"""How connections are made: by urllib3, which does TLS and finds its way through proxies.
+"""Open connections to providers: TCP, TLS and the environment's proxies, with urllib3's help.
 
-This module imports urllib3 (50 ms): import it only when the first call is made.
+This module imports urllib3 (50 ms): import it only when the first request is sent.
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from urllib3.util import Url, parse_url
 from urllib3.util.ssltransport import SSLTransport
 
+from .http1 import Fields
 from .watchdog import CancelToken
 
-# No proxy stands between us and this machine: a model server here, or a test's.
-_HERE = ("localhost", "127.0.0.1", "::1")
-
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")  # a model server here, or a test's: never by proxy
 
 Connect = Callable[[str, int, float, CancelToken | None], socket.socket]
-"""What makes a TCP connection to a host and port within so many seconds, unless a watch ends it."""
+"""Opens a TCP connection: takes host, port, seconds and the token that may end the waiting."""
 
 
 class TrustStoreError(Exception):
-    """The certificates of those whom TLS is to trust cannot be read."""
+    """The CA certificates that TLS verifies servers with cannot be read."""
 
 
 class Origin(NamedTuple):
-    """Whom a connection leads to."""
+    """Scheme, host and port that a connection serves requests for."""
 
     scheme: str
     host: str
@@ -46,142 +45,152 @@ class Origin(NamedTuple):
 class Connection:
     """An open connection.
 
-    :ivar sock: a socket, or what urllib3 makes of one for TLS within TLS.
-    :ivar forwarded: whether a proxy reads the requests, and passes them on.
-    :ivar fields: what a request is to tell that proxy.
-    :ivar can_be_kept: whether it could serve another request. Of TLS within TLS it cannot be
-        seen whether something unasked waits in it, which the next chat would take for its answer.
-    :ivar early: what was read before the request was sent.
+    :ivar sock: a socket, or urllib3's stand-in for one where TLS runs within a proxy's TLS.
+    :ivar forwarded: whether a proxy reads the requests and forwards them, instead of tunnelling.
+    :ivar proxy_fields: header fields for that proxy, added to each request.
+    :ivar reusable: whether it may serve another request. TLS within TLS may not: it cannot be
+        seen whether unrequested bytes wait in it, which the next chat would take for its response.
+    :ivar early: response bytes that were read before the request was sent to its end.
+    :ivar idle_since: :func:`time.monotonic` at its last return to the pool; 0 for a new one.
     """
 
     origin: Origin
     sock: Any
     forwarded: bool = False
-    fields: list[tuple[bytes, bytes]] = field(default_factory=list, repr=False)
-    can_be_kept: bool = True
+    proxy_fields: Fields = field(default_factory=list, repr=False)
+    reusable: bool = True
     early: bytes = b""
     idle_since: float = 0.0
 
 
-class _OwnSocket:
-    """A connection of urllib3's whose TCP connection is made by somebody else, and watched."""
+class _CancellableConnection:
+    """Mixin for urllib3's connections: our own TCP connect, and a cancel token while connecting."""
 
     _dns_host: str
     port: int
     timeout: Any
-    dial: Connect
+    connect_tcp: Connect
     cancel: CancelToken | None
-    is_dialled = False
-    watched: socket.socket | None = None
+    has_connected = False
+    duplicate: socket.socket | None = None
 
     def _new_conn(self) -> socket.socket:
-        sock = self.dial(self._dns_host, self.port, self.timeout, self.cancel)
-        self.is_dialled = True
+        sock = self.connect_tcp(self._dns_host, self.port, self.timeout, self.cancel)
+        self.has_connected = True
         if self.cancel is not None:
             try:
-                # TLS takes the descriptor away from its socket, but a duplicate stays ours: a
-                # proxy may say nothing, and a handshake may not end.
-                self.watched = sock.dup()
+                # TLS takes the descriptor away from its socket. The duplicate stays ours to shut
+                # down: a proxy may never respond, and a handshake may never end.
+                self.duplicate = sock.dup()
             except OSError:
                 self.cancel.detach()
                 sock.close()
                 raise
-            self.cancel.attach(self.watched)
+            self.cancel.attach(self.duplicate)
         return sock
 
-    def let_go(self) -> None:
-        """Take the connection away from the watch."""
+    def detach(self) -> None:
+        """Detach the connection from the cancel token."""
         if self.cancel is not None:
             self.cancel.detach()
-        if self.watched is not None:
-            self.watched.close()
+        if self.duplicate is not None:
+            self.duplicate.close()
 
 
-class _Plain(_OwnSocket, HTTPConnection):
+class _PlainConnection(_CancellableConnection, HTTPConnection):
     pass
 
 
-class _Tls(_OwnSocket, HTTPSConnection):
+class _TLSConnection(_CancellableConnection, HTTPSConnection):
     pass
 
 
 class Connector:
-    """Makes connections.
+    """Opens connections to origins, through the environment's proxies where they apply.
 
-    :param context: what makes up how TLS is spoken, to proxies too. Asked when TLS first is.
-    :param dial: what connects, to the origin or to a proxy.
-    :param proxies: whether the environment's proxies are used.
+    :param make_context: returns the TLS settings, also for TLS to proxies. Called when a
+        connection first needs TLS.
+    :param connect_tcp: opens the TCP connection, to the origin or to a proxy.
+    :param proxies: whether to use the environment's proxies.
     """
 
     def __init__(
-        self, context: Callable[[], ssl.SSLContext], dial: Connect, *, proxies: bool
+        self, make_context: Callable[[], ssl.SSLContext], connect_tcp: Connect, *, proxies: bool
     ) -> None:
-        self._make_context = context
-        self._made_context: ssl.SSLContext | None = None
-        self._dial = dial
+        self._make_context = make_context
+        self._cached_context: ssl.SSLContext | None = None
+        self._connect_tcp = connect_tcp
         self._proxies = Proxies(getproxies() if proxies else {})
 
     def open(self, origin: Origin, timeout: float, cancel: CancelToken | None) -> Connection:
-        """Connect, through a proxy if there is one, and shake hands.
+        """Connect to an origin, TLS handshakes included.
 
-        :raises NoTrust: when there is no telling whom to trust.
-        :raises RuntimeError: when this urllib3 does not ask what is to connect.
+        :param timeout: seconds for the TCP connection, and for each later wait.
+        :raises TrustStoreError: when the CA certificates cannot be read.
+        :raises RuntimeError: when this version of urllib3 bypasses ``connect_tcp``.
         """
         proxy = self._proxies.find(origin)
         if proxy is None:
             return Connection(origin, self._connect(self._new(origin), timeout, cancel))
-        fields = _fields_for(proxy)
-        made = self._new(origin, proxy)
+        headers = _proxy_headers(proxy)
+        connection = self._new(origin, proxy)
         if origin.scheme == "http":
-            headers = [(name.encode(), value.encode()) for name, value in fields.items()]
-            return Connection(origin, self._connect(made, timeout, cancel), True, headers)
-        made.set_tunnel(origin.host, origin.port, headers=fields, scheme=proxy.scheme or "http")
-        sock = self._connect(made, timeout, cancel)
-        return Connection(origin, sock, can_be_kept=not isinstance(sock, SSLTransport))
+            fields = [(name.encode(), value.encode()) for name, value in headers.items()]
+            return Connection(origin, self._connect(connection, timeout, cancel), True, fields)
+        scheme = proxy.scheme or "http"
+        connection.set_tunnel(origin.host, origin.port, headers=headers, scheme=scheme)
+        sock = self._connect(connection, timeout, cancel)
+        return Connection(origin, sock, reusable=not isinstance(sock, SSLTransport))
 
-    def _new(self, origin: Origin, proxy: Url | None = None) -> _Plain | _Tls:
+    def _new(self, origin: Origin, proxy: Url | None = None) -> _PlainConnection | _TLSConnection:
         if proxy is None:
             if origin.scheme == "http":
-                return _Plain(origin.host, origin.port)
-            return _Tls(origin.host, origin.port, ssl_context=self._context())
+                return _PlainConnection(origin.host, origin.port)
+            return _TLSConnection(origin.host, origin.port, ssl_context=self._context())
         host, scheme = str(proxy.host).strip("[]"), proxy.scheme
         port = proxy.port or (443 if scheme == "https" else 80)
         if origin.scheme == scheme == "http":
-            return _Plain(host, port, proxy=proxy)
+            return _PlainConnection(host, port, proxy=proxy)
         context = self._context()
         config = ProxyConfig(context, False, None, None)
-        return _Tls(host, port, ssl_context=context, proxy=proxy, proxy_config=config)
+        return _TLSConnection(host, port, ssl_context=context, proxy=proxy, proxy_config=config)
 
     def _context(self) -> ssl.SSLContext:
-        if self._made_context is None:
+        if self._cached_context is None:
             try:
-                self._made_context = self._make_context()
-            except OSError as error:  # which does not say what file it is about
+                self._cached_context = self._make_context()
+            except OSError as error:  # which does not name the file
                 where = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
                 raise TrustStoreError(
                     f"the certificates of {where} cannot be read: {error}"
                 ) from error
-        return self._made_context
+        return self._cached_context
 
-    def _connect(self, made: _Plain | _Tls, timeout: float, cancel: CancelToken | None) -> Any:
-        made.dial, made.cancel, made.timeout = self._dial, cancel, timeout
+    def _connect(
+        self,
+        connection: _PlainConnection | _TLSConnection,
+        timeout: float,
+        cancel: CancelToken | None,
+    ) -> Any:
+        connection.connect_tcp, connection.cancel = self._connect_tcp, cancel
+        connection.timeout = timeout
         try:
-            made.connect()
-            if not made.is_dialled:  # where it is a guard it must not get lost in an update
+            connection.connect()
+            if not connection.has_connected:  # an update must not silently remove the SSRF guard
                 raise RuntimeError(
                     "This urllib3 connects in a way that flask-llmchat does not know, so that "
                     "addresses cannot be checked. Use an older one, or a newer flask-llmchat."
                 )
         except BaseException:
-            made.let_go()  # first: once it is closed, its number may be another connection's
-            made.close()
+            connection.detach()  # first: a closed descriptor's number may be reused at once
+            connection.close()
             raise
-        made.let_go()
-        return made.sock
+        connection.detach()
+        return connection.sock
 
 
 class Proxies:
-    """Which proxy leads where.
+    """Finds the environment's proxy for an origin.
 
     :param environment: what :func:`urllib.request.getproxies` returns.
     """
@@ -194,20 +203,20 @@ class Proxies:
         self._exempt_names = {"no": ",".join(names)}
 
     def find(self, origin: Origin) -> Url | None:
-        """Return the proxy on the way to an origin, if there is one.
+        """Return the proxy to use for an origin; None to connect directly.
 
-        :raises ValueError: when it is of a kind we do not know.
+        :raises ValueError: when the proxy is not an HTTP proxy.
         """
         found = self._by_scheme.get(origin.scheme) or self._by_scheme.get("all")
-        if not found or origin.host in _HERE or self._is_exempt(origin):
+        if not found or origin.host in _LOOPBACK or self._is_exempt(origin):
             return None
         try:
             proxy = parse_url(found if "://" in found else f"http://{found}")
         except ValueError:
             proxy = Url()
         if proxy.scheme not in ("http", "https") or not proxy.host:
-            # The address is not told: a password may stand in it.
-            raise ValueError("the environment's proxy is not one of HTTP")
+            # The message leaves out the address, which may hold a password.
+            raise ValueError("the environment's proxy is not an HTTP proxy")
         return proxy
 
     def _is_exempt(self, origin: Origin) -> bool:
@@ -224,7 +233,7 @@ def _contains(network: str, address: str) -> bool:
         return False
 
 
-def _fields_for(proxy: Url) -> dict[str, str]:
+def _proxy_headers(proxy: Url) -> dict[str, str]:
     if not proxy.auth:
         return {}
     return {"Proxy-Authorization": f"Basic {b64encode(unquote(proxy.auth).encode()).decode()}"}

@@ -1,4 +1,4 @@
-"""A response body, read straight from its socket."""
+"""A response body that is read straight from its socket."""
 
 from __future__ import annotations
 
@@ -10,42 +10,34 @@ from typing import Any
 import httpx2
 
 from .connection import Connection
-from .gevent_wait import turn, waiter_for
+from .gevent_wait import waiter_for, yield_now
 from .http1 import BodyReader, Malformed, ResponseHead, UntilCloseReader, body_reader, codings_of
 from .watchdog import CancelToken
 
-_LONGEST_ERROR = 64 * 2**10
-"""Bytes of an error's body that are read: the SDK reads all there is of it."""
+MAX_READ = 64 * 2**10  # bytes of one read
+_MAX_ERROR = 64 * 2**10  # bytes of an error's body that are read: the SDK reads all it is given
+
+# Compression is not requested, but some gateways compress all the same. Event streams shrink to
+# a 50th or a 70th; what shrinks to a 1000th was made so that a few bytes cost much.
+_MAX_DECODED = 64 * 2**10  # bytes at a time, as without compression
+_MAX_EXPANSION = 100  # decoded bytes for each byte received
+_FREE_EXPANSION = 2**20  # bytes that may be decoded in any case
 
 
-MOST_READ = 64 * 2**10
-"""Bytes of one read."""
-
-
-# Compression is not asked for, but there are gateways that compress all the same. Event streams
-# shrink to a 50th or a 70th; what shrinks to a 1000th was made so that a few bytes cost much.
-_MOST_DECODED = 64 * 2**10  # of one read, as without compression
-
-
-_MOST_GROWTH = 100
-
-
-_FREE_GROWTH = 2**20  # bytes that are decoded in any case
-
-
-def drop(connection: Connection, cancel: CancelToken | None) -> None:
-    """Close a connection, which nothing else is to serve."""
+def close_connection(connection: Connection, cancel: CancelToken | None) -> None:
+    """Close a connection instead of keeping it for another request."""
     if cancel is not None:
-        cancel.detach()  # first: once it is closed, its number may be another connection's
+        cancel.detach()  # first: a closed descriptor's number may be reused at once
     connection.sock.close()
 
 
 class ResponseBody(httpx2.SyncByteStream):
-    """An answer's body.
+    """The body of a response.
 
-    :param first: what came together with the head.
-    :param wait: seconds that the SDK waits for each piece of an error.
-    :param keep: what takes the connection when it can serve another request.
+    :param first: body bytes that were read together with the head.
+    :param timeout: the socket's present time-out in seconds; also how long the SDK waits for
+        each piece of an error.
+    :param keep: called with the connection when it can serve another request.
     """
 
     headers: httpx2.Headers
@@ -55,127 +47,128 @@ class ResponseBody(httpx2.SyncByteStream):
         connection: Connection,
         head: ResponseHead,
         first: bytes,
-        wait: float | None,
+        timeout: float | None,
         cancel: CancelToken | None,
         keep: Callable[[Connection], None],
     ) -> None:
         self._connection: Connection | None = connection
         self._recv = connection.sock.recv
-        self._ready = waiter_for(connection.sock)
-        self._frame: BodyReader = body_reader(head)
+        self._waiter = waiter_for(connection.sock)
+        self._reader: BodyReader = body_reader(head)
         self._first = first
-        self._wait = wait
+        self._timeout = timeout
         self._cancel = cancel
-        ends = not isinstance(self._frame, UntilCloseReader)
-        kept = head.keeps_alive and connection.can_be_kept and ends
-        self._keep = keep if kept else None
-        self._decoder = _take_decoder(head)
-        self._may_decode = _FREE_GROWTH
-        if self._frame.ended:
-            self._frame.spare = first
-            self._let_go()
+        has_end = not isinstance(self._reader, UntilCloseReader)
+        reusable = head.keeps_alive and connection.reusable and has_end
+        self._keep = keep if reusable else None
+        self._decoder = _decoder_for(head)
+        self._may_decode = _FREE_EXPANSION
+        if self._reader.ended:
+            self._reader.spare = first
+            self._release()
 
     @property
     def ended(self) -> bool:
-        """Whether all of it was read."""
-        return self._frame.ended and not (self._decoder and self._decoder.unconsumed_tail)
+        """Whether the whole body has been read."""
+        return self._reader.ended and not (self._decoder and self._decoder.unconsumed_tail)
 
-    def read(self, wait: float | None = None) -> bytes:
-        """Read once; return what of it is the body's, which may be nothing as yet.
+    def read(self, timeout: float | None = None) -> bytes:
+        """Read once; return the body bytes that came, which may be none.
 
-        :param wait: seconds.
-        :raises TimeoutError: when nothing came; reading may go on.
+        :param timeout: seconds.
+        :raises TimeoutError: when nothing came in time; reading may go on.
         :raises OSError: when the connection broke.
-        :raises httpx2.RemoteProtocolError: when the body broke off, or makes no sense.
-        :raises httpx2.DecodingError: when it is not compressed in the way it says.
+        :raises httpx2.RemoteProtocolError: when the body is incomplete or malformed.
+        :raises httpx2.DecodingError: when it is not compressed as the head says.
         """
         if self._decoder is not None:
             if tail := self._decoder.unconsumed_tail:
-                turn()  # a little that was read can be very much
+                yield_now()  # a few bytes received may take long to decode
                 return self._decode(tail)
-            piece = self._receive(wait)
-            self._may_decode += len(piece) * _MOST_GROWTH
+            piece = self._receive(timeout)
+            self._may_decode += len(piece) * _MAX_EXPANSION
             return self._decode(piece)
-        return self._receive(wait)
+        return self._receive(timeout)
 
-    def _receive(self, wait: float | None) -> bytes:
-        data, frame = self._first, self._frame
+    def _receive(self, timeout: float | None) -> bytes:
+        data, reader = self._first, self._reader
         if data:
             self._first = b""
-        elif frame.ended:
+        elif reader.ended:
             return b""
         elif self._connection is None:
             raise httpx2.StreamClosed
         else:
-            if wait != self._wait:
-                self._connection.sock.settimeout(wait)
-                self._wait = wait
-            if self._ready is not None:
-                self._ready.wait(wait)
-            data = self._recv(MOST_READ)
+            if timeout != self._timeout:
+                self._connection.sock.settimeout(timeout)
+                self._timeout = timeout
+            if self._waiter is not None:
+                self._waiter.wait(timeout)
+            data = self._recv(MAX_READ)
         try:
-            piece = frame.feed(data) if data else frame.finish()
+            piece = reader.feed(data) if data else reader.finish()
         except Malformed as error:
             raise httpx2.RemoteProtocolError(str(error)) from error
-        if frame.ended:
-            self._let_go()
+        if reader.ended:
+            self._release()
         return piece
 
     def _decode(self, piece: bytes) -> bytes:
         try:
-            decoded: bytes = self._decoder.decompress(piece, _MOST_DECODED)
+            decoded: bytes = self._decoder.decompress(piece, _MAX_DECODED)
         except zlib.error as error:
             raise httpx2.DecodingError(str(error)) from error
         self._may_decode -= len(decoded)
         if self._may_decode < 0:
-            raise httpx2.DecodingError("far more than was received")
+            raise httpx2.DecodingError("the body expands too much")
         return decoded
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give the SDK as much of an error's body as tells enough.
+        """Give the SDK the beginning of an error's body.
 
-        What fails here leaves the status, which tells the most.
+        A failure here only ends it: the status, which says the most, is known already.
         """
-        left = _LONGEST_ERROR
+        left = _MAX_ERROR
         with contextlib.suppress(httpx2.HTTPError, OSError):
             while left > 0 and not self.ended:
-                piece = self.read(self._wait)[:left]
+                piece = self.read(self._timeout)[:left]
                 left -= len(piece)
                 yield piece
 
     def close(self) -> None:
-        """Let go of the connection: what is still to come is not waited for."""
-        self._let_go()
+        """Release the connection, without waiting for the rest of the body."""
+        self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        if self._ready is not None:
-            self._ready.close()
-        if self._keep is None or not self._frame.ended or self._frame.spare:
-            drop(connection, self._cancel)
+        if self._waiter is not None:
+            self._waiter.close()
+        if self._keep is None or not self._reader.ended or self._reader.spare:
+            close_connection(connection, self._cancel)
             return
         if self._cancel is not None:
             self._cancel.detach()
         self._keep(connection)
 
 
-def _take_decoder(head: ResponseHead) -> Any:
-    """Return what undoes a compression, which nobody else is to undo, though we ask for none."""
+def _decoder_for(head: ResponseHead) -> Any:
+    """Return the decompressor for a body, or None; take the field out, so that httpx2 has none."""
     codings = codings_of(head, b"content-encoding")
-    if head.lowered.pop(b"content-encoding", None) is None:
+    if head.by_name.pop(b"content-encoding", None) is None:
         return None
     head.fields = [field for field in head.fields if field[0].lower() != b"content-encoding"]
     if len(codings) == 1 and codings[0] in (b"gzip", b"x-gzip", b"deflate"):
         return zlib.decompressobj(47)
-    return _Unknown() if codings and head.status == 200 else None  # an error's status tells enough
+    # Of an error the status says enough.
+    return _UnsupportedCoding() if codings and head.status == 200 else None
 
 
-class _Unknown:
-    """Stands for what would undo a compression that we do not know."""
+class _UnsupportedCoding:
+    """Stands in for the decompressor of an unknown coding, and fails."""
 
     unconsumed_tail = b""
 
-    def decompress(self, data: bytes, most: int) -> bytes:
-        raise zlib.error("a compression that was not asked for")
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        raise zlib.error("an unsupported content coding")

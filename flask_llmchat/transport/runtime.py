@@ -1,4 +1,4 @@
-"""What belongs to one process, and must not be shared with one that is forked from it."""
+"""The state of this process, which a forked process must not share: clients, watchdog, slots."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from .transport import Transport
+    from .transport import Transport  # which loads httpx2 and urllib3
 
-
-_MOST_LOOKUPS = 3
+_MAX_LOOKUPS = 3
 
 
 class Runtime:
-    """The pooled SDK clients and the watcher of this process, each made when first needed.
+    """The pooled SDK clients, the watchdog and the slots of one process, each made when needed.
 
-    :ivar sdks: by whether they call public addresses alone.
-    :ivar transports: what these clients' requests go through.
-    :ivar places: those taken by chats that are running.
+    :ivar sdks: the clients, by whether they call public addresses alone.
+    :ivar transports: what these clients send requests through.
+    :ivar slots: those taken by running chats.
     """
 
     def __init__(self) -> None:
@@ -31,65 +30,63 @@ class Runtime:
         self._lookups: list[threading.Semaphore] = []
 
     def lookups(self) -> threading.Semaphore:
-        """Return what bounds how many of users' names are looked up at once.
+        """Return the semaphore that bounds how many of users' host names are resolved at once.
 
         It is made when first needed: in a worker forked with --preload it would not be gevent's.
         """
         if not self._lookups:
-            # Two at once make two of them, and both use the first.
-            self._lookups.append(threading.Semaphore(_MOST_LOOKUPS))
+            # Two first calls at once make two of them, and both use the first.
+            self._lookups.append(threading.Semaphore(_MAX_LOOKUPS))
         return self._lookups[0]
 
 
 class Slot:
-    """One of the chats that may run at once in this process. It belongs to whoever took it.
+    """One of the chats that may run at once in this process. Making it takes the slot.
 
-    :param most: how many there are; None for as many as come.
+    :param limit: how many slots there are; None for no limit.
     :raises LookupError: when all are taken.
     """
 
-    def __init__(self, most: int | None) -> None:
-        self._places = _current.slots
-        # Set first and looked at then, for there is no lock: in a worker forked with --preload
-        # it would be a real one. Two that come at once may both find the last place taken.
-        self._places.add(self)
-        if most is not None and len(self._places) > most:
+    def __init__(self, limit: int | None) -> None:
+        self._taken = _current.slots
+        # Taken first and counted then, for there is no lock: in a worker forked with --preload
+        # it would be a real one. Two that come at once may both find the last slot taken.
+        self._taken.add(self)
+        if limit is not None and len(self._taken) > limit:
             self.release()
-            raise LookupError(f"all {most} places are taken")
+            raise LookupError(f"all {limit} slots are taken")
 
     def release(self) -> None:
-        """Leave the place to another chat; more than once does no harm."""
-        self._places.discard(self)
+        """Free the slot for another chat. Doing so again does no harm."""
+        self._taken.discard(self)
 
 
-def is_full(most: int | None) -> bool:
-    """Tell whether all places are taken, without taking one.
+def is_full(limit: int | None) -> bool:
+    """Tell whether all slots are taken, without taking one.
 
-    :param most: how many there are; None for as many as come.
+    :param limit: how many slots there are; None for no limit.
     """
-    return most is not None and len(_current.slots) >= most
+    return limit is not None and len(_current.slots) >= limit
 
 
 _current = Runtime()
-
-
 _inherited: list[Runtime] = []
 
 
 def current_runtime() -> Runtime:
-    """Return what belongs to the process we are in."""
+    """Return the runtime of the present process."""
     return _current
 
 
-def _forget_after_fork() -> None:
+def _start_anew_after_fork() -> None:
     global _current
-    # Kept, not closed, which would tell the other side: the parent goes on using these.
+    # Kept, not closed, which the provider would notice: the parent goes on using these.
     _inherited.append(_current)
     inherited, _current = _current, Runtime()
-    # But once the parent has closed one that is idle, nobody is to hold it open.
+    # But a connection that the parent closes while it is idle must not stay open here.
     for transport in inherited.transports:
         transport.abandon()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
+    os.register_at_fork(after_in_child=_start_anew_after_fork)

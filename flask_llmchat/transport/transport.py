@@ -1,9 +1,9 @@
-"""HTTP under the SDK: its requests go out, and answers come in, over sockets of our own.
+"""The HTTP transport under the SDK's client: it sends requests over sockets of our own.
 
 A chat spends its life reading one body, a few bytes at a time. So the body is read straight
-from its socket: one read of the network is one call here, and brings whatever is there.
+from its socket: one read of the network is one call here, and returns whatever has arrived.
 
-The watch of a chat has to know that socket from the first byte that is sent until the
+A chat's cancel token has to hold that socket from the first byte that is sent until the
 connection can serve another chat, and not a moment longer.
 """
 
@@ -24,19 +24,20 @@ from urllib3.exceptions import HTTPError
 from .connection import Connect, Connection, Connector, Origin
 from .http1 import Fields, HeadReader, Malformed, ResponseHead, write_head
 from .pool import ConnectionPool
-from .response_body import MOST_READ, ResponseBody, drop
+from .response_body import MAX_READ, ResponseBody, close_connection
 from .tcp import connect
 from .watchdog import TICK, CancelToken
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
-    """What belongs to the request of one chat alone.
+class TransportOptions:
+    """The part of one chat's request that the SDK does not see.
 
-    The SDK and httpx2 log requests, with addresses and, some versions, headers. So what may be
-    or hold a key is added here, below both of them, and taken out of what they see of the answer.
+    The SDK and httpx2 log requests, with addresses and, in some versions, headers. So whatever may
+    be or hold a key is added here, below both of them, and removed from the response they see.
 
-    :param fields: of the request's head, instead of those that the SDK wrote.
+    :param cancel: may end the waiting.
+    :param fields: header fields, which replace those of the SDK.
     :param query: what follows the ``?`` of the address.
     :param secrets: the keys.
     """
@@ -47,71 +48,70 @@ class Sending:
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
 
 
-current_token: ContextVar[Sending | None] = ContextVar("flask_llmchat_sending", default=None)
-"""The request that is being sent here and now."""
+current_options: ContextVar[TransportOptions | None] = ContextVar(
+    "flask_llmchat_transport_options", default=None
+)
+"""The options of the request that is being sent in this context."""
 
-
-_MOST_IDLE = 100
-
-
+_MAX_IDLE = 100
 _SENT_AT_ONCE = 64 * 2**10
-
-
 _PORTS = {"http": 80, "https": 443}
 
 
 class Transport(httpx2.BaseTransport):
-    """What an HTTP client's requests go through. It follows no redirect and keeps no cookie.
+    """A transport for httpx2's client. It follows no redirect and keeps no cookie.
 
-    TLS is httpx2's own, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` included.
+    TLS is set up by httpx2, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` included.
 
-    :param dial: what connects.
-    :param most_idle: connections kept for further requests; of those in use there may be any
-        number, for each is a chat that somebody reads.
-    :param proxies: whether the environment's proxies are used.
+    :param connect: opens TCP connections.
+    :param max_idle: connections kept for further requests. Those in use are not limited here:
+        each is a running chat.
+    :param proxies: whether to use the environment's proxies.
     """
 
     def __init__(
-        self, connect: Connect = connect, *, most_idle: int = _MOST_IDLE, proxies: bool = True
+        self, connect: Connect = connect, *, max_idle: int = _MAX_IDLE, proxies: bool = True
     ) -> None:
-        self._opener = Connector(httpx2.create_ssl_context, connect, proxies=proxies)
-        self._idle = ConnectionPool(most_idle)
+        self._connector = Connector(httpx2.create_ssl_context, connect, proxies=proxies)
+        self._pool = ConnectionPool(max_idle)
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
-        self._idle.close()
+        """Close the idle connections."""
+        self._pool.close()
 
     def abandon(self) -> None:
-        """Let go of them in a process that inherited them."""
-        self._idle.abandon()
+        """Drop the idle connections in a forked process that inherited them."""
+        self._pool.abandon()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request and wait for the head of its answer.
+        """Send a request and wait for the head of the response.
 
-        Its ``extensions["body"]`` is the :class:`Body`, without what httpx2 puts around it.
+        The response's ``extensions["body"]`` is the :class:`ResponseBody`, without httpx2's
+        wrappers.
 
         :raises httpx2.TransportError: when that fails.
         """
-        timeouts, sent = request.extensions["timeout"], current_token.get() or Sending()
-        cancel = sent.cancel
-        connection = self._send(request, timeouts, sent)
+        timeouts, options = request.extensions["timeout"], current_options.get()
+        options = options or TransportOptions()
+        cancel = options.cancel
+        connection = self._send(request, timeouts, options)
         try:
             with _map_exceptions(httpx2.ReadTimeout, httpx2.ReadError):
                 connection.sock.settimeout(timeouts["read"])
                 head, first = self._receive_head(connection, cancel)
                 body = ResponseBody(
-                    connection, head, first, timeouts["read"], cancel, self._idle.keep
+                    connection, head, first, timeouts["read"], cancel, self._pool.keep
                 )
         except BaseException:
-            drop(connection, cancel)
+            close_connection(connection, cancel)
             raise
         response = httpx2.Response(
             head.status,
-            headers=_without(sent.secrets, head.fields),
+            headers=_hide(options.secrets, head.fields),
             stream=body,
             extensions={"body": body},
         )
-        # Or Python would look up the charset that the answer names, and keep it for ever.
+        # Or Python would look up the charset that the response names, and keep it for ever.
         response.encoding = "utf-8"
         body.headers = response.headers
         return response
@@ -121,53 +121,53 @@ class Transport(httpx2.BaseTransport):
     ) -> tuple[ResponseHead, bytes]:
         reader = HeadReader()
         try:
-            while data := connection.early or connection.sock.recv(MOST_READ):
+            while data := connection.early or connection.sock.recv(MAX_READ):
                 connection.early = b""
                 if found := reader.feed(data):
                     return found
-            raise Malformed("the server hung up without an answer")
+            raise Malformed("the server closed the connection without a response")
         except TimeoutError:
             raise
         except (OSError, Malformed):
-            ended = cancel is not None and cancel.reason is not None
-            if connection.idle_since and not reader.size and not ended:
-                # Whoever was there is gone, and the others that wait most likely lead nowhere
-                # either: whoever tries again is to be led to who is there now.
-                self._idle.forget(connection.origin)
+            cancelled = cancel is not None and cancel.reason is not None
+            if connection.idle_since and not reader.size and not cancelled:
+                # The server behind this kept connection is gone, so the other idle ones most
+                # likely lead nowhere either: a retry has to reach the server that is there now.
+                self._pool.close_origin(connection.origin)
             raise
 
     def _send(
-        self, request: httpx2.Request, timeouts: dict[str, float], sent: Sending
+        self, request: httpx2.Request, timeouts: dict[str, float], options: TransportOptions
     ) -> Connection:
-        url, cancel = request.url, sent.cancel
+        url, cancel = request.url, options.cancel
         if url.scheme not in _PORTS:
-            raise httpx2.UnsupportedProtocol("only http: and https: are spoken")
+            raise httpx2.UnsupportedProtocol("only http: and https: are supported")
         origin = Origin(url.scheme, url.raw_host.decode(), url.port or _PORTS[url.scheme])
         while True:
-            kept = self._idle.take(origin)
-            connection = kept or self._open(origin, timeouts["connect"], cancel)
+            kept = self._pool.take(origin)
+            connection = kept or self._connect(origin, timeouts["connect"], cancel)
             try:
-                if _hand_over(request, connection, timeouts["write"], sent):
+                if _send_on(connection, request, timeouts["write"], options):
                     return connection
             except BaseException:
-                drop(connection, cancel)
+                close_connection(connection, cancel)
                 raise
             if not kept or (cancel is not None and cancel.reason is not None):
-                return connection  # it may have answered before it hung up
-            # Closed while it was idle. Of a request whose end it never got no server can have
-            # made a chat, so it may be sent again.
-            drop(connection, cancel)
+                return connection  # the server may have responded before it closed
+            # The server closed it while it was idle. It cannot have run a request whose end it
+            # never got, so the request may be sent again.
+            close_connection(connection, cancel)
 
-    def _open(self, origin: Origin, timeout: float, cancel: CancelToken | None) -> Connection:
+    def _connect(self, origin: Origin, timeout: float, cancel: CancelToken | None) -> Connection:
         with _map_exceptions(httpx2.ConnectTimeout, httpx2.ConnectError):
-            return self._opener.open(origin, timeout, cancel)
+            return self._connector.open(origin, timeout, cancel)
 
 
 @contextlib.contextmanager
 def _map_exceptions(
     timeout: type[httpx2.TransportError], failure: type[httpx2.TransportError]
 ) -> Iterator[None]:
-    """Tell the network's errors as httpx2 would have told them."""
+    """Raise httpx2's exceptions for those of the network."""
     try:
         yield
     except TimeoutError as error:
@@ -178,16 +178,16 @@ def _map_exceptions(
         raise failure(str(error)) from error
 
 
-def _hand_over(
-    request: httpx2.Request, connection: Connection, timeout: float, sent: Sending
+def _send_on(
+    connection: Connection, request: httpx2.Request, timeout: float, options: TransportOptions
 ) -> bool:
-    """Send a request, and tell whether the connection took all of it."""
+    """Send a request; return whether the connection took all of it."""
     with _map_exceptions(httpx2.WriteTimeout, httpx2.WriteError):
-        if sent.cancel is not None:
-            sent.cancel.attach(connection.sock)
-        written = _written(request, connection, sent)
+        if options.cancel is not None:
+            options.cancel.attach(connection.sock)
+        data = _encode(request, connection, options)
         try:
-            _send_all(connection, written, timeout)
+            _send_all(connection, data, timeout)
         except TimeoutError:
             raise
         except OSError:
@@ -195,52 +195,52 @@ def _hand_over(
         return True
 
 
-def _send_all(connection: Connection, written: bytes, timeout: float) -> None:
-    """Send a request, unless the answer comes first: a server may not read what is too long."""
+def _send_all(connection: Connection, data: bytes, timeout: float) -> None:
+    """Send a request, unless the response comes first: servers may stop reading long ones."""
     sock = connection.sock
-    if len(written) <= _SENT_AT_ONCE or not connection.can_be_kept:
+    if len(data) <= _SENT_AT_ONCE or not connection.reusable:
         sock.settimeout(timeout)
-        sock.sendall(written)
+        sock.sendall(data)
         return
-    left, until = memoryview(written), time.monotonic() + timeout
+    left, until = memoryview(data), time.monotonic() + timeout
     while left:
         sock.settimeout(max(min(TICK, until - time.monotonic()), 0.001))
         try:
             left = left[sock.send(left[:_SENT_AT_ONCE]) :]
         except TimeoutError:
             if early := _receive_now(sock):
-                connection.early, connection.can_be_kept = early, False
+                connection.early, connection.reusable = early, False
                 return
             if time.monotonic() >= until:
                 raise
 
 
 def _receive_now(sock: Any) -> bytes:
-    """Return what there is to read; b"" when there is nothing, or only of TLS's own."""
+    """Return what can be read without waiting; b"" when there is nothing, or only TLS's own."""
     sock.settimeout(0)
     try:
-        received: bytes = sock.recv(MOST_READ)
+        received: bytes = sock.recv(MAX_READ)
     except (BlockingIOError, ssl.SSLWantReadError):
         return b""
     return received
 
 
-def _without(secrets: tuple[bytes, ...], fields: Fields) -> Fields:
-    """Return fields of an answer as they may be logged."""
+def _hide(secrets: tuple[bytes, ...], fields: Fields) -> Fields:
+    """Return response fields as they may be logged."""
     return [
         (name, b"[key]") if any(secret in value for secret in secrets) else (name, value)
         for name, value in fields
     ]
 
 
-def _written(request: httpx2.Request, connection: Connection, sent: Sending) -> bytes:
+def _encode(request: httpx2.Request, connection: Connection, options: TransportOptions) -> bytes:
     content, url = request.read(), request.url
     target = url.raw_path
-    if sent.query:
-        target += (b"&" if b"?" in target else b"?") + sent.query
+    if options.query:
+        target += (b"&" if b"?" in target else b"?") + options.query
     if connection.forwarded:
         target = b"%b://%b%b" % (url.raw_scheme, url.netloc, target)
-    ours = {name.lower() for name, _ in sent.fields}
+    ours = {name.lower() for name, _ in options.fields}
     theirs = [field for field in request.headers.raw if field[0].lower() not in ours]
-    fields = [*theirs, *sent.fields, *connection.fields]
+    fields = [*theirs, *options.fields, *connection.proxy_fields]
     return write_head(request.method, target, fields) + content

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.local import LocalProxy
 
-from ..core.addresses import shown
+from ..core.addresses import safe_repr
 from ..core.config import Config
 from ..core.errors import ChatError
 from ..core.profiles import read_text
@@ -62,7 +62,7 @@ class AppState:
         ):
             if unknown := [name for name in names if name not in known]:
                 raise ValueError(
-                    f"{key} names {', '.join(map(shown, unknown))}; there are {', '.join(known)}"
+                    f"{key} names {', '.join(map(safe_repr, unknown))}; there are {', '.join(known)}"
                 )
         served = config.providers if config.providers is not None else known
         self.providers = {name: known[name] for name in served}

@@ -35,7 +35,7 @@ def test_a_head(end: bytes) -> None:
     found = head(b"HTTP/1.1 429 Too Many", b"X-One:  1 ", b"x-one: 2", b"Empty:", end=end)
     assert (found.status, found.minor) == (429, 1)
     assert found.fields == [(b"X-One", b"1"), (b"x-one", b"2"), (b"Empty", b"")]
-    assert found.lowered == {b"x-one": b"1, 2", b"empty": b""}
+    assert found.by_name == {b"x-one": b"1, 2", b"empty": b""}
 
 
 def test_a_head_without_words_or_fields() -> None:

@@ -137,9 +137,9 @@ def difference(raw: bytes, ours: Read | str, theirs: Read | str) -> str:
     if isinstance(ours, str):
         if isinstance(theirs, str):
             return ""
-        if ours == "no HTTP/1 answer" and not re.fullmatch(FIRST_LINES, raw, re.DOTALL):
+        if ours == "not an HTTP/1 response" and not re.fullmatch(FIRST_LINES, raw, re.DOTALL):
             return "we refuse: a version or a status that does not exist"
-        if ours == "a trailer that is none" or re.search(rb"\n0[^\n]*\r\n[^\r\n]*\n", raw):
+        if ours == "an invalid trailer" or re.search(rb"\n0[^\n]*\r\n[^\r\n]*\n", raw):
             return "we refuse: a trailer that is written oddly"
         if re.search(rb"\n[0-9a-f]+[^\n]*\r[^\n]", raw):
             return "we refuse: a bare CR in a chunk's extension"

@@ -714,7 +714,7 @@ def test_a_request_gets_through_and_its_connection_is_kept(
 @pytest.mark.usefixtures("some_public")
 def test_limits_are_the_pools(names: Names) -> None:
     names.add("outer.test", (PUBLIC,))
-    transport = Transport(connect, most_idle=0, proxies=False)
+    transport = Transport(connect, max_idle=0, proxies=False)
     with serving() as server, httpx2.Client(transport=transport) as client:
         client.get(f"http://outer.test:{server.port}/")
         client.get(f"http://outer.test:{server.port}/")

@@ -30,7 +30,7 @@ from flask_llmchat.transport import watchdog as watch_module
 from flask_llmchat.transport.connection import Connection, Origin, Proxies
 from flask_llmchat.transport.pool import ConnectionPool
 from flask_llmchat.transport.response_body import ResponseBody
-from flask_llmchat.transport.transport import Sending, Transport, current_token
+from flask_llmchat.transport.transport import Transport, TransportOptions, current_options
 from flask_llmchat.transport.watchdog import CancelToken
 from tests.support.apps import KEYS
 from tests.support.scripted_server import (
@@ -98,14 +98,36 @@ def call_of(url: str, **more: Any) -> UpstreamRequest:
     )
 
 
-def stream_of(url: str, **more: Any) -> ResponseStream:
-    return ResponseStream(call_of(url, **more), ChatCompletionParser())
+class WatchedStream(ResponseStream):
+    """A stream that the watchdog checks, as a run has its streams checked."""
+
+    def __init__(
+        self,
+        request: UpstreamRequest,
+        parser: ChatCompletionParser,
+        client: socket.socket | None = None,
+    ) -> None:
+        self.token = CancelToken(client, request.deadline)
+        runtime.current_runtime().watchdog.add(self.token)
+        try:
+            super().__init__(request, parser, self.token)
+        except BaseException:
+            runtime.current_runtime().watchdog.remove(self.token)
+            raise
+
+    def close(self) -> None:
+        super().close()
+        runtime.current_runtime().watchdog.remove(self.token)
+
+
+def stream_of(url: str, **more: Any) -> WatchedStream:
+    return WatchedStream(call_of(url, **more), ChatCompletionParser())
 
 
 def told(url: str, **more: Any) -> str:
     """Return the text of one chat."""
     reader = ChatCompletionParser()
-    with closing(ResponseStream(call_of(url, **more), reader)) as stream:
+    with closing(WatchedStream(call_of(url, **more), reader)) as stream:
         while stream.read():
             pass
     return "".join(reader.text)
@@ -210,7 +232,7 @@ def test_records_of_tls_that_come_in_pieces(
         while (events := stream.read(0.01)) != []:
             beats += events is None
     assert beats > 5
-    assert len("".join(stream._reader.text)) == 160_000  # type: ignore[attr-defined]
+    assert len("".join(stream._parser.text)) == 160_000  # type: ignore[attr-defined]
 
 
 # Proxies
@@ -320,7 +342,7 @@ def test_a_proxy_of_another_kind_is_an_error_and_no_way_round_it(
     monkeypatch.setenv("ALL_PROXY", url)
     with pytest.raises(ChatError) as caught:
         told(f"https://provider.test:{secure.port}")
-    assert "the environment's proxy is not one of HTTP" in caught.value.detail
+    assert "the environment's proxy is not an HTTP proxy" in caught.value.detail
     assert "planted" not in caught.value.detail
 
 
@@ -345,7 +367,7 @@ def test_a_proxy_that_says_nothing_is_not_waited_for_when_the_reader_has_left(
         threading.Thread(target=leave).start()
         started = time.monotonic()
         with pytest.raises(ChatError) as caught:
-            ResponseStream(call_of("https://provider.test"), ChatCompletionParser(), ours)
+            WatchedStream(call_of("https://provider.test"), ChatCompletionParser(), ours)
     assert caught.value.code == "cancelled"
     assert time.monotonic() - started < 2
 
@@ -570,14 +592,14 @@ def test_very_many_chats_at_once_wait_for_nobody_and_few_connections_stay() -> N
                 pass
             stream.close()
         (sdk,) = runtime.current_runtime().sdks.values()
-        kept = sdk._client._transport._idle._kept  # type: ignore[attr-defined]
+        kept = sdk._client._transport._pool._idle  # type: ignore[attr-defined]
         assert len(kept) == 100
         assert told(f"http://{peer.netloc}") == "Hello"
         assert peer.connections == 140
 
 
 def test_idle_connections_are_let_go_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_SECONDS", 0.1)
+    monkeypatch.setattr(pool, "_MAX_IDLE", 0.1)
     idle, there = ConnectionPool(2), []
 
     def connection(host: str) -> Connection:
@@ -658,7 +680,7 @@ def ended_after(url: str, *, leave: float | None = 0.2, **more: Any) -> tuple[st
         if leave is not None:
             threading.Timer(leave, theirs.close).start()
         with pytest.raises(ChatError) as caught:
-            ResponseStream(call_of(url, **more), ChatCompletionParser(), ours)
+            WatchedStream(call_of(url, **more), ChatCompletionParser(), ours)
         return caught.value.code, time.monotonic() - started
 
 
@@ -693,7 +715,7 @@ def test_a_body_that_ends_with_its_connection_leaves_none_to_keep() -> None:
     with Peer(once) as peer:
         assert told(f"http://{peer.netloc}") == "Hello"
         (made,) = runtime.current_runtime().transports
-        assert not made._idle._kept
+        assert not made._pool._idle
 
 
 @pytest.mark.parametrize("reason", ["cancelled", "timeout"])
@@ -912,7 +934,7 @@ def test_a_body_that_is_not_compressed_as_it_says() -> None:
 def test_the_watch_knows_the_connection_only_while_it_is_used() -> None:
     watch = CancelToken(None, time.monotonic() + 30)
     with Peer(always(SHORT)) as peer, client() as made:
-        token = current_token.set(Sending(watch))
+        token = current_options.set(TransportOptions(watch))
         try:
             with made.stream("POST", f"http://{peer.netloc}") as response:
                 assert watch._upstream is not None
@@ -920,7 +942,7 @@ def test_the_watch_knows_the_connection_only_while_it_is_used() -> None:
                 assert watch._upstream is None
             watch.interrupt("cancelled")
         finally:
-            current_token.reset(token)
+            current_options.reset(token)
         assert post(made, f"http://{peer.netloc}") == "ok"
         assert peer.connections == 1
 
@@ -954,7 +976,7 @@ def test_a_watch_that_cannot_be_kept_is_let_go(
     start = threading.Thread.start
 
     def fails(thread: threading.Thread) -> None:
-        if "watcher" in thread.name:
+        if "watchdog" in thread.name:
             raise RuntimeError("can't start new thread")
         start(thread)
 
@@ -975,7 +997,7 @@ def waits(stream: ResponseStream, patience: float) -> tuple[int, str]:
     ended = 0
     while (events := stream.read(patience)) != []:
         ended += events is None
-    return ended, "".join(stream._reader.text)  # type: ignore[attr-defined]
+    return ended, "".join(stream._parser.text)  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow
@@ -1145,7 +1167,7 @@ with Peer(always(WHOLE), tls_context({server_file!r})) as peer:
     time.sleep(0.2)
     assert told(url) == "Hello" and peer.connections == 1, "nothing was sent to the other side"
     assert len(peer._open) == 1
-    for sdk in process.current_runtime().sdks.values():
+    for sdk in runtime.current_runtime().sdks.values():
         sdk.close()
     until = time.monotonic() + 1
     while peer._open and time.monotonic() < until:

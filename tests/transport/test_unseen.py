@@ -18,11 +18,10 @@ import pytest
 
 from flask_llmchat.core.errors import ChatError
 from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
-from flask_llmchat.runs.response_stream import ResponseStream
 from flask_llmchat.runs.upstream_request import UpstreamRequest
 from flask_llmchat.transport.watchdog import CancelToken, Watchdog
 from tests.support.scripted_server import Peer
-from tests.transport.test_transport import OK, always, call_of, chunk
+from tests.transport.test_transport import OK, WatchedStream, always, call_of, chunk
 
 SECRET = "planted-query-0123456789"
 OTHERS = ("planted-header-0123456789", "planted-cookie-0123456789", SECRET)
@@ -50,7 +49,7 @@ def test_nothing_with_a_key_is_logged_at_any_level(
         call = secret_call(f"http://{peer.netloc}")
         details = {name: getattr(call, name) for name in UpstreamRequest.__slots__}
         with pytest.raises(ChatError) as caught:
-            ResponseStream(
+            WatchedStream(
                 UpstreamRequest(**{**details, "url": call.url + path}), ChatCompletionParser()
             )
     ((_, asked, _),) = peer.requests
@@ -78,7 +77,7 @@ def test_a_charset_that_an_answer_names_is_not_kept() -> None:
             Peer(always((head + length).encode(), refusal)) as peer,
             pytest.raises(ChatError, match="^Nö$"),
         ):
-            ResponseStream(call_of(f"http://{peer.netloc}"), ChatCompletionParser())
+            WatchedStream(call_of(f"http://{peer.netloc}"), ChatCompletionParser())
     assert len(encodings._cache) == before  # type: ignore[attr-defined]
 
 
@@ -113,7 +112,7 @@ TURNS = """
     import sys
     from gevent import monkey; monkey.patch_all()
     import gevent, json, socket, time
-    from flask_llmchat.transport.gevent_wait import turn
+    from flask_llmchat.transport.gevent_wait import yield_now
 
     def echoes(let_on):
         ours, theirs = socket.socketpair()
@@ -138,7 +137,7 @@ TURNS = """
         gevent.killall(both)
         return count
 
-    print(json.dumps([echoes(turn), echoes(lambda: time.sleep(0))]))
+    print(json.dumps([echoes(yield_now), echoes(lambda: time.sleep(0))]))
 """
 
 
@@ -146,10 +145,10 @@ def test_a_turn_under_gevent_lets_others_read_from_their_sockets() -> None:
     pytest.importorskip("gevent")
     command = [sys.executable, "-c", textwrap.dedent(TURNS)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    with_turn, with_sleep_0 = json.loads(done.stdout)
-    print(with_turn, with_sleep_0)
-    assert with_turn >= 50  # each echo takes two looks at the sockets
-    assert with_sleep_0 < with_turn / 2, "then sleep(0) would do"
+    with_yield, with_sleep_0 = json.loads(done.stdout)
+    print(with_yield, with_sleep_0)
+    assert with_yield >= 50  # each echo takes two looks at the sockets
+    assert with_sleep_0 < with_yield / 2, "then sleep(0) would do"
 
 
 def test_a_long_answer_that_was_compressed_is_read() -> None:
@@ -159,7 +158,7 @@ def test_a_long_answer_that_was_compressed_is_read() -> None:
     reader = ChatCompletionParser()
     with (
         Peer(always(head, chunk(gzip.compress(raw)), b"0\r\n\r\n")) as peer,
-        closing(ResponseStream(call_of(f"http://{peer.netloc}"), reader)) as stream,
+        closing(WatchedStream(call_of(f"http://{peer.netloc}"), reader)) as stream,
     ):
         while stream.read():
             pass

@@ -19,8 +19,8 @@ from flask import Flask
 
 import flask_llmchat
 from flask_llmchat import LLMChat, Provider, builtin_providers
+from flask_llmchat.models import models_of
 from flask_llmchat.models.catalogue import DEFAULT_MODELS
-from flask_llmchat.models.lookup import models_of
 from flask_llmchat.testing import (
     CUT,
     HOLD,
@@ -172,7 +172,7 @@ def test_two_instances_show_their_own() -> None:
     first, second = run(app, "providers"), run(app, "llmchat2", "providers")
     assert "groq" not in first and line_of(first, "openai")
     assert "openai/v1" in second and line_of(second, "groq") and "OpenAI" not in second
-    assert "there are groq." in run(app, "llmchat2", "chat", "openai", exit_code=2)
+    assert "Available: groq." in run(app, "llmchat2", "chat", "openai", exit_code=2)
 
 
 def test_models_of_one_provider() -> None:
@@ -192,9 +192,9 @@ def line_of_model(table: str, model: str) -> list[str]:
 def test_models_of_all_providers() -> None:
     table = run(make_app({"LLMCHAT_PROVIDERS": ["groq", "openrouter", "vllm"]}), "models")
     shown = {line.split()[0] for line in table.splitlines() if line}
-    assert shown == {"PROVIDER", "groq", "openrouter", "No"}
+    assert shown == {"PROVIDER", "groq", "openrouter", "The"}
     assert line_of_model(table, "x-ai/grok-4.3")[2:4] == ["1,000,000", "?"]
-    assert "No models are listed for vllm: name any that it serves." in table
+    assert "The catalogue lists no models of vllm: use any that it serves." in table
     assert max(map(len, run(make_app(), "models").splitlines())) <= 100
 
 
@@ -210,13 +210,13 @@ def test_an_unknown_provider_is_told_with_the_known_ones() -> None:
     app = make_app({"LLMCHAT_PROVIDERS": ["openai", "groq"]})
     for command in ("models", "chat"):
         told = run(app, command, "azure", exit_code=2)
-        assert "There is no 'azure'; there are openai, groq." in told
+        assert "Unknown provider 'azure'. Available: openai, groq." in told
 
 
 # A chat, without a terminal.
 
 
-def test_starters_are_in_the_catalogue() -> None:
+def test_default_models_are_in_the_catalogue() -> None:
     for catalogue, model in DEFAULT_MODELS.items():
         assert model in models_of(catalogue)
 
@@ -247,7 +247,7 @@ def test_no_model_is_guessed(provider: str) -> None:
 
 def test_users_endpoints_are_not_for_the_operator() -> None:
     told = run(make_app(), "chat", "custom", "--model", "m", exit_code=2)
-    assert "endpoints are the users' own" in told
+    assert "endpoints belong to users" in told
 
 
 def test_what_is_asked(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,9 +282,9 @@ def test_what_the_text_does_not_show_is_said(
     upstream.add(text_reply("\x1b]0;title\x07a\tb\r\n\x9b2J"))
     assert run(app, "chat", "openai", input="1\n2\n3\n4\n").splitlines() == [
         "Hel",
-        "[cut off: the answer has reached its token limit]",
+        "[cut off: the response has reached its token limit]",
         "[cut off by the provider's content filter]",
-        "[the answer holds no text]",
+        "[the response has no text]",
         "]0;titlea\tb",
         "2J",
     ]
@@ -406,8 +406,9 @@ def test_errors_are_told_and_the_chat_goes_on(
 def test_a_missing_key_names_the_variable(upstream: FakeUpstream, environ: dict[str, str]) -> None:
     environ["OPENAI_API_KEY"] = ""
     out, err = piped(environ, "one\ntwo\n", exits=1)
-    sentence = "OpenAI API Key not found. Please set it in your profile settings."
-    assert (out, err) == ("", f"{sentence} Here it is the environment's OPENAI_API_KEY.\n" * 2)
+    error = "OpenAI API Key not found. Please set it in your profile settings."
+    hint = "For this command, set OPENAI_API_KEY in the environment."
+    assert (out, err) == ("", f"{error} {hint}\n" * 2)
     assert not upstream.requests
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...core.result import _COUNTS, Usage
+from ...core.result import TOKEN_COUNTS, Usage
 
 
 def usage_in(chunk: Mapping[str, Any]) -> Usage | None:
@@ -15,7 +15,7 @@ def usage_in(chunk: Mapping[str, Any]) -> Usage | None:
         usage = groq.get("usage")
     if not usage or not isinstance(usage, dict):
         return None
-    prompt, completion, total = (_count(usage, name) for name in _COUNTS)
+    prompt, completion, total = (_count(usage, name) for name in TOKEN_COUNTS)
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
@@ -37,7 +37,7 @@ def counts_are_plain(usage: Any) -> bool:
     """Tell whether a chunk's ``usage`` is none, or has the three integers that clients expect."""
     if usage is None:
         return True
-    return isinstance(usage, dict) and all(_is_plain(usage.get(name)) for name in _COUNTS)
+    return isinstance(usage, dict) and all(_is_plain(usage.get(name)) for name in TOKEN_COUNTS)
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""``flask llmchat …``: commands for the operator at the server's own terminal."""
+"""The ``flask llmchat …`` commands, for the operator at the server's terminal."""
 
 from .commands import make_commands
 

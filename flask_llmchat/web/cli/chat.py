@@ -1,4 +1,4 @@
-"""``flask llmchat chat``: a chat in the terminal."""
+"""The conversation of ``flask llmchat chat``, in a terminal or with redirected input."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ...core.errors import ChatError
 from ...core.events import Event, ReasoningDelta, TextDelta
 from ...core.request import ChatRequest, Message
 from ...core.result import Usage
-from ...protocols.chat_completions.parser import ChatCompletionParser
-from ...providers.provider import Provider
+from ...protocols import ResponseParser, Totals, protocol_of
+from ...providers import Provider
 from ...runs.admission import build_request
 from ...runs.response_stream import ResponseStream
 from ...transport.runtime import current_runtime
@@ -27,21 +27,19 @@ from ...transport.watchdog import CancelToken
 if TYPE_CHECKING:
     from ..state import AppState
 
-
-_ENDINGS = {
-    "length": "[cut off: the answer has reached its token limit]",
+_CUT_OFF = {
+    "length": "[cut off: the response has reached its token limit]",
     "content_filter": "[cut off by the provider's content filter]",
 }
-
 
 # A model can be talked into writing the sequences that retitle or reprogram a terminal.
 _CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")})
 
 
 class Conversation:
-    """A chat with one model: what was said, and how the next question is asked.
+    """A chat with one model, and its history.
 
-    :param first: the chat before its first question.
+    :param first: the request before its first question.
     """
 
     def __init__(self, state: AppState, provider: Provider, first: ChatRequest) -> None:
@@ -50,104 +48,102 @@ class Conversation:
         self._chat = first
 
     def ask(self, question: str) -> bool:
-        """Ask, and show the answer as it comes, or why there is none; tell whether it came.
+        """Send a question and show the response as it comes, or the error.
 
-        Ctrl-C stops the answer. However it ends, what came of it is kept; a question without
-        any is forgotten, for many providers refuse two questions in a row.
+        Ctrl-C stops the response. Text that has come stays in the history however the response
+        ends; a question without any response is dropped, for many providers reject two user
+        messages in a row.
+
+        :return: whether the response is complete.
         """
         messages: list[Message] = [*self._chat.messages, {"role": "user", "content": question}]
         chat = replace(self._chat, messages=messages, request_id=uuid.uuid4().hex)
-        reader = ChatCompletionParser(thinking_tags=self._provider.thinking_tags)
+        parser = protocol_of(self._provider).parser(self._provider, passthrough=False)
         screen = _Screen()
-        whole = False
+        complete = False
         try:
-            self._stream(chat, reader, screen)
-            whole = True
+            self._stream(chat, parser, screen)
+            complete = True
         except KeyboardInterrupt:
             screen.end(interrupted=True)
             note("[stopped]")
         except ChatError as error:
             screen.end()
-            missing = error.code == "missing_key"
-            hint = f" Here it is the environment's {self._provider.key_env}." if missing else ""
+            key_env = self._provider.key_env if error.code == "missing_key" else None
+            hint = f" For this command, set {key_env} in the environment." if key_env else ""
             click.secho(error.message + hint, fg="red", err=True)
         else:
             screen.end()
-            _tell_ending(reader)
-        if answer := "".join(reader.text):
-            messages.append({"role": "assistant", "content": answer})
+            _show_ending(parser.totals())
+        if text := "".join(parser.totals().text):
+            messages.append({"role": "assistant", "content": text})
             self._chat = chat
-        return whole
+        return complete
 
-    def _stream(self, chat: ChatRequest, reader: ChatCompletionParser, screen: _Screen) -> None:
+    def _stream(self, chat: ChatRequest, parser: ResponseParser, screen: _Screen) -> None:
         deadline = time.monotonic() + self._state.config.deadline
         request = build_request(self._state, self._provider, chat, deadline)
         cancel, watchdog = CancelToken(None, deadline), current_runtime().watchdog
         watchdog.add(cancel)
         try:
-            self._show(ResponseStream(request, reader, cancel), screen)
+            with contextlib.closing(ResponseStream(request, parser, cancel)) as stream:
+                while events := stream.read():
+                    for event in events:
+                        screen.show(event)
         finally:
             watchdog.remove(cancel)
 
-    def _show(self, stream: ResponseStream, screen: _Screen) -> None:
-        try:
-            while events := stream.read():
-                for event in events:
-                    screen.show(event)
-        finally:
-            stream.close()
-
 
 class _Screen:
-    """Writes one answer: its text to stdout, its thinking to stderr if that is a terminal."""
+    """Writes one response: text to stdout, reasoning to stderr if that is a terminal."""
 
     def __init__(self) -> None:
-        self._thinking = False
+        self._reasoning = False
         self._last = "\n"
 
     def show(self, event: Event) -> None:
         if isinstance(event, TextDelta):
-            if self._thinking:
-                self._thinking = False
+            if self._reasoning:
+                self._reasoning = False
                 click.echo(err=True)
             text = event.text.translate(_CONTROLS)
             self._last = text[-1:] or self._last
             click.echo(text, nl=False)
         elif isinstance(event, ReasoningDelta) and sys.stderr.isatty():
-            self._thinking = True
+            self._reasoning = True
             click.secho(event.text.translate(_CONTROLS), dim=True, nl=False, err=True)
 
     def end(self, *, interrupted: bool = False) -> None:
-        """End the last line, where one is begun; the terminal has begun one with its ``^C``."""
+        """End an unfinished line; the terminal itself has begun one with its ``^C``."""
         if self._last != "\n":
             click.echo()
-        elif self._thinking or (interrupted and sys.stderr.isatty()):
+        elif self._reasoning or (interrupted and sys.stderr.isatty()):
             click.echo(err=True)
 
 
-def forgive_bad_characters() -> None:
-    """Show, or read, a question mark where the terminal's encoding has no such character."""
+def replace_bad_characters() -> None:
+    """Write, and read, a question mark for characters that the terminal's encoding lacks."""
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
-            with contextlib.suppress(io.UnsupportedOperation):  # it is being read already
+            with contextlib.suppress(io.UnsupportedOperation):  # reading has begun
                 stream.reconfigure(errors="replace")
 
 
 def questions() -> Iterator[str]:
-    """Give the lines that hold anything, up to the end of the input; prompt a terminal for them."""
-    typed = sys.stdin.isatty()
-    edited = typed and sys.stdout.isatty()
-    if edited:
+    """Yield the lines of the input that are not blank; in a terminal, with a prompt for each."""
+    in_terminal = sys.stdin.isatty()
+    has_editing = in_terminal and sys.stdout.isatty()
+    if has_editing:
         with contextlib.suppress(ImportError):  # Windows
             import readline  # noqa: F401 - gives input() editing and a history
     while True:
-        if edited:
+        if has_editing:
             try:
                 line = input("> ")
             except EOFError:
                 break
         else:
-            if typed:  # the answers go to a file, and a prompt is none of them
+            if in_terminal:  # the output goes to a file, which must not hold prompts
                 click.echo("> ", nl=False, err=True)
             if not (line := sys.stdin.readline()):
                 break
@@ -155,17 +151,17 @@ def questions() -> Iterator[str]:
             yield line
 
 
-def _tell_ending(reader: ChatCompletionParser) -> None:
-    """Say what the text does not show: that it is cut short or missing, and its cost."""
-    if reader.finish_reason in _ENDINGS:
-        note(_ENDINGS[reader.finish_reason])
-    elif not reader.text:
-        note("[the answer holds no text]")
-    if (usage := reader.usage) and sys.stderr.isatty():
-        note(_cost(usage))
+def _show_ending(totals: Totals) -> None:
+    """Show what the text does not: that it is cut off or missing, and the token counts."""
+    if totals.finish_reason in _CUT_OFF:
+        note(_CUT_OFF[totals.finish_reason])
+    elif not totals.text:
+        note("[the response has no text]")
+    if totals.usage and sys.stderr.isatty():
+        note(_counts(totals.usage))
 
 
-def _cost(usage: Usage) -> str:
+def _counts(usage: Usage) -> str:
     cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
     reasoning = f" ({usage.reasoning_tokens:,} reasoning)" if usage.reasoning_tokens else ""
     counts = f"{usage.prompt_tokens:,} tokens in{cached}, {usage.completion_tokens:,} out"
@@ -173,4 +169,5 @@ def _cost(usage: Usage) -> str:
 
 
 def note(text: str) -> None:
+    """Write a dim line to stderr."""
     click.secho(text, dim=True, err=True)

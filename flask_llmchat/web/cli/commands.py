@@ -1,4 +1,4 @@
-"""``flask llmchat providers`` and ``models``: what is configured, and what is known."""
+"""The commands ``flask llmchat providers``, ``models`` and ``chat``."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from flask.cli import with_appcontext
 from ...core.model import Model
 from ...core.profiles import Profile, is_set
 from ...core.request import ChatRequest
-from ...models.lookup import default_model, get_model, models_of
+from ...models import default_model, get_model, models_of
+from ...providers import Provider, bearer_target
 from ...providers.azure import azure_target
-from ...providers.provider import Provider, bearer_target
+from .chat import Conversation, note, questions, replace_bad_characters
 
 if TYPE_CHECKING:
     from ...extension import LLMChat
     from ..state import AppState
-from .chat import Conversation, forgive_bad_characters, note, questions
 
 
 def make_commands(llmchat: LLMChat) -> list[click.Command]:
-    """Make the commands of one instance, for its blueprint's ``cli`` group.
+    """Return the commands of one instance, for its blueprint's ``cli`` group.
 
-    :param llmchat: whose providers they show; two instances in one app have two groups.
+    :param llmchat: the instance; two instances in one app have two groups.
     """
 
     @click.command()
     @with_appcontext
     def providers() -> None:
-        """List the providers that are on, and whether their keys are in the environment."""
+        """List the providers that are served, and whether their keys are in the environment."""
         state = _state_of(llmchat)
         profile = _profile(state)
         rows = [
@@ -47,62 +47,62 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
     @click.argument("provider", required=False)
     @with_appcontext
     def models(provider: str | None) -> None:
-        """List the models that are known, of one PROVIDER or of all.
+        """List the models in the catalogue, of one PROVIDER or of all.
 
-        Any other model can be asked for just the same.
+        Any other model can be used as well.
         """
         state = _state_of(llmchat)
-        asked = [_find(state, provider)] if provider else state.providers.values()
+        chosen = [_find(state, provider)] if provider else state.providers.values()
         head = ("PROVIDER", "MODEL", "CONTEXT", "MAX OUTPUT", "TOKEN LIMIT", "TEMP.")
-        for row in asked:  # a table each: some have names too long for all the others' lines
+        for row in chosen:  # a table each: long names of one would widen the lines of all
             if rows := list(_model_lines(row, state)):
                 _print_table(head, rows, right=(2, 3))
             else:
-                click.echo(f"No models are listed for {row.name}: name any that it serves.")
+                click.echo(f"The catalogue lists no models of {row.name}: use any that it serves.")
             click.echo()
 
     @click.command()
     @click.argument("provider")
-    @click.option("--model", help="The model to ask; for some providers there is a default.")
-    @click.option("--system", metavar="TEXT", help="A system prompt.")
+    @click.option("--model", help="The model to use; some providers have a default.")
+    @click.option("--system", metavar="TEXT", help="A system message.")
     @click.option("--temperature", type=click.FloatRange(0, 2), help="From 0 to 2.")
     @with_appcontext
     def chat(
         provider: str, model: str | None, system: str | None, temperature: float | None
     ) -> None:
-        """Chat with PROVIDER in the terminal, a line a question.
+        """Chat with PROVIDER in the terminal; each line is a question.
 
         Keys come from the environment. The app's own hooks are not run: neither the profile
-        loader, nor the key resolver, nor what before_chat would change or refuse.
+        loader, nor the key resolver, nor before_chat.
 
-        Ctrl-C stops an answer. At the prompt it ends the chat, and so does Ctrl-D.
+        Ctrl-C stops a response. At the prompt it ends the chat, and so does Ctrl-D.
         """
         state = _state_of(llmchat)
         row = _find(state, provider)
         if row.public_only:
             raise click.BadParameter(
-                f"{row.label} endpoints are the users' own, and here is none of them.",
+                f"{row.label} endpoints belong to users, and no user is logged in here.",
                 param_hint="PROVIDER",
             )
         first = ChatRequest(
             provider=row.name,
-            model=model or _starter(row, state),
+            model=model or _default_model(row, state),
             messages=[{"role": "system", "content": system}] if system else [],
             temperature=temperature,
             profile=_profile(state),
         )
-        forgive_bad_characters()
+        replace_bad_characters()
         if sys.stdin.isatty():
-            note(f"{row.label}, {first.model}. Ctrl-C stops an answer, Ctrl-D ends the chat.")
+            note(f"{row.label}, {first.model}. Ctrl-C stops a response, Ctrl-D ends the chat.")
         conversation = Conversation(_without_hooks(state), row, first)
-        answered = True
-        with contextlib.suppress(KeyboardInterrupt):  # while an answer comes, ask() takes it
+        complete = True
+        with contextlib.suppress(KeyboardInterrupt):  # during a response, ask() handles it
             for question in questions():
-                answered = conversation.ask(question)
+                complete = conversation.ask(question)
         if sys.stdin.isatty():
-            click.echo(err=True)  # the shell's prompt comes on a line of its own
-        elif not answered:
-            sys.exit(1)  # for a script, which reads no sentences
+            click.echo(err=True)  # puts the shell's prompt on a line of its own
+        elif not complete:
+            sys.exit(1)  # for scripts, which read no messages
 
     return [providers, models, chat]
 
@@ -113,7 +113,7 @@ def _state_of(llmchat: LLMChat) -> AppState:
 
 
 def _without_hooks(state: AppState) -> AppState:
-    """Return a state of the same settings whose keys come from the profile alone."""
+    """Return a copy of the state without a key resolver: keys come from the profile alone."""
     state = copy(state)
     state.llmchat = copy(state.llmchat)
     state.llmchat._key_resolver = None
@@ -128,19 +128,20 @@ def _find(state: AppState, name: str) -> Provider:
     if name in state.providers:
         return state.providers[name]
     raise click.BadParameter(
-        f"There is no {name!r}; there are {', '.join(state.providers)}.", param_hint="PROVIDER"
+        f"Unknown provider {name!r}. Available: {', '.join(state.providers)}.",
+        param_hint="PROVIDER",
     )
 
 
-def _starter(provider: Provider, state: AppState) -> str:
-    """Return the model to ask when none is named.
+def _default_model(provider: Provider, state: AppState) -> str:
+    """Return the model to use without ``--model``.
 
-    :raises click.UsageError: when there is none to know. Azure's are the customer's own.
+    :raises click.UsageError: when there is none. Azure's deployments are the customer's own.
     """
     model = default_model(provider.catalogue, state.config.models.get(provider.name, ()))
     if model and provider.target is bearer_target:
         return model
-    raise click.UsageError(f"{provider.label} has no default model here: name one with --model.")
+    raise click.UsageError(f"{provider.label} has no default model: name one with --model.")
 
 
 def _key(provider: Provider, profile: Profile) -> str:
@@ -172,16 +173,15 @@ def _catalogue(provider: Provider, state: AppState) -> list[Model]:
 def _model_lines(provider: Provider, state: AppState) -> Iterator[tuple[str, ...]]:
     for model in _catalogue(provider, state):
         limit = model.max_tokens_param or provider.max_tokens_param
-        takes = (
-            model.supports_temperature_at(None) and "temperature" not in provider.unsupported_params
-        )
+        rejected = "temperature" in provider.unsupported_params
+        temperature = model.supports_temperature_at(None) and not rejected
         yield (
             provider.name,
             model.name,
             _count(model.context_window),
             _count(model.max_output),
             provider.param_names.get(limit, limit),
-            "yes" if takes else "no",
+            "yes" if temperature else "no",
         )
 
 
@@ -192,7 +192,7 @@ def _count(tokens: int | None) -> str:
 def _print_table(
     head: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: tuple[int, ...] = ()
 ) -> None:
-    """Print aligned columns; those in ``right`` are numbers. The last one is not padded."""
+    """Print aligned columns; those in ``right`` are numbers. The last column is not padded."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for line in (head, *rows):
         sized = enumerate(zip(line, widths, strict=True))

@@ -1,0 +1,40 @@
+"""A fake provider for tests and offline demos: a real HTTP server with OpenAI's protocol.
+
+A test of your app. Create the app after the server: the extension reads its settings only once::
+
+    def test_chat():
+        with FakeUpstream() as upstream:
+            upstream.add(text_reply("Good", " morning"))
+            app = create_app({"LLMCHAT_BASE_URLS": {"openai": upstream.base_url}})
+            body = {"chatSettings": {"model": "o3"}, "messages": [{"role": "user", "content": "?"}]}
+            response = app.test_client().post("/api/chat/openai", json=body)
+            assert response.text == "Good morning"
+            assert upstream.requests[0].json["model"] == "o3"
+"""
+
+from .replies import (
+    CUT,
+    HOLD,
+    Reply,
+    Signal,
+    error_reply,
+    event,
+    sse_reply,
+    text_reply,
+    tool_reply,
+)
+from .upstream import FakeUpstream, ReceivedRequest
+
+__all__ = [
+    "CUT",
+    "HOLD",
+    "FakeUpstream",
+    "ReceivedRequest",
+    "Reply",
+    "Signal",
+    "error_reply",
+    "event",
+    "sse_reply",
+    "text_reply",
+    "tool_reply",
+]
