@@ -7,6 +7,7 @@ from typing import Any
 
 from ...core.errors import ChatError
 from ...core.events import Chunk, Event, Finish, TextDelta
+from ...core.finish_reasons import effective_reason
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, ToolCall, usage_body
 from ..json_schema import ANY_OBJECT, JSONSchema, const
@@ -86,9 +87,7 @@ class CompletionEncoder:
 
     def finish(self, result: ChatResult) -> bytes:
         """Write the completion down."""
-        reason = self._finish_reason or "stop"
-        if reason == "stop" and result.tool_calls:  # as some providers say it then
-            reason = "tool_calls"
+        reason = effective_reason(self._finish_reason, result.outcome == "tool_calls")
         logprobs = {"content": None, "refusal": None, **self._logprobs} if self._logprobs else None
         choice = {
             "index": 0,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ...core.errors import ChatError
 from ...core.events import Chunk, Event, Finish, StepStart
+from ...core.finish_reasons import effective_reason
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, usage_body
 from .chunk_repair import ChunkRepairer, dump
@@ -58,9 +59,8 @@ class ChunkEncoder:
     def finish(self, result: ChatResult) -> bytes:
         """Write down that the answer is complete."""
         out = self._held or []
-        reason = self._finish_reason or "stop"
-        if reason == "stop" and result.tool_calls:  # they may come after a finish reason, too
-            reason = "tool_calls"
+        # The outcome also counts tool calls that came after the finish reason.
+        reason = effective_reason(self._finish_reason, result.outcome == "tool_calls")
         if reason != self._finish_reason:
             out.append(_event(self._mender.made([Finish(reason)])))
             self._usage_told = False

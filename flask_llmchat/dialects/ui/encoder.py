@@ -14,6 +14,7 @@ from typing import Any
 
 from ...core.errors import ChatError
 from ...core.events import Event, Image, ReasoningDelta, Source, StepStart, TextDelta, ToolCallDelta
+from ...core.finish_reasons import UI_REASONS
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, Usage, new_call_id
 from ..strict_json import parse_value
@@ -28,14 +29,6 @@ _PREFIXES = {"text": "txt", "reasoning": "reasoning"}
 
 
 _DONE = "data: [DONE]\n\n"
-
-
-_FINISH_REASONS = {
-    "ok": "stop",
-    "length": "length",
-    "content_filtered": "content-filter",
-    "tool_calls": "tool-calls",
-}
 
 
 @dataclass(slots=True)
@@ -126,7 +119,7 @@ class UIEncoder:
             details = {}
         out.append(_frame("finish-step"))
         usage = {"messageMetadata": {"usage": _usage(result.usage)}} if result.usage else {}
-        reason = _FINISH_REASONS.get(result.outcome, "other")
+        reason = UI_REASONS.get(result.outcome, "other")
         if reason == "tool-calls" and not shown:
             reason = "stop"  # nobody can answer a call without a name
         out += [_frame("finish", finishReason=reason, **usage), _DONE]
