@@ -31,8 +31,8 @@ Kind = Literal[
 class Parameter:
     """One parameter.
 
-    :param name: attribute of :class:`ChatRequest`; where the class has none of this name, the key
-        in :attr:`ChatRequest.extra`.
+    :param name: attribute of :class:`ChatRequest`. A parameter without an attribute goes to
+        :attr:`ChatRequest.extra`, under the name that is sent.
     :param kind: which values are valid; ``dialects/parameters.py`` has the field of each kind.
     :param setting: camelCase name in ``chatSettings``; "" where it is not a setting.
     :param names: names in chat completions, where they differ from ``name``. The first one is
@@ -120,5 +120,8 @@ def parameters_of(values: Mapping[str, Any], rows: Mapping[str, Parameter]) -> d
     extra: dict[str, Any] = {}
     for name, row in rows.items():
         if (value := values.get(name)) is not None:
-            (attributes if row.name in _CHAT_FIELDS else extra)[row.name] = value
+            if row.name in _CHAT_FIELDS:
+                attributes[row.name] = value
+            else:
+                extra[row.wire_names[0]] = value
     return {**attributes, "extra": extra}
