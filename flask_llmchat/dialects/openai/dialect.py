@@ -15,9 +15,9 @@ from ..base import Encoder
 from ..json_schema import CODES, Components, DialectSpec, const
 from ..messages import MOST_PARTS_IN_ALL
 from ..size import MOST_ELABORATE, check_size
-from .chunk_repair import dump
 from .completion import COMPLETION_SCHEMA, CompletionEncoder
 from .encoder import ChunkEncoder
+from .envelope import dump
 from .errors import error_body, error_schema
 from .request import BODY, chat_request
 
@@ -45,7 +45,7 @@ class OpenAIDialect:
         """Return what writes the answer to this chat down."""
         if chat.raw.get("stream"):
             options = chat.raw.get("stream_options") or {}
-            return ChunkEncoder(chat, tells_usage=bool(options.get("include_usage")))
+            return ChunkEncoder(chat, include_usage=bool(options.get("include_usage")))
         # From a streamed answer too: one way to count, to time out and to end.
         return CompletionEncoder(chat)
 

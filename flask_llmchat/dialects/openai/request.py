@@ -20,7 +20,11 @@ from .messages import BESIDE, MessageField
 
 
 class Only(fields.Raw):
-    """One value, or null, or nothing; any other is told what to do instead."""
+    """One value, null or nothing; the error for any other says what to do instead.
+
+    :param error: that message.
+    :param metadata: for the OpenAPI document.
+    """
 
     def __init__(self, *value: Any, error: str, **metadata: Any) -> None:
         super().__init__(allow_none=True, metadata=metadata)
@@ -33,25 +37,24 @@ class Only(fields.Raw):
 
 
 class StreamOptionsSchema(StrictSchema):
-    """What a stream tells besides, as OpenAI has it."""
+    """What a stream holds besides, as OpenAI defines it."""
 
     include_usage = StrictBoolean(allow_none=True)
     include_obfuscation = StrictBoolean(allow_none=True)
 
 
 class ChatSchema(StrictSchema):
-    """What we read ourselves of a request for a chat completion.
+    """The fields of a chat-completion request that the dialect reads itself.
 
-    What else there is some provider may take: its row says so.
+    A provider may accept further ones: its row lists them.
     """
 
     class Meta:
-        """Keeps what is not declared."""
+        """Keeps undeclared fields."""
 
         unknown = ma.INCLUDE
         description = (
-            "Parameters of chat completions. Whether a provider has a use for all of them is for"
-            " it to say."
+            "Parameters of chat completions. The provider decides which of them it supports."
         )
 
     model = StrictString(required=True, validate=validate.Length(1, 256))
@@ -63,27 +66,27 @@ class ChatSchema(StrictSchema):
         metadata={"description": f"Oldest first; at most {MOST_PARTS_IN_ALL} parts in all."},
     )
     stream = StrictBoolean(
-        allow_none=True, metadata={"description": "Whether to answer in chunks, as they come."}
+        allow_none=True, metadata={"description": "Whether to stream the response in chunks."}
     )
     stream_options = fields.Nested(StreamOptionsSchema, allow_none=True)
     endpointId = StrictString(allow_none=True, validate=validate.Length(max=256), metadata=ENDPOINT)
 
-    # What cannot be had here says what to do instead.
+    # What is not supported says what to do instead.
     n = Only(
         1,
-        error="Only 1 answer is given to a request; leave it out.",
-        **{"type": "integer", "minimum": 1, "maximum": 1, "description": "There is one answer."},
+        error="Only 1 choice is supported; leave it out.",
+        **{"type": "integer", "minimum": 1, "maximum": 1, "description": "There is one choice."},
     )
-    modalities = fields.Raw(  # others than text are some providers' own
+    modalities = fields.Raw(  # others than text are specific to some providers
         allow_none=True,
         metadata={"type": "array", "items": {"const": "text"}, "minItems": 1, "maxItems": 1},
     )
-    audio = Only(error="Only text is answered; leave it out.")
-    functions = Only(error="Not taken any more; use tools.")
-    function_call = Only(error="Not taken any more; use tool_choice.")
+    audio = Only(error="Only text responses are supported; leave it out.")
+    functions = Only(error="Not supported; use tools.")
+    function_call = Only(error="Not supported; use tool_choice.")
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Tell that nothing else is taken; what a provider's row says is added elsewhere."""
+        """Forbid other fields; those of a provider's row are added elsewhere."""
         for name in ("audio", "functions", "function_call"):  # null alone
             del schema["properties"][name]
         schema["additionalProperties"] = False
