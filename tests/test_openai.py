@@ -325,7 +325,7 @@ def test_thinking_goes_back_to_those_who_want_it(
         (asked(temperature=3), "temperature: Must be"),
         (asked(frequency_penalty="1"), "frequency_penalty: Not a valid number"),
         (asked(logit_bias=[]), "logit_bias: Not an object"),
-        (asked(*[HI] * 51), "messages: 51 are too many; at most 50 are taken."),
+        (asked(*[HI] * 51), "messages: 51 are too many; at most 50 are allowed."),
         (asked({"role": "function", "content": "x"}), "messages.0.role: Must be one of"),
         (asked({"role": "function", "content": "x"}), "send 'tool' with tool_call_id"),
         (asked({"role": "user", "content": None}), "messages.0.content: Field may not be null"),
@@ -334,7 +334,7 @@ def test_thinking_goes_back_to_those_who_want_it(
         (asked({"role": "assistant", "content": "x", "apiKey": "s"}), "messages.0.apiKey: Unk"),
         (
             asked({"role": "assistant", "content": None, "function_call": {"name": "f"}}),
-            "messages.0.function_call: Not taken; use tool_calls",
+            "messages.0.function_call: Not supported; use tool_calls",
         ),
         (asked({"role": "assistant", "content": "x", "audio": {"id": "a"}}), "messages.0.audio"),
         (

@@ -149,9 +149,9 @@ class AssistantMessageSchema(ma.Schema):
         if len(data) > StrictSchema.MOST_FIELDS:
             raise ma.ValidationError(f"Has more than {StrictSchema.MOST_FIELDS} fields.")
         if data.get("function_call") is not None:
-            raise ma.ValidationError("Not taken; use tool_calls.", "function_call")
+            raise ma.ValidationError("Not supported; use tool_calls.", "function_call")
         if data.get("audio") is not None:
-            raise ma.ValidationError("Not taken; send what was said as content.", "audio")
+            raise ma.ValidationError("Not supported; send the transcript as content.", "audio")
         refuse_misplaced(data)
         if not any(data.get(name) for name in ("content", "tool_calls", "refusal")) and (
             "content" not in data

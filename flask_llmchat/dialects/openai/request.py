@@ -105,7 +105,10 @@ def chat_request(body: dict[str, Any]) -> ChatRequest:
     if loaded.get("modalities") not in (None, ["text"]):
         unknown["modalities"] = loaded["modalities"]
     if not is_encodable(unknown):
-        raise ChatError("An unknown field holds what cannot be sent.", status=422)
+        raise ChatError(
+            "An unknown field holds half a character (a lone surrogate), or is nested too deeply.",
+            status=422,
+        )
     messages = loaded["messages"]
     chat = ChatRequest(
         provider="",

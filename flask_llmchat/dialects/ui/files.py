@@ -83,7 +83,7 @@ _OTHERS = [
 _MOST_HEAD = 1024  # characters of what stands before the comma of a data: URL
 
 
-_MOST_STRAYS = 64  # signs in a data: URL that begin no escape, or should be one
+_MOST_STRAYS = 64  # signs in a data: URL that are not escapes, or should be one
 
 
 _STRAY = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -110,7 +110,7 @@ def content_of(part: dict[str, Any]) -> dict[str, Any] | None:
     :raises marshmallow.ValidationError: saying why it cannot be sent.
     """
     if part.get("providerReference") is not None:
-        raise ma.ValidationError("providerReference is not taken; send the file itself.")
+        raise ma.ValidationError("providerReference is not supported; send the file itself.")
     url = text_of(part, "url")
     scheme = url[:8].lower()
     if scheme.startswith("data:"):
@@ -119,7 +119,7 @@ def content_of(part: dict[str, Any]) -> dict[str, Any] | None:
         raise ma.ValidationError("url is not a data: or http(s) URL.")
     if _claimed_type(part).partition("/")[0] != "image":
         raise ma.ValidationError(
-            "Only images may be http(s) URLs, for nothing is fetched here; send a data: URL."
+            "Only images may be http(s) URLs, as the server fetches no files; send a data: URL."
         )
     return _image(url)
 
@@ -229,7 +229,7 @@ def _unescaped(data: str) -> bytes:
     if not escapes:
         return given
     if 3 * (escapes - _MOST_STRAYS) > len(given):
-        raise ma.ValidationError("url holds many % that begin no escape.")
+        raise ma.ValidationError("url holds many % that are not escapes.")
     if given.count(b"=") > len(given) // 8 + _MOST_STRAYS:
         raise ma.ValidationError("url holds many = that should be %3D.")
     content = _unquoted(given)
@@ -237,7 +237,7 @@ def _unescaped(data: str) -> bytes:
         return content
     given, strays = _STRAY.subn(b"%25", given, _MOST_STRAYS + 1)
     if strays > _MOST_STRAYS:
-        raise ma.ValidationError("url holds many % that begin no escape.")
+        raise ma.ValidationError("url holds many % that are not escapes.")
     return _unquoted(given)
 
 
