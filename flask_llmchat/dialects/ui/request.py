@@ -67,9 +67,7 @@ class UIBodySchema(ChatBodySchema):
         },
     )
     id = StrictString(allow_none=True, metadata={"description": "The chat's id in the client."})
-    trigger = StrictString(
-        allow_none=True, metadata={"description": "Why the transport sends the request."}
-    )
+    trigger = StrictString(allow_none=True, metadata={"description": "Why the transport sends it."})
     messageId = StrictString(
         allow_none=True, metadata={"description": "The message to regenerate."}
     )

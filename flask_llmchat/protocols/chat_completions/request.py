@@ -19,7 +19,8 @@ def build_body(
 ) -> dict[str, Any]:
     """Return the request body.
 
-    What the chat left open is left out, and so is what the provider or the model rejects.
+    Parameters that the chat does not set are left out, and so are those that the provider or the
+    model rejects.
     """
     temperature = chat.temperature
     if temperature is not None and temperature > provider.max_temperature:
@@ -31,7 +32,7 @@ def build_body(
     if not model.supports_temperature_at(chat.reasoning_effort):
         refused |= {"temperature", "top_p"}
     if not chat.tools or "tools" in refused:
-        refused |= {"tools", "tool_choice", "parallel_tool_calls"}  # an error without tools
+        refused |= {"tools", "tool_choice", "parallel_tool_calls"}  # invalid without tools
     parameters = {sent: getattr(chat, attribute) for attribute, sent in SENT_AS.items()}
     parameters |= {"temperature": temperature, "tools": chat.tools or None}
     limit = parameters.pop("max_tokens")
@@ -51,7 +52,7 @@ def build_body(
         if value is None:
             continue
         if name in refused:
-            # What comes from outside stands quoted in a log: it may hold line breaks.
+            # Values from outside are quoted in the log: they may hold line breaks.
             logger.debug("%s is left out: %s with %r refuses it", name, provider.name, chat.model)
         else:
             body[provider.param_names.get(name, name)] = value
