@@ -1,27 +1,29 @@
-"""Writes the table in configuration.md from the one in ``flask_llmchat/config.py``.
+"""Writes the tables of the pages that are made from the package's own rows.
 
-``python docs/settings.py`` after a setting has changed; a test sees when it was forgotten.
+``configuration.md`` lists the settings of ``core/config.py``, ``errors.md`` the codes of
+``core/error_codes.py``. Run ``python docs/settings.py`` after changing either; a test fails when a
+page is out of date.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 
 from flask_llmchat.core.config import Config
+from flask_llmchat.core.error_codes import ERROR_CODES
 
-PAGE = Path(__file__).with_name("configuration.md")
 BEGIN, END = "<!-- settings.py writes this -->\n", "<!-- as far as here -->\n"
 
 
-def rows() -> Iterator[str]:
-    """Give the table, line by line."""
+def setting_rows() -> Iterator[str]:
+    """Yield the table of settings, line by line."""
     yield "| key | default | what it is |"
     yield "| --- | --- | --- |"
     for option in fields(Config):
-        made = option.default_factory
-        default = option.default if made is MISSING else made()
+        factory = option.default_factory
+        default = option.default if factory is MISSING else factory()
         if isinstance(default, float):
             default = f"{default:g}"
         elif isinstance(default, Mapping | frozenset) and not default:
@@ -32,13 +34,34 @@ def rows() -> Iterator[str]:
         yield f"| `LLMCHAT_{option.name.upper()}` | `{default}` | {doc} |"
 
 
-def written(page: str) -> str:
-    """Return the page with its table written anew."""
-    before, _, rest = page.partition(BEGIN)
+def code_rows() -> Iterator[str]:
+    """Yield the table of error codes, line by line."""
+    yield "| code | status | when | retry | fallback | OpenAI's `type` |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for row in ERROR_CODES.values():
+        retry, fallback = ("yes" if flag else "" for flag in (row.retryable, row.fallback))
+        yield (
+            f"| `{row.code}` | {row.status} | {row.when} | {retry} | {fallback}"
+            f" | `{row.openai_type}` |"
+        )
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "configuration.md": setting_rows,
+    "errors.md": code_rows,
+}
+"""Page to the table on it."""
+
+
+def updated(page: Path) -> str:
+    """Return the text of a page with its table made anew."""
+    before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    table = "\n".join(rows())
+    table = "\n".join(TABLES[page.name]())
     return f"{before}{BEGIN}\n{table}\n\n{END}{after}"
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text()))
+    for name in TABLES:
+        page = Path(__file__).with_name(name)
+        page.write_text(updated(page))

@@ -1,4 +1,4 @@
-"""The error codes: one row each, and everything that follows from a code.
+"""The error codes: one row each, with everything that follows from a code.
 
 Dialects, fallbacks, the recorder, the OpenAPI document and the table in ``docs/errors.md`` all
 read these rows.
@@ -17,14 +17,15 @@ UNEXPECTED = "An unexpected error occurred"
 class ErrorCode:
     """What follows from one code.
 
-    :param code: as programs read it.
-    :param status: HTTP status of an error that has this code and no status of its own.
+    :param code: the code itself.
+    :param status: HTTP status of an error with this code that has no status of its own.
     :param when: one sentence for the docs and the OpenAPI document.
-    :param sentence: what a person reads where nothing better is known; ``{label}`` is the
+    :param sentence: message for users, where there is no more specific one; ``{label}`` is the
         provider's name.
     :param retryable: whether the same request may succeed a moment later.
-    :param fallback: whether another provider may succeed where one failed with it.
-    :param outcome: of a chat that broke off with it.
+    :param fallback: whether a fallback provider is tried after this error.
+    :param outcome: of a chat that this package, not the provider, ended with it after the call to
+        the provider.
     :param openai_type: ``error.type`` in the form that OpenAI's SDKs raise.
     """
 
@@ -40,17 +41,17 @@ class ErrorCode:
 
 _ROWS = (
     ErrorCode(
-        code="bad_request",
-        status=400,
-        when="The body is not JSON, or the provider says that the request is wrong.",
-        sentence="{label} did not accept this request.",
-        openai_type="invalid_request_error",
-    ),
-    ErrorCode(
         code="missing_key",
         status=400,
         when="The profile has no key for this provider.",
         sentence="{label} API Key not found. Please set it in your profile settings.",
+        openai_type="invalid_request_error",
+    ),
+    ErrorCode(
+        code="bad_request",
+        status=400,
+        when="The body is not JSON, or the provider says that the request is wrong.",
+        sentence="{label} did not accept this request.",
         openai_type="invalid_request_error",
     ),
     ErrorCode(
@@ -63,7 +64,7 @@ _ROWS = (
     ErrorCode(
         code="out_of_credit",
         status=402,
-        when="There is no credit left with the provider.",
+        when="The account with the provider has no credit left.",
         sentence="There is no credit left with {label}.",
         fallback=True,
         openai_type="insufficient_quota",
@@ -136,7 +137,7 @@ _ROWS = (
         sentence="{label} has too much to do at the moment. Please try again.",
         retryable=True,
         fallback=True,
-        outcome="cancelled",  # without a detail of the provider's: our own server is stopping
+        outcome="cancelled",  # without a detail of the provider: this server is stopping
     ),
     ErrorCode(
         code="timeout",
@@ -164,4 +165,4 @@ _ROWS = (
 )
 
 ERROR_CODES: dict[str, ErrorCode] = {row.code: row for row in _ROWS}
-"""All codes, in the order of their statuses."""
+"""All codes by name. The first of each status is the example in the OpenAPI document."""

@@ -1,4 +1,4 @@
-"""What the chat front ends' own dialects share: ``chatSettings``, and what stands beside it."""
+"""What the dialects of chat front ends share: ``chatSettings``, and the fields beside it."""
 
 from __future__ import annotations
 
@@ -6,56 +6,36 @@ from typing import Any
 
 from marshmallow import validate
 
+from ..core.parameters import BY_SETTING, parameters_of
 from ..core.request import ChatRequest
-from .fields import (
-    BoundedList,
-    Object,
-    StrictBoolean,
-    StrictInteger,
-    StrictNumber,
-    StrictString,
-    TokenLimit,
-    Union,
-)
+from .fields import StrictBoolean, StrictInteger, StrictString
+from .parameters import with_parameters
 from .schema import PresentFieldsNested, StrictSchema
-from .size import MOST_TOOLS
-from .tools import Tool
 
-_FOR_HOOKS = {"description": "For the app's hooks; the provider is not told."}
+_FOR_HOOKS = {"description": "For the app's hooks; not sent to the provider."}
 
 
 ENDPOINT = {"description": "Which of the user's own endpoints, for the provider `custom`."}
 
 
-class SettingsSchema(StrictSchema):
+class _SettingsSchema(StrictSchema):
     """``chatSettings``: what the front end stores for a chat. Hooks see all of it."""
 
     model = StrictString(required=True, validate=validate.Length(1, 256))
-    temperature = StrictNumber(allow_none=True, validate=validate.Range(0, 2))
 
-    # What the original front end sends besides, and makes use of itself.
+    # What chatbot-ui sends besides, and uses itself.
     prompt = StrictString(allow_none=True, metadata=_FOR_HOOKS)
     contextLength = StrictInteger(0, allow_none=True, metadata=_FOR_HOOKS)
     includeProfileContext = StrictBoolean(allow_none=True, metadata=_FOR_HOOKS)
     includeWorkspaceInstructions = StrictBoolean(allow_none=True, metadata=_FOR_HOOKS)
     embeddingsProvider = StrictString(allow_none=True, metadata=_FOR_HOOKS)
 
-    maxTokens = TokenLimit()
-    topP = StrictNumber(allow_none=True, validate=validate.Range(0, 1))
-    stop = Union(
-        BoundedList(StrictString(validate=validate.Length(1)), 16, least=1),
-        StrictString(validate=validate.Length(1)),
-        allow_none=True,
-    )
-    seed = StrictInteger(allow_none=True)
-    reasoningEffort = StrictString(allow_none=True, validate=validate.Length(1, 32))
-    responseFormat = Object(allow_none=True)
-    tools = BoundedList(Tool(), MOST_TOOLS, allow_none=True)
-    toolChoice = Union(Object(), StrictString(), allow_none=True)
+
+SettingsSchema = with_parameters(_SettingsSchema, BY_SETTING, "SettingsSchema")
 
 
 class ChatBodySchema(StrictSchema):
-    """What a body has besides its messages."""
+    """The fields of a body besides its messages."""
 
     chatSettings = PresentFieldsNested(SettingsSchema, required=True)
     endpointId = StrictString(allow_none=True, validate=validate.Length(max=256), metadata=ENDPOINT)
@@ -65,24 +45,17 @@ class ChatBodySchema(StrictSchema):
 
 
 def chat_request(loaded: dict[str, Any], body: dict[str, Any]) -> ChatRequest:
-    """Make a chat of what a :class:`ChatBodySchema` with ``messages`` has loaded.
+    """Make a chat request from a loaded body.
 
-    :param body: what it was loaded from.
+    :param loaded: what a :class:`ChatBodySchema` with ``messages`` has loaded.
+    :param body: the body as the client sent it.
     """
     settings = loaded["chatSettings"]
     return ChatRequest(
         provider="",
         model=settings["model"],
         messages=loaded["messages"],
-        temperature=settings.get("temperature"),
-        max_tokens=settings.get("maxTokens"),
-        top_p=settings.get("topP"),
-        stop=settings.get("stop"),
-        seed=settings.get("seed"),
-        reasoning_effort=settings.get("reasoningEffort"),
-        response_format=settings.get("responseFormat"),
-        tools=settings.get("tools"),
-        tool_choice=settings.get("toolChoice"),
+        **parameters_of(settings, BY_SETTING),
         settings=settings,
         endpoint_id=loaded.get("endpointId") or loaded.get("customModelId") or None,
         raw=body,

@@ -1,4 +1,4 @@
-"""Strict marshmallow fields."""
+"""Strict marshmallow fields for request bodies."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .schema import MOST_ERRORS, load_each
 
 
 def is_encodable_text(text: str) -> bool:
-    """Tell whether a text can be written as UTF-8: no half of a surrogate pair is in it."""
-    if text.isascii():  # known without looking
+    """Return whether a text can be encoded as UTF-8: it has no lone surrogate."""
+    if text.isascii():  # costs nothing: Python stores the answer
         return True
     try:
         text.encode()
@@ -26,7 +26,7 @@ def is_encodable_text(text: str) -> bool:
 
 
 class StrictString(ma.fields.String):
-    """A string that can be sent on: half a surrogate pair cannot be written as UTF-8."""
+    """A string that can be sent: a lone surrogate cannot be encoded as UTF-8."""
 
     default_error_messages = {"surrogate": "Holds half a character (a lone surrogate)."}
 
@@ -38,10 +38,10 @@ class StrictString(ma.fields.String):
 
 
 class URLString(StrictString):
-    """A URL that has to be there and to begin in a certain way.
+    """A required URL with one of certain beginnings.
 
-    :param start: pattern of how it begins, in lower case; it may have any.
-    :param error: what to say of any other.
+    :param start: pattern of the beginnings, in lower case; matched in any case.
+    :param error: message for any other URL.
     """
 
     def __init__(self, start: str, error: str) -> None:
@@ -62,13 +62,13 @@ class StrictInteger(ma.fields.Integer):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if isinstance(value, float) and value.is_integer():
-            return int(value)  # JSON knows one kind of number: 1.0 is 1
+            return int(value)  # JSON has one type of number: 1.0 is 1
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.make_error("invalid", input=value)
         return value
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Add how wide it is, instead of bounds that JavaScript would round."""
+        """Describe its width, instead of bounds that JavaScript would round."""
         schema["format"] = "int64"
         del schema["maximum"]
         if schema["minimum"] == self._LEAST:
@@ -76,28 +76,29 @@ class StrictInteger(ma.fields.Integer):
 
 
 class TokenLimit(StrictInteger):
-    """How many tokens an answer may have: a positive number; -1, as llama.cpp has it, is none."""
+    """The most tokens in a response, 1 or more; -1 means no limit, as in llama.cpp."""
 
     def __init__(self) -> None:
         super().__init__(1, allow_none=True)
 
     def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the limit; None where there is none."""
+        """Return the limit; None for no limit."""
         return super().deserialize(None if value == -1 else value, *args, **kwargs)
 
 
 class BoundedList(ma.fields.List[Any]):
-    """A list whose length is looked at before its items are.
+    """A list whose length is checked before its items, so that oversized lists fail cheaply.
 
-    :param most: how many items it may have; None where they are counted elsewhere.
+    :param most: most items; None where they are counted elsewhere.
+    :param least: fewest items.
     """
 
     def __init__(
         self, inner: ma.fields.Field[Any], most: int | None, least: int = 0, **kw: Any
     ) -> None:
         limits = {"maxItems": most, "minItems": least or None}
-        given = {name: limit for name, limit in limits.items() if limit is not None}
-        super().__init__(inner, metadata=given | kw.pop("metadata", {}), **kw)
+        bounds = {name: limit for name, limit in limits.items() if limit is not None}
+        super().__init__(inner, metadata=bounds | kw.pop("metadata", {}), **kw)
         self._bounds = ma.validate.Length(least, most)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
@@ -109,7 +110,7 @@ class BoundedList(ma.fields.List[Any]):
         return load_each(lambda item: self.inner.deserialize(item, **kwargs), value)
 
     def _objects(self, values: list[Any]) -> list[Any]:
-        """Load objects, of which all at once is told far more cheaply that they can be sent on."""
+        """Load objects: checking all at once whether they can be sent is far cheaper."""
         others = [i for i, value in enumerate(values) if value.__class__ is not dict]
         if others:
             reason = self.inner.error_messages["invalid"]
@@ -119,12 +120,12 @@ class BoundedList(ma.fields.List[Any]):
         return values
 
 
-# Nothing that was JSON holds itself: not to look for it takes half the time.
+# Parsed JSON has no cycles, and without the check for them encoding takes half the time.
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 
 
 def is_encodable(value: Any) -> bool:
-    """Tell whether JSON can be sent on: no half characters, and not nested too deeply."""
+    """Return whether JSON can be sent: no lone surrogates, not nested too deeply."""
     try:
         _encode(value).encode()
     except (UnicodeEncodeError, RecursionError):
@@ -133,7 +134,7 @@ def is_encodable(value: Any) -> bool:
 
 
 class Object(ma.fields.Field[dict[str, Any]]):
-    """A JSON object that goes to the provider as it is."""
+    """A JSON object that goes to the provider unchanged."""
 
     default_error_messages = {
         "invalid": "Not an object.",
@@ -150,12 +151,12 @@ class Object(ma.fields.Field[dict[str, Any]]):
         return value
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Add that it may hold anything."""
+        """Describe it: any object."""
         schema |= ANY_OBJECT
 
 
 class Union(ma.fields.Field[Any]):
-    """A value that one of several fields takes; the error is the last one's."""
+    """A value that one of several fields accepts; the error is the last field's."""
 
     def __init__(self, *choices: ma.fields.Field[Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -168,5 +169,5 @@ class Union(ma.fields.Field[Any]):
         return self._choices[-1].deserialize(value, attr, data)
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Add what it may be."""
+        """Describe all choices."""
         schema["anyOf"] = [components.schema(choice) for choice in self._choices]

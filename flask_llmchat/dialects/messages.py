@@ -1,4 +1,4 @@
-"""Messages in the chat-completions form, as more than one dialect reads them."""
+"""Messages in the chat-completions form, shared by several dialects."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from .schema import StrictSchema, load_each
 from .size import MOST_PARTS, MOST_TOOLS, is_plain_text
 
 MOST_PARTS_IN_ALL = 4096
-"""How many parts the messages of one request may have together."""
+"""Most parts in all messages of one request together."""
 
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 class ImageUrlSchema(StrictSchema):
-    """Where an image is: in the URL itself, or where the provider can fetch it."""
+    """An image: a data: URL, or a URL that the provider can fetch."""
 
     url = URLString("data:image/|https?://", "Not a data: or http(s) URL of an image.")
     detail = StrictString(validate=validate.OneOf(("auto", "low", "high", "original")))
 
 
 class PartSchema(StrictSchema):
-    """One part of a message: text, or an image."""
+    """One part of a message: a text or an image."""
 
     type = StrictString(required=True, validate=validate.OneOf(("text", "image_url")))
     text = StrictString()
     image_url = fields.Nested(ImageUrlSchema)
 
     @ma.validates_schema
-    def _has_what_it_says(self, data: dict[str, Any], **kwargs: Any) -> None:
+    def _has_its_type(self, data: dict[str, Any], **kwargs: Any) -> None:
         if data["type"] not in data:
             raise ma.ValidationError("Missing data for required field.", data["type"])
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Tell each type by itself."""
+        """Describe each type as a schema of its own."""
         image_url = schema["properties"]["image_url"]
         text = closed_object("A text.", type=const("text"), text=TEXT)
         image = closed_object("An image.", type=const("image_url"), image_url=image_url)
@@ -51,9 +51,10 @@ class PartSchema(StrictSchema):
 
 
 class CallId(StrictString):
-    """The id of a tool call. Gateways keep signatures of thousands of characters in it.
+    """The id of a tool call, of any length.
 
-    What we handed out is taken back, however long: the body's size is bounded.
+    Gateways store signatures of thousands of characters in it, and clients send them back. The size
+    of the body bounds it.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -61,9 +62,9 @@ class CallId(StrictString):
 
 
 class Content(fields.Field[Any]):
-    """What a message says: text, or a list of parts.
+    """The content of a message: text, or a list of parts.
 
-    :param part: what reads one part.
+    :param part: schema of one part.
     """
 
     def __init__(self, part: ma.Schema, **kwargs: Any) -> None:
@@ -79,7 +80,7 @@ class Content(fields.Field[Any]):
         return load_each(self._load_part, value)
 
     def _load_part(self, part: Any) -> Any:
-        # marshmallow would spend more on this than on parsing a hundred of them.
+        # marshmallow would need more time for one than the JSON parser for a hundred.
         if is_plain_text(part) and "type" in part and is_encodable_text(part["text"]):
             return {"type": "text", "text": part["text"]}
         if (url := _plain_image(part)) is not None:
@@ -87,14 +88,14 @@ class Content(fields.Field[Any]):
         return self._part.load(part)
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Add both of its forms."""
+        """Describe both forms."""
         part = components.schema(self._part)
         parts = {"type": "array", "minItems": 1, "maxItems": MOST_PARTS, "items": part}
         schema["anyOf"] = [TEXT, parts]
 
 
 def _plain_image(part: Any) -> str | None:
-    """Return the URL of a part that is an image and nothing else, as most that are no text are."""
+    """Return the URL of a part that is only an image, as most parts other than text are."""
     if not (isinstance(part, dict) and len(part) == 2 and part.get("type") == "image_url"):
         return None
     image = part.get("image_url")
@@ -105,9 +106,9 @@ def _plain_image(part: Any) -> str | None:
 
 
 def plain_message(message: Any) -> dict[str, Any] | None:
-    """Return a message that is a text and nothing else, as nearly all are; None for any other.
+    """Return a message that is only a text, as nearly all are; None for any other.
 
-    marshmallow would spend more on it than on parsing a hundred of them.
+    marshmallow would need more time for one than the JSON parser for a hundred.
     """
     if not (isinstance(message, dict) and len(message) == 2):
         return None
@@ -132,14 +133,14 @@ class MessageSchema(StrictSchema):
             raise ma.ValidationError("Missing data for required field.", "content")
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Tell those by themselves that call tools: they need no content."""
+        """Describe messages with tool calls as a schema of their own: they need no content."""
         fields = schema["properties"]
         text, parts, _null = fields["content"]["anyOf"]
-        said = {**fields, "content": {"anyOf": [text, parts]}}
-        del said["tool_calls"]
-        beside = ("name", "tool_call_id")
-        plain = closed_object("A message.", *beside, **said)
-        calling = closed_object("A message that calls tools.", "content", *beside, **fields)
+        plain_fields = {**fields, "content": {"anyOf": [text, parts]}}
+        del plain_fields["tool_calls"]
+        optional = ("name", "tool_call_id")
+        plain = closed_object("A message.", *optional, **plain_fields)
+        calling = closed_object("A message with tool calls.", "content", *optional, **fields)
         schema.clear()
         schema["oneOf"] = [
             components.add_schema("PlainMessage", plain),

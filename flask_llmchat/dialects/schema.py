@@ -1,4 +1,4 @@
-"""Loading a body with a marshmallow schema, and its errors as one sentence."""
+"""Loads request bodies with marshmallow schemas; all errors become one sentence."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..core.errors import ChatError
 from .json_schema import Components, JSONSchema
 
 MOST_ERRORS = 20
-"""How many fields one error names. Nothing is looked at any further once more are wrong."""
+"""Most invalid fields that one error names. Validation stops after one more."""
 
 
 def load(schema: ma.Schema, body: dict[str, Any]) -> dict[str, Any]:
     """Load a body with a schema.
 
-    :raises ChatError: with status 422, naming the fields that are wrong and why.
+    :raises ChatError: with status 422, naming the invalid fields and the reasons.
     """
     try:
         loaded: dict[str, Any] = _schema_for(schema, body).load(body)
@@ -34,11 +34,11 @@ def load(schema: ma.Schema, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flatten(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Give (``messages.0.role``, reason) for every reason in marshmallow's nested errors."""
+    """Yield (``messages.0.role``, reason) for every reason in marshmallow's nested errors."""
     if isinstance(messages, dict):
         for name, inner in messages.items():
-            own = "" if name == ma.exceptions.SCHEMA else str(name)[:50]
-            yield from _flatten(inner, f"{path}.{own}".strip("."))
+            key = "" if name == ma.exceptions.SCHEMA else str(name)[:50]
+            yield from _flatten(inner, f"{path}.{key}".strip("."))
     elif isinstance(messages, list):
         for inner in messages:
             yield from _flatten(inner, path)
@@ -47,11 +47,11 @@ def _flatten(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def load_each(load: Callable[[Any], Any], values: list[Any]) -> list[Any]:
-    """Load all values of a list with a function, and give up once more are wrong than are told.
+    """Load the values of a list with a function; stop after more errors than a message names.
 
-    An error costs twenty times what its value did, and a million of them tell no more.
+    An error costs twenty times as much as its value, and a million of them help nobody.
 
-    :raises marshmallow.ValidationError: with the errors by index.
+    :raises marshmallow.ValidationError: with errors by index.
     """
     loaded, errors = [], {}
     for index, value in enumerate(values):
@@ -67,9 +67,9 @@ def load_each(load: Callable[[Any], Any], values: list[Any]) -> list[Any]:
 
 
 class PresentFieldsNested(ma.fields.Nested):
-    """An object of many possible fields and few given ones: those alone are looked for.
+    """An object with many optional fields, of which only those present are loaded.
 
-    marshmallow spends as much on a field that is not there as on one that is.
+    marshmallow spends as much time on an absent field as on a present one.
     """
 
     def _deserialize(
@@ -81,18 +81,18 @@ class PresentFieldsNested(ma.fields.Nested):
 
 
 def _schema_for(schema: ma.Schema, value: dict[str, Any]) -> ma.Schema:
-    """Return a schema without the fields that are optional and not there."""
+    """Return a schema without the absent optional fields."""
     return _with_fields(type(schema), frozenset(value.keys() & schema.fields))
 
 
 @lru_cache(256)
-def _with_fields(kind: type[ma.Schema], given: frozenset[str]) -> ma.Schema:
-    declared = kind().fields.items()  # in their order, which is that of errors
-    return kind(only=[name for name, field in declared if field.required or name in given])
+def _with_fields(kind: type[ma.Schema], present: frozenset[str]) -> ma.Schema:
+    declared = kind().fields.items()  # in their order, which is the order of errors
+    return kind(only=[name for name, field in declared if field.required or name in present])
 
 
 class StrictSchema(ma.Schema):
-    """Refuses fields it does not know, and objects made of nothing else."""
+    """Refuses unknown fields, and objects with very many fields."""
 
     MOST_FIELDS = 64
 
@@ -103,6 +103,6 @@ class StrictSchema(ma.Schema):
         return data
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Add to what an OpenAPI document tells of it; its fields are there already."""
+        """Add the most fields, if it allows unknown ones."""
         if self.unknown != ma.RAISE:
             schema["maxProperties"] = self.MOST_FIELDS

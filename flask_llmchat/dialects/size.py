@@ -1,4 +1,4 @@
-"""How many messages, parts and tool calls one request may have."""
+"""Limits on the messages, parts and tool calls of one request."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ from ..core.errors import ChatError
 from ..core.limits import MOST_CALLS
 
 MOST_PARTS = 256
-"""How many parts one message may have."""
+"""Most parts in one message."""
 
 
 MOST_TOOLS = MOST_CALLS
-"""How many tools a chat may offer, and an answer may call."""
+"""Most tools in a request, and most tool calls in a response."""
 
 
 MOST_ELABORATE = 1024
-"""How many tool calls, and parts that are more than a plain text, one request may have.
+"""Most tool calls and parts other than plain text, together, in one request.
 
-Each takes marshmallow thirty times as long as it took to parse.
+marshmallow needs thirty times as long for each as the JSON parser.
 """
 
 
 def check_size(messages: Any, max_messages: int, max_parts: int, elaborate: int) -> None:
-    """Refuse very many messages, or parts in all, before they are loaded.
+    """Refuse too many messages or parts before marshmallow loads them.
 
-    Whatever is a list in a message is counted, for it is loaded item by item.
+    The items of every list in a message count, as each is loaded by itself.
 
-    :param elaborate: how many of the parts may be tool calls, or more than a plain text.
+    :param max_messages: most messages.
+    :param max_parts: most parts in all messages together.
+    :param elaborate: most parts that are tool calls or not plain text.
     :raises ChatError: with status 422.
     """
     if not isinstance(messages, list):
         return
     if len(messages) > max_messages:
         raise ChatError(
-            f"messages: {len(messages)} are too many; at most {max_messages} are taken.",
+            f"messages: {len(messages)} are too many; at most {max_messages} are allowed.",
             status=422,
         )
     parts = more = 0
@@ -43,23 +45,23 @@ def check_size(messages: Any, max_messages: int, max_parts: int, elaborate: int)
         parts += len(items)
         if parts > max_parts:
             raise ChatError(
-                f"messages: more than {max_parts} parts in all are not taken.", status=422
+                f"messages: more than {max_parts} parts in all are not allowed.", status=422
             )
         more += sum([not is_plain_text(item) for item in items])
         if more > elaborate:
             raise ChatError(
-                f"messages: more than {elaborate} parts that are no plain text, and tool calls,"
-                " are not taken.",
+                f"messages: more than {elaborate} tool calls and parts other than plain text are"
+                " not allowed.",
                 status=422,
             )
 
 
-# The last two are of version 4 of the AI SDK.
+# The last two are from version 4 of the AI SDK.
 _LISTS = ("content", "parts", "tool_calls", "toolInvocations", "experimental_attachments")
 
 
 def _lists_in(messages: list[Any]) -> Iterator[list[Any]]:
-    """Give the lists of a conversation that are read item by item."""
+    """Yield the lists of a conversation that are loaded item by item."""
     for message in messages:
         if not isinstance(message, dict):
             continue
@@ -69,13 +71,13 @@ def _lists_in(messages: list[Any]) -> Iterator[list[Any]]:
                 continue
             yield items
             for item in items:
-                # A steering message of the AI SDK's is a part that has parts itself.
+                # The AI SDK's steering message is a part that has parts itself.
                 if isinstance(item, dict) and isinstance(inner := item.get("parts"), list):
                     yield inner
 
 
 def is_plain_text(part: Any) -> bool:
-    """Tell whether a part is a text and nothing else, as nearly all parts are."""
+    """Return whether a part is only a text, as nearly all parts are."""
     return (
         part.__class__ is dict
         and part.get("text").__class__ is str

@@ -1,4 +1,4 @@
-"""JSON, stricter than the standard library reads it."""
+"""JSON parsing, stricter than the standard library's."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from ..core.errors import ChatError
 
 
 def parse_object(content: bytes) -> dict[str, Any]:
-    """Parse a request body, whatever content type it claims.
+    """Parse a request body, whatever its content type.
 
-    Stricter than :func:`json.loads`: no NaN, no name twice in one object, no half characters.
+    Stricter than :func:`json.loads`: no NaN, no duplicate names in an object, valid UTF-8 alone.
 
-    :raises ChatError: with status 400, saying what is wrong with it.
+    :raises ChatError: with status 400 and the reason; with 422 for another value than an object.
     """
-    # Parsed and written again, each list or object takes some hundreds of bytes of memory: such as
-    # [[[[, [1,2],[1,2] or {"a":1},{"a":1} would take more than forty times as many as they are.
+    # Parsed and serialized again, each list or object takes some hundreds of bytes of memory:
+    # [[[[, [1,2],[1,2] or {"a":1},{"a":1} would take more than forty times their size.
     weight = content.count(b"[") + 2 * content.count(b"{")
     if len(content) > _SMALL and weight > len(content) * 0.16:
-        raise ChatError("The request body is made of little but brackets.")
+        raise ChatError("The request body consists almost only of brackets.")
     try:
         body = json.loads(
             content.decode("utf-8-sig"),
             parse_constant=_refuse_constant,
             parse_float=_finite,
-            object_pairs_hook=_object_without_twins,
+            object_pairs_hook=_object_without_duplicates,
         )
     except UnicodeDecodeError:
         raise ChatError("The request body is not UTF-8.") from None
     except RecursionError:
         raise ChatError("The request body is not valid JSON: it is nested too deeply.") from None
-    except _NotJson as error:
+    except _InvalidJSON as error:
         raise ChatError(f"The request body is not valid JSON: {error}.") from None
     except json.JSONDecodeError as error:
         raise ChatError(f"The request body is not valid JSON: {error.msg}.") from None
-    except ValueError:  # Python's own, for a number of thousands of digits
+    except ValueError:  # raised by Python for a number of thousands of digits
         raise ChatError("The request body is not valid JSON: a number is too long.") from None
     if not isinstance(body, dict):
         raise ChatError("The request body must be a JSON object.", status=422)
@@ -45,40 +45,40 @@ def parse_object(content: bytes) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """Parse a JSON value as JavaScript would: without NaN, and numbers must have an end.
+    """Parse a JSON value as JavaScript does: no NaN, no infinite numbers.
 
-    :raises ValueError: when it is none.
+    :raises ValueError: for invalid JSON.
     """
     try:
         return _DECODER.decode(text)
     except RecursionError:
-        raise _NotJson("it is nested too deeply") from None
+        raise _InvalidJSON("it is nested too deeply") from None
 
 
 _SMALL = 2**18
 
 
-class _NotJson(ValueError):
-    """What json.loads() takes, and JSON does not."""
+class _InvalidJSON(ValueError):
+    """Something that json.loads() accepts and JSON does not allow."""
 
 
 def _refuse_constant(name: str) -> Any:
-    raise _NotJson(f"{name} is no JSON number")
+    raise _InvalidJSON(f"{name} is not a JSON number")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise _NotJson("a number is too large")
+        raise _InvalidJSON("a number is too large")
     return number
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
-def _object_without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         counts = Counter(name for name, _ in pairs)
-        raise _NotJson(f"{counts.most_common(1)[0][0][:50]!r} stands twice in one object")
+        raise _InvalidJSON(f"{counts.most_common(1)[0][0][:50]!r} occurs twice in one object")
     return result

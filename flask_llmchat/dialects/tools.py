@@ -1,4 +1,4 @@
-"""What a page may offer the model to call, and fill a chat template with."""
+"""The fields for tools and chat-template arguments that clients may send."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from .fields import (
-    Object,
-)
+from .fields import Object
 from .json_schema import ANY_OBJECT, Components, JSONSchema, closed_object, const
 
 
 class Tool(Object):
-    """What the model may call, and the page carries out: a tool of type function or custom.
+    """A tool of type function or custom, which the client runs.
 
-    All others are carried out by the provider, for money, and some are reached at an address and
-    with headers that stand in the tool. Some gateways know them by any further field.
+    Tools of all other types are run by the provider, for money, and some hold the address and
+    headers of a server. Some gateways recognise those by any further field.
     """
 
     default_error_messages = {
-        "type": "Only tools of type 'function' and 'custom' are taken from a page; the provider's"
-        " own tools are the app's to add, in before_chat.",
-        "field": "Unknown field {name!r}. The provider's own tools, addresses and headers are the"
-        " app's to add, in before_chat.",
-        "missing": "Must have what its type says.",
+        "type": "Only tools of type 'function' and 'custom' are accepted from clients; the app can"
+        " add the provider's own tools in before_chat.",
+        "field": "Unknown field {name!r}. Only the app can add the provider's own tools, addresses"
+        " and headers, in before_chat.",
+        "missing": "Must have an object under the name of its type.",
     }
     _FIELDS = frozenset({"type", "function", "custom", "cache_control"})
 
@@ -42,10 +40,10 @@ class Tool(Object):
         return tool
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Add both types."""
+        """Describe both types."""
         function = closed_object("A function.", type=const("function"), function=ANY_OBJECT)
         custom = closed_object(
-            "A tool that takes free text.", type=const("custom"), custom=ANY_OBJECT
+            "A tool with free text as its input.", type=const("custom"), custom=ANY_OBJECT
         )
         schema["oneOf"] = [
             components.add_schema("FunctionTool", function),
@@ -54,13 +52,13 @@ class Tool(Object):
 
 
 class TemplateArguments(Object):
-    """What a model server fills its chat template with.
+    """Arguments for a model server's chat template.
 
-    vLLM and SGLang pass all of it on to ``apply_chat_template``, whose own parameters replace the
+    vLLM and SGLang pass them all to ``apply_chat_template``, whose own parameters can replace the
     template, and with it the app's system prompt: https://github.com/vllm-project/vllm/pull/25794
     """
 
-    _OWN = frozenset(
+    _FORBIDDEN = frozenset(
         {
             "chat_template",
             "conversation",
@@ -78,7 +76,9 @@ class TemplateArguments(Object):
     def _deserialize(
         self, value: Any, attr: str | None, data: Any, **kwargs: Any
     ) -> dict[str, Any]:
-        given = super()._deserialize(value, attr, data, **kwargs)
-        if refused := given.keys() & self._OWN:
-            raise ValidationError({name: ["Not taken from a page."] for name in sorted(refused)})
-        return given
+        arguments = super()._deserialize(value, attr, data, **kwargs)
+        if refused := arguments.keys() & self._FORBIDDEN:
+            raise ValidationError(
+                {name: ["Not accepted from clients."] for name in sorted(refused)}
+            )
+        return arguments

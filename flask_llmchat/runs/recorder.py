@@ -10,17 +10,12 @@ from itertools import chain
 from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
 from ..core.events import Chunk, Event, Finish
+from ..core.finish_reasons import FINISH_REASONS, effective_reason
 from ..core.request import ChatRequest
 from ..core.result import Attempt, ChatResult, Outcome, Step, Usage
 from ..protocols.base import ResponseParser, Totals
 
 logger = logging.getLogger("flask_llmchat")
-
-_OUTCOME_OF_FINISH: dict[str | None, Outcome] = {
-    "length": "length",
-    "content_filter": "content_filtered",
-    "tool_calls": "tool_calls",
-}
 
 
 class AttemptRecord:
@@ -160,10 +155,9 @@ class ChatRecorder:
     def finish_complete(self) -> ChatResult:
         """Emit that the provider ended the chat itself; return the result."""
         totals = self.attempt.totals() if self.attempt else Totals()
-        outcome = _OUTCOME_OF_FINISH.get(totals.finish_reason, "ok")
-        if outcome == "ok" and totals.tool_calls:
-            outcome = "tool_calls"  # some providers say "stop" then, some say nothing
-        self.finish(outcome)
+        # Tool calls may also come after the finish reason.
+        reason = effective_reason(totals.finish_reason, bool(totals.tool_calls))
+        self.finish(FINISH_REASONS.get(reason, FINISH_REASONS["stop"]).outcome)
         assert self.result is not None
         return self.result
 

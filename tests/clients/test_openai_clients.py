@@ -237,7 +237,7 @@ def test_every_error_is_raised_as_pythons_own(failing: Any) -> None:
                 assert error.request_id
                 if name in MESSAGES:
                     assert MESSAGES[name] in error.message
-        with pytest.raises(UnprocessableEntityError, match="n: Only 1 answer"):
+        with pytest.raises(UnprocessableEntityError, match="n: Only 1 choice"):
             client.chat.completions.create(**hi("x"), n=2)
 
 

@@ -67,7 +67,7 @@ CITED_TOO = {"type": "url_citation", "url_citation": {"url": "https://b.example"
 def test_a_piece_costs_the_same_however_many_came_before() -> None:
     chat = ChatRequest(provider="x", model="m", messages=[], request_id="r")
     reader, whole = ChatCompletionParser(passes_chunks=True), CompletionEncoder(chat)
-    streamed = ChunkEncoder(chat, tells_usage=False)
+    streamed = ChunkEncoder(chat, include_usage=False)
     texts = ["x" * 4_000_000, *["abcd"] * 8000]
     written = [{"index": 0, "id": "c", "custom": {"name": "f", "input": text}} for text in texts]
     started = time.process_time()
@@ -458,7 +458,7 @@ CHUNK = some(
 def test_pythons_sdk_adds_up_whatever_comes(chunks: list[Any], thinking_tags: bool) -> None:
     chat = ChatRequest(provider="x", model="m", messages=[], request_id="r")
     reader = ChatCompletionParser(thinking_tags=thinking_tags, passes_chunks=True)
-    encoder, told = ChunkEncoder(chat, tells_usage=True), b""
+    encoder, told = ChunkEncoder(chat, include_usage=True), b""
     try:
         for body in chunks:
             data = json.dumps(body).encode()

@@ -36,7 +36,7 @@ CHAT = ChatRequest(provider="x", model="m", messages=[], request_id="r")
 def encoders() -> Iterator[Any]:
     yield TextDialect().encoder(CHAT)
     yield UIEncoder(CHAT)
-    yield ChunkEncoder(CHAT, tells_usage=True)
+    yield ChunkEncoder(CHAT, include_usage=True)
     yield CompletionEncoder(CHAT)
 
 

@@ -31,17 +31,17 @@ def app(upstream: FakeUpstream) -> Flask:
 
 OTHERS: list[tuple[dict[str, Any], str]] = [
     ({"type": "mcp", "server_url": "https://a.example", "headers": {"a": "b"}}, "Only tools of"),
-    ({"type": "web_search"}, "Only tools of type 'function' and 'custom' are taken from a page"),
+    ({"type": "web_search"}, "Only tools of type 'function' and 'custom' are accepted from cl"),
     ({"type": "web_search_20250305", "name": "web_search"}, "in before_chat"),
     ({"type": "openrouter:web_search"}, "in before_chat"),
     ({"type": ["function"]}, "in before_chat"),
     ({"google_search": {}}, "Unknown field 'google_search'"),
     ({**FUNCTION, "googleSearch": {}}, "Unknown field 'googleSearch'"),
     ({**FUNCTION, "server_url": "https://a.example"}, "Unknown field 'server_url'"),
-    ({**FUNCTION, "headers": {}}, "addresses and headers are the app's to add, in before_chat"),
-    ({"type": "function"}, "Must have what its type says"),
-    ({"type": "custom", "function": {}}, "Must have what its type says"),
-    ({}, "Must have what its type says"),
+    ({**FUNCTION, "headers": {}}, "Only the app can add the provider's own tools, addresses and h"),
+    ({"type": "function"}, "Must have an object under the name of its type"),
+    ({"type": "custom", "function": {}}, "Must have an object under the name of its type"),
+    ({}, "Must have an object under the name of its type"),
 ]
 
 
@@ -86,7 +86,7 @@ def test_a_page_does_not_replace_the_chat_template(client: FlaskClient, name: st
     given = asked(chat_template_kwargs={"enable_thinking": False, name: "x"})
     response = client.post(COMPLETIONS.format("vllm"), json=given)
     assert response.status_code == 422
-    assert f"chat_template_kwargs.{name}: Not taken from a page" in response.text
+    assert f"chat_template_kwargs.{name}: Not accepted from clients" in response.text
 
 
 @pytest.mark.parametrize("row", builtin_providers, ids=lambda row: row.name)
@@ -157,7 +157,7 @@ def test_what_is_made_of_brackets_is_refused(client: FlaskClient) -> None:
         data = b'{"a":[' + b",".join([item] * (600_000 // len(item))) + b"]}"
         response = client.post(ROUTE.format("openai"), data=data, content_type="application/json")
         assert response.status_code == 400
-        assert "made of little but brackets" in response.text
+        assert "almost only of brackets" in response.text
 
 
 def test_parts_and_calls_are_counted_wherever_they_stand(client: FlaskClient) -> None:
@@ -170,9 +170,9 @@ def test_parts_and_calls_are_counted_wherever_they_stand(client: FlaskClient) ->
     hi = {"role": "user", "content": "Hi"}
     for route, given, told in [
         (ROUTE, ui_body(messages=[{"role": "assistant", "parts": [steering] * 17}]), "16384 parts"),
-        (COMPLETIONS, asked(hi, *[answer] * 9), "1024 parts that are no plain text, and tool cal"),
-        (COMPLETIONS, asked(*[many] * 5), "more than 1024 parts that are no plain text"),
-        (ROUTE, {**body(), "messages": [many] * 5}, "more than 1024 parts that are no plain"),
+        (COMPLETIONS, asked(hi, *[answer] * 9), "more than 1024 tool calls and parts other than p"),
+        (COMPLETIONS, asked(*[many] * 5), "more than 1024 tool calls and parts other than"),
+        (ROUTE, {**body(), "messages": [many] * 5}, "more than 1024 tool calls and parts"),
     ]:
         response = client.post(route.format("openai"), json=given)
         assert response.status_code == 422 and told in response.text, response.text

@@ -87,7 +87,7 @@ for _ in range(900):
         (ui_body(id=7), "id: Not a valid string"),
         (ui_body(messageId=[]), "messageId: Not a valid string"),
         (ui_body(endpointId="x" * 257), "endpointId: Longer than maximum length 256"),
-        (with_messages(*[HI] * 51), "messages: 51 are too many; at most 50 are taken."),
+        (with_messages(*[HI] * 51), "messages: 51 are too many; at most 50 are allowed."),
         (with_messages(user(*["x"] * 16385)), "messages: more than 16384 parts in all are not"),
         (with_messages(user(), says("system")), "messages: Nothing in them can be sent to a model"),
         (with_messages(HI, 7), "messages.1: Not an object"),
@@ -96,9 +96,9 @@ for _ in range(900):
         (with_messages(says("tool", "Hi")), "messages.0.role: Must be one of: system, user, assi"),
         (with_messages(user("Hi", id="\ud83d")), "messages.0.id: Holds half a character"),
         (with_part(7), "messages.1.parts.0: Not an object"),
-        (with_part({}), "messages.1.parts.0: This type of part is not known here"),
-        (with_part({"type": "tool_call"}), "messages.1.parts.0: This type of part is not known"),
-        (with_part({"type": ["text"]}), "messages.1.parts.0: This type of part is not known"),
+        (with_part({}), "messages.1.parts.0: Unknown type of part"),
+        (with_part({"type": "tool_call"}), "messages.1.parts.0: Unknown type of part"),
+        (with_part({"type": ["text"]}), "messages.1.parts.0: Unknown type of part"),
         (with_part({"type": "text"}), "messages.1.parts.0: text is missing"),
         (with_part({"type": "text", "text": 7}), "messages.1.parts.0: text is not a string"),
         (with_part(text("\ud83d")), "messages.1.parts.0: text holds half a character"),
@@ -157,7 +157,7 @@ def test_what_is_wrong_is_named(
 def test_secrets_and_addresses_are_refused_by_name(client: FlaskClient, name: str) -> None:
     told = refused(client, ui_body(**{name: "sk-secret"}))
     assert (
-        told == f"{name}: A key, an address or headers for the provider are not taken from a page"
+        told == f"{name}: Keys, addresses and headers for the provider are not accepted from clients"
     )
 
 

@@ -197,10 +197,12 @@ def test_the_configuration_pages_code_runs(
     assert [*names["app"].extensions["llmchat"]["llmchat"].providers] == ["mistral"]
 
 
-def test_the_settings_of_the_page_are_those_of_the_code() -> None:
-    settings = runpy.run_path(str(ROOT / "docs" / "settings.py"))
-    page = (ROOT / "docs" / "configuration.md").read_text()
-    assert page == settings["written"](page), "run: python docs/settings.py"
+@pytest.mark.parametrize("name", ["configuration.md", "errors.md"])
+def test_the_tables_of_the_pages_are_those_of_the_code(name: str) -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "settings.py"))
+    assert name in script["TABLES"]
+    page = ROOT / "docs" / name
+    assert page.read_text() == script["updated"](page), "run: python docs/settings.py"
 
 
 @runs("docs/design.md", "text")

@@ -13,12 +13,12 @@ from typing import Any
 
 # Why a body is refused that the schemas let pass.
 UNTELLABLE = re.compile(
-    r"half a character|Nothing in them can be sent|holds what cannot be sent"
+    r"half a character|Nothing in them can be sent"
     r"|base64 that cannot be read|The file is empty|Files of this type|Only images may be http"
     r"|Must have file_data or file_id|less than or equal to 9223372036854775807"
     # A page and a program may put fields of their own into these, but no such ones.
-    r"|are not taken from a page|providerReference is not taken"
-    r"|messages\.\d+\.(function_call|audio): Not taken"
+    r"|are not accepted from clients|providerReference is not supported"
+    r"|messages\.\d+\.(function_call|audio): Not supported"
     r"|messages\.\d+\..*(?i:key|base.?url|authorization|header|password|secret).*: Unknown field"
 )
 

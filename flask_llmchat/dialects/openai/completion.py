@@ -1,4 +1,4 @@
-"""Whole answers for OpenAI's SDKs: one completion, put together from the provider's chunks."""
+"""Whole responses for OpenAI's SDKs: one completion, assembled from the provider's chunks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 from ...core.errors import ChatError
 from ...core.events import Chunk, Event, Finish, TextDelta
+from ...core.finish_reasons import effective_reason
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, ToolCall, usage_body
 from ..json_schema import ANY_OBJECT, JSONSchema, const
-from .chunk_repair import ChunkEnvelope, dump
+from .envelope import ChunkEnvelope, dump
 
-# What stands beside the answer, as far as anybody reads it.
-_BESIDE = (
+# Fields beside the choices that clients read.
+_FURTHER_FIELDS = (
     "system_fingerprint",
     "service_tier",
     "moderation",
@@ -24,11 +25,10 @@ _BESIDE = (
 
 
 class CompletionEncoder:
-    """Writes an answer as one completion, when all of it is there.
+    """Encodes a response as one completion, when it is complete.
 
-    The provider is asked for a stream all the same. So how an answer ends, what it used, how
-    long it may take and when its reader has left are seen in one way; and as nothing is
-    written before the end, whatever goes wrong has a status.
+    The upstream request is a stream all the same. So endings, usage, deadlines and disconnects are
+    handled in one way; and as nothing is sent before the end, every error has a status.
     """
 
     mimetype = "application/json"
@@ -37,32 +37,32 @@ class CompletionEncoder:
     passes_chunks = True
 
     def __init__(self, chat: ChatRequest) -> None:
-        self._head = ChunkEnvelope(chat)
+        self._envelope = ChunkEnvelope(chat)
         self._finish_reason: str | None = None
-        self._beside: dict[str, Any] = {}
+        self._further: dict[str, Any] = {}
         self._content: list[str] = []
         self._refusal: list[str] = []
-        self._refusing = False  # what the last chunk says, it says as a refusal
+        self._is_refusal = False  # the text of the last chunk is a refusal
         self._annotations: list[Any] = []
         self._logprobs: dict[str, list[Any]] = {}
         self._audio: dict[str, Any] = {}
 
     def encode(self, events: list[Event]) -> bytes:
-        """Note what the result does not tell; b"" always."""
+        """Collect what the result does not hold; returns b"" always."""
         for event in events:
             if isinstance(event, Chunk):
-                self._note(event.body, event.choice or {})
+                self._collect(event.body, event.choice or {})
             elif isinstance(event, TextDelta):
-                (self._refusal if self._refusing else self._content).append(event.text)
+                (self._refusal if self._is_refusal else self._content).append(event.text)
             elif isinstance(event, Finish):
                 self._finish_reason = event.reason
         return b""
 
-    def _note(self, body: dict[str, Any], choice: dict[str, Any]) -> None:
-        self._head.last = self._head.of(body)
-        for name in _BESIDE:
+    def _collect(self, body: dict[str, Any], choice: dict[str, Any]) -> None:
+        self._envelope.last = self._envelope.of(body)
+        for name in _FURTHER_FIELDS:
             if body.get(name) is not None:
-                self._beside[name] = body[name]
+                self._further[name] = body[name]
         logprobs, delta = choice.get("logprobs"), choice.get("delta")
         if isinstance(logprobs, dict):
             for name in ("content", "refusal"):
@@ -71,13 +71,13 @@ class CompletionEncoder:
         if not isinstance(delta, dict):
             return
         if delta.get("refusal") or delta.get("content"):
-            self._refusing = not delta.get("content")
+            self._is_refusal = not delta.get("content")
         if isinstance(delta.get("annotations"), list):
             self._annotations += delta["annotations"]
         if isinstance(delta.get("audio"), dict):
-            self._note_audio(delta["audio"])
+            self._collect_audio(delta["audio"])
 
-    def _note_audio(self, audio: dict[str, Any]) -> None:
+    def _collect_audio(self, audio: dict[str, Any]) -> None:
         for name, value in audio.items():
             if name in ("data", "transcript") and isinstance(value, str):
                 self._audio.setdefault(name, []).append(value)
@@ -85,10 +85,8 @@ class CompletionEncoder:
                 self._audio[name] = value
 
     def finish(self, result: ChatResult) -> bytes:
-        """Write the completion down."""
-        reason = self._finish_reason or "stop"
-        if reason == "stop" and result.tool_calls:  # as some providers say it then
-            reason = "tool_calls"
+        """Encode the completion."""
+        reason = effective_reason(self._finish_reason, result.outcome == "tool_calls")
         logprobs = {"content": None, "refusal": None, **self._logprobs} if self._logprobs else None
         choice = {
             "index": 0,
@@ -96,10 +94,10 @@ class CompletionEncoder:
             "finish_reason": reason,
             "logprobs": logprobs,
         }
-        completion = {**self._head.of({}), "object": "chat.completion", "choices": [choice]}
+        completion = {**self._envelope.of({}), "object": "chat.completion", "choices": [choice]}
         if result.usage:
             completion["usage"] = usage_body(result.usage)
-        return dump({**completion, **self._beside})
+        return dump({**completion, **self._further})
 
     def _message(self, result: ChatResult) -> dict[str, Any]:
         content, refusal = "".join(self._content), "".join(self._refusal)
@@ -135,7 +133,7 @@ class CompletionEncoder:
         return {"id": call.id, "type": "function", "function": function, **extra}
 
     def fail(self, error: ChatError) -> None:
-        """Say nothing: when anything can fail, the status is still open."""
+        """Return None: the status has not been sent, so it reports the error."""
         return None
 
 
@@ -163,7 +161,7 @@ _CALL: JSONSchema = {
 
 COMPLETION_SCHEMA: JSONSchema = {
     "type": "object",
-    "description": "A whole answer. What the provider puts beside it stays there.",
+    "description": "A whole response. The provider's further fields are kept.",
     "properties": {
         "id": {"type": "string"},
         "object": const("chat.completion"),

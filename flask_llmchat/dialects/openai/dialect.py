@@ -12,19 +12,14 @@ from ...core.error_codes import ERROR_CODES
 from ...core.errors import ChatError
 from ...core.request import ChatRequest
 from ..base import Encoder
-from ..fields import (
-    is_encodable,
-)
 from ..json_schema import CODES, Components, DialectSpec, const
 from ..messages import MOST_PARTS_IN_ALL
-from ..schema import load
 from ..size import MOST_ELABORATE, check_size
-from .chunk_repair import dump
 from .completion import COMPLETION_SCHEMA, CompletionEncoder
 from .encoder import ChunkEncoder
+from .envelope import dump
 from .errors import error_body, error_schema
-from .messages import BESIDE
-from .request import BODY, PASSTHROUGH
+from .request import BODY, chat_request
 
 
 class OpenAIDialect:
@@ -44,43 +39,13 @@ class OpenAIDialect:
         :raises ChatError: with status 422, naming the fields that are wrong and why.
         """
         check_size(body.get("messages"), max_messages, MOST_PARTS_IN_ALL, MOST_ELABORATE)
-        loaded = load(BODY, body)
-        extra = {name: loaded[name] for name in PASSTHROUGH if loaded.get(name) is not None}
-        unknown = {n: v for n, v in loaded.items() if n not in BODY.fields and v is not None}
-        if loaded.get("modalities") not in (None, ["text"]):
-            unknown["modalities"] = loaded["modalities"]
-        if not is_encodable(unknown):
-            raise ChatError("An unknown field holds what cannot be sent.", status=422)
-        messages = loaded["messages"]
-        beside = {i: m.pop(BESIDE) for i, m in enumerate(messages) if BESIDE in m}
-        options = loaded.get("stream_options") or {}
-        if options.get("include_obfuscation") is not None:
-            extra["stream_options"] = {"include_obfuscation": options["include_obfuscation"]}
-        return ChatRequest(
-            provider="",
-            model=loaded["model"],
-            messages=messages,
-            temperature=loaded.get("temperature"),
-            max_tokens=loaded.get("max_completion_tokens") or loaded.get("max_tokens"),
-            top_p=loaded.get("top_p"),
-            stop=loaded.get("stop") or None,
-            seed=loaded.get("seed"),
-            reasoning_effort=loaded.get("reasoning_effort"),
-            response_format=loaded.get("response_format"),
-            tools=loaded.get("tools"),
-            tool_choice=loaded.get("tool_choice"),
-            extra=extra,
-            unknown=unknown,
-            unknown_in_messages=beside,
-            endpoint_id=loaded.get("endpointId") or None,
-            raw=body,
-        )
+        return chat_request(body)
 
     def encoder(self, chat: ChatRequest) -> Encoder:
         """Return what writes the answer to this chat down."""
         if chat.raw.get("stream"):
             options = chat.raw.get("stream_options") or {}
-            return ChunkEncoder(chat, tells_usage=bool(options.get("include_usage")))
+            return ChunkEncoder(chat, include_usage=bool(options.get("include_usage")))
         # From a streamed answer too: one way to count, to time out and to end.
         return CompletionEncoder(chat)
 

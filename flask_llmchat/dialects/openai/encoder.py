@@ -1,4 +1,4 @@
-"""Streamed answers for OpenAI's SDKs: the provider's chunks, untouched wherever they can be."""
+"""Streamed responses for OpenAI's SDKs: the provider's chunks, unchanged wherever possible."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 from ...core.errors import ChatError
 from ...core.events import Chunk, Event, Finish, StepStart
+from ...core.finish_reasons import effective_reason
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, usage_body
-from .chunk_repair import ChunkRepairer, dump
+from .chunk_repair import ChunkRepairer
+from .envelope import dump
 from .errors import error_body
 
 
@@ -17,9 +19,9 @@ def _event(payload: bytes) -> bytes:
 
 
 class ChunkEncoder:
-    """Writes an answer as server-sent chunks.
+    """Encodes a response as server-sent chunks.
 
-    :param tells_usage: whether the client asked for the token count.
+    :param include_usage: whether the client requested the token counts.
     """
 
     mimetype = "text/event-stream"
@@ -27,26 +29,26 @@ class ChunkEncoder:
     heartbeat = b": keep-alive\n\n"
     passes_chunks = True
 
-    def __init__(self, chat: ChatRequest, *, tells_usage: bool) -> None:
-        self._tells_usage = tells_usage
-        self._mender = ChunkRepairer(chat)
-        self._held: list[bytes] | None = []  # until there is something to see
-        self._finish_reason = ""  # the one that the client has
-        self._usage_told = False  # by the last chunk: SDKs forget what an earlier one told
+    def __init__(self, chat: ChatRequest, *, include_usage: bool) -> None:
+        self._include_usage = include_usage
+        self._repairer = ChunkRepairer(chat)
+        self._held: list[bytes] | None = []  # until there is visible content
+        self._finish_reason = ""  # the one that was sent to the client
+        self._usage_sent = False  # in the last chunk: SDKs forget the usage of an earlier one
         self._usage_chunk = b""
 
     def encode(self, events: list[Event]) -> bytes:
-        """Write some events down; b"" until there is something to see."""
+        """Encode some events; b"" until there is visible content."""
         out: list[bytes] = []
         start, visible = 0, False
         for i, event in enumerate(events):
             if event.__class__ is Chunk:
                 if i:
-                    out.append(self._written(events[start:i]))
+                    out.append(self._encode_chunk(events[start:i]))
                 start = i
             elif event.__class__ not in (Finish, StepStart):
                 visible = True
-        out.append(self._written(events[start:]))
+        out.append(self._encode_chunk(events[start:]))
         if self._held is None:
             return b"".join(out)
         self._held += out
@@ -56,42 +58,41 @@ class ChunkEncoder:
         return b"".join(out)
 
     def finish(self, result: ChatResult) -> bytes:
-        """Write down that the answer is complete."""
+        """Encode the end of a complete response."""
         out = self._held or []
-        reason = self._finish_reason or "stop"
-        if reason == "stop" and result.tool_calls:  # they may come after a finish reason, too
-            reason = "tool_calls"
+        # The outcome also counts tool calls that came after the finish reason.
+        reason = effective_reason(self._finish_reason, result.outcome == "tool_calls")
         if reason != self._finish_reason:
-            out.append(_event(self._mender.made([Finish(reason)])))
-            self._usage_told = False
+            out.append(_event(self._repairer.synthesize([Finish(reason)])))
+            self._usage_sent = False
         if self._usage_chunk:
             out.append(self._usage_chunk)
-        elif self._tells_usage and result.usage and not self._usage_told:
-            out.append(_event(self._mender.made(usage=usage_body(result.usage))))
+        elif self._include_usage and result.usage and not self._usage_sent:
+            out.append(_event(self._repairer.synthesize(usage=usage_body(result.usage))))
         out.append(b"data: [DONE]\n\n")
         return b"".join(out)
 
     def fail(self, error: ChatError) -> bytes:
-        """Write down that it broke off: SDKs raise what stands under ``error``."""
+        """Encode that the response failed: SDKs raise what ``error`` holds."""
         return _event(dump(error_body(error)))
 
-    def _written(self, events: list[Event]) -> bytes:
-        """Write down a chunk and the events it brings; the last events may come without one."""
+    def _encode_chunk(self, events: list[Event]) -> bytes:
+        """Encode a chunk and its events; the last events may come without a chunk."""
         chunk = events[0]
         if not isinstance(chunk, Chunk):
             events = [event for event in events if not isinstance(event, StepStart)]
-            if events and isinstance(ending := events[-1], Finish):
-                self._finish_reason = ending.reason
-            return _event(self._mender.made(events)) if events else b""
+            if events and isinstance(finish := events[-1], Finish):
+                self._finish_reason = finish.reason
+            return _event(self._repairer.synthesize(events)) if events else b""
         usage = chunk.body.get("usage")
         if chunk.choice is not None:
-            self._usage_told = usage.__class__ is dict
-            if isinstance(ending := events[-1], Finish):
-                self._finish_reason = ending.reason
-            return _event(self._mender.payload(chunk, chunk.choice, events[1:]))
+            self._usage_sent = usage.__class__ is dict
+            if isinstance(finish := events[-1], Finish):
+                self._finish_reason = finish.reason
+            return _event(self._repairer.payload(chunk, chunk.choice, events[1:]))
         if usage:
-            # Kept for the end: SDKs take it for what the last chunk told.
-            if self._tells_usage:
-                self._usage_chunk = _event(self._mender.without_choice(chunk))
+            # Kept for the end: SDKs expect the usage in the last chunk.
+            if self._include_usage:
+                self._usage_chunk = _event(self._repairer.choiceless(chunk))
             return b""
-        return _event(self._mender.without_choice(chunk))
+        return _event(self._repairer.choiceless(chunk))

@@ -10,7 +10,7 @@ from ..json_schema import TEXT, JSONSchema, object_schema
 
 
 def error_body(error: ChatError) -> dict[str, Any]:
-    """Return an error in the form that SDKs raise one of."""
+    """Return an error in the form that SDKs raise."""
     type_ = "authentication_error" if error.status == 401 else ERROR_CODES[error.code].openai_type
     return {"error": {"message": error.message, "type": type_, "code": error.code, "param": None}}
 
@@ -18,9 +18,9 @@ def error_body(error: ChatError) -> dict[str, Any]:
 def error_schema(code: JSONSchema) -> JSONSchema:
     """Return the JSON schema of an error.
 
-    :param code: that of our codes.
+    :param code: JSON schema of the error codes.
     """
     message = {"type": "string", "description": "A sentence for people."}
     null = {"type": "null"}
     error = object_schema("What went wrong.", message=message, type=TEXT, code=code, param=null)
-    return object_schema("Why there is no answer, as OpenAI's SDKs raise it.", error=error)
+    return object_schema("An error, as OpenAI's SDKs raise it.", error=error)

@@ -1,7 +1,7 @@
-"""Messages as OpenAI SDKs send them: what a program writes, and answers handed back.
+"""Messages as OpenAI's SDKs send them: those a program writes, and earlier responses.
 
-A program appends the answer it got, as its SDK put it together, to the next request. Such a
-message holds whatever the provider put into its deltas, and is read for what can go on.
+A program appends the response, as its SDK accumulated it, to the next request. Such a message holds
+everything that the provider put into its deltas; what can be sent again is read from it.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from ..schema import StrictSchema
 from ..size import MOST_TOOLS
 from .parts import CompletionContent, NullableSchema, refuse_misplaced
 
-# Python's SDK adds up what comes in every chunk, and many providers say the role in each.
+# Python's SDK concatenates the role of every chunk, and many providers repeat it in each.
 _REPEATED = re.compile(r"(?:assistant)+")
 
 
 _OTHERS = (
-    " Other fields are passed over, unless their names are those of keys, addresses or headers for"
-    " the provider: these are refused."
+    " Other fields are ignored, except those with the name of a key, an address or headers for the"
+    " provider, which are refused."
 )
 
 
 BESIDE = "beside"
-"""Under which a loaded message keeps the fields that are not declared, for the row to take."""
+"""Key in a loaded message for its undeclared fields, some of which a row may accept."""
 
 
 def _with_beside(message: dict[str, Any], data: dict[str, Any], known: Any) -> dict[str, Any]:
-    """Add what is not declared, as far as it can be sent on."""
+    """Add the undeclared fields that can be sent."""
     beside = {n: v for n, v in data.items() if n not in known and v is not None}
     if not is_encodable(beside):
         beside = {n: v for n, v in beside.items() if is_encodable([n, v])}
@@ -42,10 +42,10 @@ def _with_beside(message: dict[str, Any], data: dict[str, Any], known: Any) -> d
 
 
 class CompletionMessageSchema(NullableSchema):
-    """A message of anybody but the assistant; what programs keep beside it is passed over."""
+    """A message of any role but assistant; a program's own fields are ignored."""
 
     class Meta:
-        """Keeps what is not declared: some provider may take it."""
+        """Keeps undeclared fields: a provider may accept them."""
 
         unknown = ma.INCLUDE
 
@@ -61,26 +61,26 @@ class CompletionMessageSchema(NullableSchema):
     tool_call_id = CallId()
 
     @ma.pre_load
-    def _nothing_misplaced(self, data: Any, **kwargs: Any) -> Any:
+    def _refuse_misplaced(self, data: Any, **kwargs: Any) -> Any:
         refuse_misplaced(data)
         return data
 
     @ma.post_load
-    def _apart(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def _separate(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         message = {name: value for name, value in data.items() if name in self.fields}
         return _with_beside(message, data, self.fields)
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Add which names are refused."""
+        """Describe which names are refused."""
         super().describe(schema, components)
-        schema["description"] = "A message of anybody but the assistant." + _OTHERS
+        schema["description"] = "A message of any role but assistant." + _OTHERS
 
 
 class FunctionSchema(ma.Schema):
-    """Which function an earlier answer called; what SDKs add to it is passed over."""
+    """The function in a tool call of an earlier response; fields that SDKs add are ignored."""
 
     class Meta:
-        """Passes over what SDKs add."""
+        """Ignores fields that SDKs add."""
 
         unknown = ma.EXCLUDE
 
@@ -93,10 +93,10 @@ class FunctionSchema(ma.Schema):
 
 
 class ToolCallSchema(NullableSchema):
-    """One call in an earlier answer; the index that chunks have is passed over."""
+    """One tool call in an earlier response; the index from its chunks is ignored."""
 
     class Meta:
-        """Passes over what SDKs add."""
+        """Ignores fields that SDKs add."""
 
         unknown = ma.EXCLUDE
 
@@ -108,18 +108,18 @@ class ToolCallSchema(NullableSchema):
     provider_specific_fields = Object()
 
     @ma.validates_schema
-    def _has_what_it_says(self, data: dict[str, Any], **kwargs: Any) -> None:
+    def _has_its_type(self, data: dict[str, Any], **kwargs: Any) -> None:
         if data["type"] not in data:
             raise ma.ValidationError("Missing data for required field.", data["type"])
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Tell each type by itself."""
+        """Describe each type as a schema of its own."""
         fields = schema["properties"]
         extra = {name: fields[name] for name in ("extra_content", "provider_specific_fields")}
         given = {"id": fields["id"], "type": const("function"), "function": fields["function"]}
         function = object_schema("A call of a function.", "type", *extra, **given, **extra)
         given = {"id": fields["id"], "type": const("custom"), "custom": fields["custom"]}
-        custom = object_schema("A call of a tool that takes free text.", *extra, **given, **extra)
+        custom = object_schema("A call of a tool with free-text input.", *extra, **given, **extra)
         schema.clear()
         schema["oneOf"] = [
             components.add_schema("FunctionCall", function),
@@ -128,10 +128,10 @@ class ToolCallSchema(NullableSchema):
 
 
 class AssistantMessageSchema(ma.Schema):
-    """An earlier answer; what providers and SDKs add to one is passed over."""
+    """An earlier response; fields that providers and SDKs add are ignored."""
 
     class Meta:
-        """Keeps what providers and SDKs add: some of it the provider may take."""
+        """Keeps fields that providers and SDKs add: the provider may accept some."""
 
         unknown = ma.INCLUDE
 
@@ -145,13 +145,13 @@ class AssistantMessageSchema(ma.Schema):
     thinking_blocks = fields.Raw(allow_none=True)
 
     @ma.pre_load
-    def _of_today(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def _check(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         if len(data) > StrictSchema.MOST_FIELDS:
             raise ma.ValidationError(f"Has more than {StrictSchema.MOST_FIELDS} fields.")
         if data.get("function_call") is not None:
-            raise ma.ValidationError("Not taken; use tool_calls.", "function_call")
+            raise ma.ValidationError("Not supported; use tool_calls.", "function_call")
         if data.get("audio") is not None:
-            raise ma.ValidationError("Not taken; send what was said as content.", "audio")
+            raise ma.ValidationError("Not supported; send the transcript as content.", "audio")
         refuse_misplaced(data)
         if not any(data.get(name) for name in ("content", "tool_calls", "refusal")) and (
             "content" not in data
@@ -160,19 +160,23 @@ class AssistantMessageSchema(ma.Schema):
         return data
 
     @ma.post_load
-    def _to_go_on(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        calls, thought = data.get("tool_calls"), data.get("reasoning_content")
+    def _to_message(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        details = [_without_repetition(d) for d in data.get("reasoning_details") or ()]
+        calls, reasoning = data.get("tool_calls"), data.get("reasoning_content")
         content, name = data.get("content"), data.get("name")
         if content is None and not calls:
-            content = data.get("refusal") or ""  # an answer may have been reasoning alone
-        if thought is None and isinstance(data.get("reasoning"), str):
-            thought = data["reasoning"]
+            content = data.get("refusal") or ""  # the response may have been reasoning alone
+        if reasoning is None and isinstance(data.get("reasoning"), str):
+            reasoning = data["reasoning"]
         message = {"role": "assistant", "content": content}
         for key, value in (
             ("name", name if name and len(name) <= 256 and not _REPEATED.fullmatch(name) else None),
             ("tool_calls", calls),
-            ("reasoning_content", thought),
-            ("reasoning_details", [_said_once(d) for d in data.get("reasoning_details") or ()]),
+            ("reasoning_content", reasoning),
+            (
+                "reasoning_details",
+                details,
+            ),
             ("thinking_blocks", _whole_blocks(data.get("thinking_blocks"))),
         ):
             if value:
@@ -180,21 +184,21 @@ class AssistantMessageSchema(ma.Schema):
         return _with_beside(message, data, {"role", *self.fields})
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Add what is looked for before the fields are."""
+        """Describe what is checked before the fields are loaded."""
         schema["properties"] = {"role": const("assistant"), **schema["properties"]}
         schema["required"] = ["role", "content"]
         schema["maxProperties"] = StrictSchema.MOST_FIELDS
         schema["description"] = (
-            "An earlier answer, as it came. `function_call` and `audio` are not taken: use"
-            " `tool_calls`, and send what was said as `content`." + _OTHERS
+            "An earlier response, unchanged. `function_call` and `audio` are not supported: use"
+            " `tool_calls`, and send the transcript as `content`." + _OTHERS
         )
 
 
 def _whole_blocks(blocks: Any) -> list[dict[str, Any]]:
-    """Put blocks of thinking together that came, and are handed back, piece by piece.
+    """Join thinking blocks that were streamed, and come back, as fragments.
 
-    The signature comes with the last piece of a block; without it no block is taken back. The
-    index is what Python's SDK wanted of the pieces.
+    The signature comes with the last fragment of a block; providers refuse a block without it. The
+    index was added to the fragments for Python's SDK.
     """
     if not isinstance(blocks, list) or not is_encodable(blocks):
         return []
@@ -214,20 +218,20 @@ def _whole_blocks(blocks: Any) -> list[dict[str, Any]]:
     return whole
 
 
-def _said_once(detail: dict[str, Any]) -> dict[str, Any]:
-    """Undo what Python's SDK makes of a format that stands in every piece: it joins them all."""
-    said = detail.get("format")
-    if not isinstance(said, str):
+def _without_repetition(detail: dict[str, Any]) -> dict[str, Any]:
+    """Undo the repetition in a format that stood in every chunk: Python's SDK joins them all."""
+    format_ = detail.get("format")
+    if not isinstance(format_, str):
         return detail
-    begin = said[: min(64, (len(said) + 1) // 2)]
-    period = said.find(begin, 1)
-    if period > 0 and said == said[:period] * (len(said) // period):
-        return {**detail, "format": said[:period]}
+    begin = format_[: min(64, (len(format_) + 1) // 2)]
+    period = format_.find(begin, 1)
+    if period > 0 and format_ == format_[:period] * (len(format_) // period):
+        return {**detail, "format": format_[:period]}
     return detail
 
 
 class MessageField(fields.Field[dict[str, Any]]):
-    """A message of whatever role."""
+    """A message of any role."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Any, **kwargs: Any
@@ -235,16 +239,16 @@ class MessageField(fields.Field[dict[str, Any]]):
         if (plain := plain_message(value)) is not None:
             return plain
         role = value.get("role") if isinstance(value, dict) else None
-        answer = isinstance(role, str) and _REPEATED.fullmatch(role) is not None
-        loaded: dict[str, Any] = (_ANSWER if answer else _SENT).load(value)
+        is_response = isinstance(role, str) and _REPEATED.fullmatch(role) is not None
+        loaded: dict[str, Any] = (_RESPONSE if is_response else _OTHER).load(value)
         return loaded
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Add both of its forms."""
-        schema["oneOf"] = [components.schema(_SENT), components.schema(_ANSWER)]
+        """Describe both forms."""
+        schema["oneOf"] = [components.schema(_OTHER), components.schema(_RESPONSE)]
 
 
-_ANSWER = AssistantMessageSchema()
+_RESPONSE = AssistantMessageSchema()
 
 
-_SENT = CompletionMessageSchema()
+_OTHER = CompletionMessageSchema()

@@ -1,4 +1,4 @@
-"""Parts of messages as OpenAI SDKs send them, and those that are some provider's own."""
+"""Parts of messages as OpenAI's SDKs send them, and provider-specific parts."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from ..json_schema import Components, JSONSchema, closed_object, const
 from ..messages import Content, ImageUrlSchema
 from ..schema import StrictSchema
 
-# The types of parts, which are also the names of what they hold, and how documents call them.
-_PLACES = {
+# The types of parts, which are also the fields with their content: schema name and description.
+_TYPES = {
     "text": ("Text", "A text."),
     "image_url": ("Image", "An image."),
     "input_audio": ("Audio", "Sound."),
     "file": ("File", "A file."),
     "video_url": ("Video", "A video."),
-    "refusal": ("Refusal", "What an earlier answer refused with."),
+    "refusal": ("Refusal", "The refusal in an earlier response."),
 }
 
 
-# In a message no program puts these: somebody put them in the wrong place.
+# Names that no program means to put into a message: they are in the wrong place.
 _MISPLACED = re.compile(
     r"^key$|api.?key|base.?url|authorization|header|password|secret", re.IGNORECASE
 )
 
 
 class NullableSchema(StrictSchema):
-    """Takes null for not given: programs send what their SDK's classes hold, with all of it."""
+    """Treats null as absent: programs send all fields of their SDK's classes."""
 
     @ma.pre_load
-    def _given(self, data: Any, **kwargs: Any) -> Any:
+    def _without_nulls(self, data: Any, **kwargs: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        needed = {name for name, field in self.fields.items() if field.required}
-        return {n: value for n, value in data.items() if value is not None or n in needed}
+        required = {name for name, field in self.fields.items() if field.required}
+        return {n: value for n, value in data.items() if value is not None or n in required}
 
 
 class InputAudioSchema(StrictSchema):
@@ -49,7 +49,7 @@ class InputAudioSchema(StrictSchema):
 
 
 class FileSchema(NullableSchema):
-    """A file: its content in `file_data` as a data: URL, or its id with the provider."""
+    """A file: its content in `file_data` as a data: URL, or the provider's id of it."""
 
     file_data = StrictString()
     file_id = StrictString(validate=validate.Length(max=256))
@@ -62,103 +62,103 @@ class FileSchema(NullableSchema):
 
 
 class VideoUrlSchema(StrictSchema):
-    """Where a video is, for the providers that watch them."""
+    """The URL of a video, for providers that accept videos."""
 
     url = URLString("data:video/|https?://", "Not a data: or http(s) URL of a video.")
 
 
 class CompletionImageUrlSchema(NullableSchema, ImageUrlSchema):
-    """Where an image is."""
+    """The URL of an image."""
 
 
 class CompletionPartSchema(NullableSchema):
-    """One part of a message, of any type that chat completions know."""
+    """One part of a message, of any type in chat completions."""
 
-    type = StrictString(required=True, validate=validate.OneOf(_PLACES))
+    type = StrictString(required=True, validate=validate.OneOf(_TYPES))
     text = StrictString()
     image_url = fields.Nested(CompletionImageUrlSchema)
     input_audio = fields.Nested(InputAudioSchema)
     file = fields.Nested(FileSchema)
     video_url = fields.Nested(VideoUrlSchema)
     refusal = StrictString()
-    # How long a provider may remember the conversation up to here: OpenAI's and Anthropic's.
+    # How long the provider may cache the conversation up to here: OpenAI's and Anthropic's field.
     prompt_cache_breakpoint = Object()
     cache_control = Object()
 
     @ma.validates_schema
-    def _has_what_it_says(self, data: dict[str, Any], **kwargs: Any) -> None:
+    def _has_its_type(self, data: dict[str, Any], **kwargs: Any) -> None:
         if data["type"] not in data:
             raise ma.ValidationError("Missing data for required field.", data["type"])
-        for place in _PLACES:
-            if place in data and place != data["type"]:
-                raise ma.ValidationError(f"Does not belong to type {data['type']!r}.", place)
+        for name in _TYPES:
+            if name in data and name != data["type"]:
+                raise ma.ValidationError(f"Does not belong to type {data['type']!r}.", name)
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Tell each type by itself."""
+        """Describe each type as a schema of its own."""
         fields = schema["properties"]
-        beside = {name: fields[name] for name in fields if name not in (*_PLACES, "type")}
+        shared = {name: fields[name] for name in fields if name not in (*_TYPES, "type")}
         schema.clear()
         schema["oneOf"] = []
-        for place, (name, what) in _PLACES.items():
-            own = {"type": const(place), place: fields[place]}
-            part = closed_object(what, *beside, **own, **beside)
+        for kind, (name, description) in _TYPES.items():
+            content = {"type": const(kind), kind: fields[kind]}
+            part = closed_object(description, *shared, **content, **shared)
             schema["oneOf"].append(components.add_schema(f"Completion{name}Part", part))
 
     @ma.post_load
-    def _taken_everywhere(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        if data["type"] == "refusal":  # to every provider but OpenAI it is text
+    def _supported_everywhere(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        if data["type"] == "refusal":  # only OpenAI knows refusals
             refusal = data.pop("refusal")
             data |= {"type": "text", "text": refusal}
         return data
 
 
 class CompletionContent(Content):
-    """What a message says; parts of types that are some provider's own stay as they are.
+    """The content of a message; provider-specific parts stay unchanged.
 
-    Whether this provider takes them its row says.
+    The provider's row says which of them it accepts.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(CompletionPartSchema(), **kwargs)
 
     def _load_part(self, part: Any) -> Any:
-        if not _is_own(part):
+        if not _is_specific(part):
             return super()._load_part(part)
         if errors := _refused_in(part):
             raise ma.ValidationError(errors)
         return part
 
 
-_OWN_TYPE = re.compile(r"[A-Za-z][\w.:-]{0,63}")
+_SPECIFIC_TYPE = re.compile(r"[A-Za-z][\w.:-]{0,63}")
 
 
-_FETCHED = re.compile(r"data:|https?://", re.IGNORECASE)
+_FETCHABLE = re.compile(r"data:|https?://", re.IGNORECASE)
 
 
-def _is_own(part: Any) -> bool:
+def _is_specific(part: Any) -> bool:
     kind = part.get("type") if isinstance(part, dict) else None
-    return isinstance(kind, str) and kind not in _PLACES and bool(_OWN_TYPE.fullmatch(kind))
+    return isinstance(kind, str) and kind not in _TYPES and bool(_SPECIFIC_TYPE.fullmatch(kind))
 
 
 def _refused_in(part: dict[str, Any]) -> dict[str, list[str]]:
-    """Return what is wrong with a part of a provider's own, by field."""
+    """Return the errors in a provider-specific part, by field."""
     kind = part["type"]
     inner = part.get(kind)
-    told: dict[str, list[str]] = {}
+    errors: dict[str, list[str]] = {}
     for holder in (part, inner if isinstance(inner, dict) else {}):
         if len(holder) > StrictSchema.MOST_FIELDS:
             return {kind: [f"Has more than {StrictSchema.MOST_FIELDS} fields."]}
-        told |= {name: ["Unknown field."] for name in holder if _MISPLACED.search(name[:99])}
+        errors |= {name: ["Unknown field."] for name in holder if _MISPLACED.search(name[:99])}
     url = inner.get("url", inner) if isinstance(inner, dict) else inner
-    if kind.endswith("_url") and not (isinstance(url, str) and _FETCHED.match(url)):
-        told[kind] = ["Not a data: or http(s) URL."]
-    if not told and not is_encodable(part):
-        told[kind] = ["Holds half a character (a lone surrogate), or is nested too deeply."]
-    return told
+    if kind.endswith("_url") and not (isinstance(url, str) and _FETCHABLE.match(url)):
+        errors[kind] = ["Not a data: or http(s) URL."]
+    if not errors and not is_encodable(part):
+        errors[kind] = ["Holds half a character (a lone surrogate), or is nested too deeply."]
+    return errors
 
 
 def refuse_misplaced(data: Any) -> None:
-    """Refuse a message that holds a key, an address or headers: no provider is sent them."""
+    """Refuse a message with a key, an address or headers: none of these go to a provider."""
     for name in data if isinstance(data, dict) else ():
         if _MISPLACED.search(name[:99]):
             raise ma.ValidationError("Unknown field.", name)

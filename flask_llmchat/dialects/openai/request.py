@@ -7,70 +7,24 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from ...core.errors import ChatError
+from ...core.parameters import BY_WIRE_NAME, parameters_of
+from ...core.request import ChatRequest
 from ..chat_settings import ENDPOINT
-from ..fields import (
-    BoundedList,
-    Object,
-    StrictBoolean,
-    StrictInteger,
-    StrictNumber,
-    StrictString,
-    TokenLimit,
-    Union,
-)
+from ..fields import BoundedList, StrictBoolean, StrictString, is_encodable
 from ..json_schema import Components, JSONSchema
 from ..messages import MOST_PARTS_IN_ALL
-from ..schema import StrictSchema
-from ..size import MOST_TOOLS
-from ..tools import TemplateArguments, Tool
-from .messages import MessageField
-
-
-def _text() -> StrictString:
-    return StrictString(allow_none=True, validate=validate.Length(max=4096))
-
-
-def _object() -> Object:
-    return Object(allow_none=True)
-
-
-def _number() -> StrictNumber:
-    return StrictNumber(allow_none=True)
-
-
-# What goes to the provider as it is. Whether it takes it is the provider's to say. None of it
-# switches on what costs more: `service_tier` and `web_search_options` are for a row to take.
-PASSTHROUGH: dict[str, ma.fields.Field[Any]] = {
-    "frequency_penalty": _number(),
-    "presence_penalty": _number(),
-    "logit_bias": _object(),
-    "logprobs": StrictBoolean(allow_none=True),
-    "top_logprobs": StrictInteger(0, allow_none=True),
-    "metadata": _object(),
-    "moderation": _object(),
-    "parallel_tool_calls": StrictBoolean(allow_none=True),
-    "prediction": _object(),
-    "prompt_cache_key": _text(),
-    "prompt_cache_options": _object(),
-    "prompt_cache_retention": _text(),
-    "safety_identifier": _text(),
-    "store": StrictBoolean(allow_none=True),
-    "user": _text(),
-    "verbosity": _text(),
-    # Of servers that are compatible with OpenAI's.
-    "top_k": StrictInteger(allow_none=True),
-    "top_a": _number(),
-    "min_p": _number(),
-    "repetition_penalty": _number(),
-    "reasoning": _object(),
-    "thinking": Union(StrictBoolean(), Object(), allow_none=True),
-    "enable_thinking": StrictBoolean(allow_none=True),
-    "chat_template_kwargs": TemplateArguments(allow_none=True),
-}
+from ..parameters import with_parameters
+from ..schema import StrictSchema, load
+from .messages import BESIDE, MessageField
 
 
 class Only(fields.Raw):
-    """One value, or null, or nothing; any other is told what to do instead."""
+    """One value, null or nothing; the error for any other says what to do instead.
+
+    :param error: that message.
+    :param metadata: for the OpenAPI document.
+    """
 
     def __init__(self, *value: Any, error: str, **metadata: Any) -> None:
         super().__init__(allow_none=True, metadata=metadata)
@@ -83,25 +37,24 @@ class Only(fields.Raw):
 
 
 class StreamOptionsSchema(StrictSchema):
-    """What a stream tells besides, as OpenAI has it."""
+    """What a stream holds besides, as OpenAI defines it."""
 
     include_usage = StrictBoolean(allow_none=True)
     include_obfuscation = StrictBoolean(allow_none=True)
 
 
 class ChatSchema(StrictSchema):
-    """What we read ourselves of a request for a chat completion.
+    """The fields of a chat-completion request that the dialect reads itself.
 
-    What else there is some provider may take: its row says so.
+    A provider may accept further ones: its row lists them.
     """
 
     class Meta:
-        """Keeps what is not declared."""
+        """Keeps undeclared fields."""
 
         unknown = ma.INCLUDE
         description = (
-            "Parameters of chat completions. Whether a provider has a use for all of them is for"
-            " it to say."
+            "Parameters of chat completions. The provider decides which of them it supports."
         )
 
     model = StrictString(required=True, validate=validate.Length(1, 256))
@@ -113,44 +66,61 @@ class ChatSchema(StrictSchema):
         metadata={"description": f"Oldest first; at most {MOST_PARTS_IN_ALL} parts in all."},
     )
     stream = StrictBoolean(
-        allow_none=True, metadata={"description": "Whether to answer in chunks, as they come."}
+        allow_none=True, metadata={"description": "Whether to stream the response in chunks."}
     )
     stream_options = fields.Nested(StreamOptionsSchema, allow_none=True)
-    temperature = StrictNumber(allow_none=True, validate=validate.Range(0, 2))
-    top_p = StrictNumber(allow_none=True, validate=validate.Range(0, 1))
-    max_tokens = TokenLimit()
-    max_completion_tokens = TokenLimit()
-    stop = Union(
-        BoundedList(StrictString(validate=validate.Length(1)), 16),
-        StrictString(validate=validate.Length(1)),
-        allow_none=True,
-    )
-    seed = StrictInteger(allow_none=True)
-    reasoning_effort = StrictString(allow_none=True, validate=validate.Length(1, 32))
-    response_format = _object()
-    tools = BoundedList(Tool(), MOST_TOOLS, allow_none=True)
-    tool_choice = Union(Object(), StrictString(), allow_none=True)
     endpointId = StrictString(allow_none=True, validate=validate.Length(max=256), metadata=ENDPOINT)
 
-    # What cannot be had here says what to do instead.
+    # What is not supported says what to do instead.
     n = Only(
         1,
-        error="Only 1 answer is given to a request; leave it out.",
-        **{"type": "integer", "minimum": 1, "maximum": 1, "description": "There is one answer."},
+        error="Only 1 choice is supported; leave it out.",
+        **{"type": "integer", "minimum": 1, "maximum": 1, "description": "There is one choice."},
     )
-    modalities = fields.Raw(  # others than text are some providers' own
+    modalities = fields.Raw(  # others than text are specific to some providers
         allow_none=True,
         metadata={"type": "array", "items": {"const": "text"}, "minItems": 1, "maxItems": 1},
     )
-    audio = Only(error="Only text is answered; leave it out.")
-    functions = Only(error="Not taken any more; use tools.")
-    function_call = Only(error="Not taken any more; use tool_choice.")
+    audio = Only(error="Only text responses are supported; leave it out.")
+    functions = Only(error="Not supported; use tools.")
+    function_call = Only(error="Not supported; use tool_choice.")
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Tell that nothing else is taken; what a provider's row says is added elsewhere."""
+        """Forbid other fields; those of a provider's row are added elsewhere."""
         for name in ("audio", "functions", "function_call"):  # null alone
             del schema["properties"][name]
         schema["additionalProperties"] = False
 
 
-BODY = ChatSchema.from_dict(dict(PASSTHROUGH), name="CompletionBodySchema")()
+BODY = with_parameters(ChatSchema, BY_WIRE_NAME, "CompletionBodySchema")()
+
+
+def chat_request(body: dict[str, Any]) -> ChatRequest:
+    """Make a chat request from a body.
+
+    :raises ChatError: with status 422, naming the invalid fields and the reasons.
+    """
+    loaded = load(BODY, body)
+    unknown = {n: v for n, v in loaded.items() if n not in BODY.fields and v is not None}
+    if loaded.get("modalities") not in (None, ["text"]):
+        unknown["modalities"] = loaded["modalities"]
+    if not is_encodable(unknown):
+        raise ChatError(
+            "An unknown field holds half a character (a lone surrogate), or is nested too deeply.",
+            status=422,
+        )
+    messages = loaded["messages"]
+    chat = ChatRequest(
+        provider="",
+        model=loaded["model"],
+        messages=messages,
+        **parameters_of(loaded, BY_WIRE_NAME),
+        unknown=unknown,
+        unknown_in_messages={i: m.pop(BESIDE) for i, m in enumerate(messages) if BESIDE in m},
+        endpoint_id=loaded.get("endpointId") or None,
+        raw=body,
+    )
+    options = loaded.get("stream_options") or {}
+    if options.get("include_obfuscation") is not None:
+        chat.extra["stream_options"] = {"include_obfuscation": options["include_obfuscation"]}
+    return chat

@@ -1,4 +1,4 @@
-"""The response of the ``text`` dialect: the answer's text and nothing else."""
+"""The response of the ``text`` dialect: the text alone, without framing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from ...core.result import ChatResult
 
 
 class TextEncoder:
+    """Encodes a response as its text."""
+
     mimetype = "text/plain"
     headers: Mapping[str, str] = {}
-    heartbeat = b""  # whatever is written is the answer's
+    heartbeat = b""  # every byte counts as text of the response
     passes_chunks = False
 
     def encode(self, events: list[Event]) -> bytes:
+        """Return the text in some events."""
         return "".join([e.text for e in events if isinstance(e, TextDelta)]).encode()
 
     def finish(self, result: ChatResult) -> bytes:
+        """Return b"": the end of the body is the end of the response."""
         return b""
 
     def fail(self, error: ChatError) -> None:
-        return None  # any words would be read as the answer's
+        """Return None: a message would count as text, so the connection is aborted."""
+        return None

@@ -10,12 +10,7 @@ from marshmallow import fields, validate
 
 from ..chat_settings import ChatBodySchema
 from ..fields import BoundedList, StrictString, is_encodable_text
-from ..json_schema import (
-    TEXT,
-    Components,
-    JSONSchema,
-    closed_object,
-)
+from ..json_schema import TEXT, Components, JSONSchema, closed_object
 from ..messages import MOST_PARTS_IN_ALL, MessageSchema, plain_message
 from ..schema import StrictSchema
 from ..size import MOST_PARTS, is_plain_text
@@ -44,7 +39,7 @@ class GeminiPartSchema(StrictSchema):
             raise ma.ValidationError("Must have either text or inlineData.")
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Tell the two by themselves."""
+        """Describe text and image as schemas of their own."""
         text = closed_object("A text in Gemini's form.", text=TEXT)
         image = closed_object(
             "An image in Gemini's form.", inlineData=schema["properties"]["inlineData"]
@@ -57,7 +52,7 @@ class GeminiPartSchema(StrictSchema):
 
 
 class GeminiPart(fields.Nested):
-    """A part in Gemini's form; a text is read without a schema, which takes long."""
+    """A part in Gemini's form; a text is loaded without the schema, which is slow."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if is_plain_text(value) and len(value) == 1 and is_encodable_text(value["text"]):
@@ -66,25 +61,25 @@ class GeminiPart(fields.Nested):
 
 
 class GeminiMessageSchema(StrictSchema):
-    """One message in Gemini's form, in which the original front end writes to ``google``."""
+    """One message in Gemini's form, which chatbot-ui sends to ``google``."""
 
     role = StrictString(required=True, validate=validate.OneOf(("user", "model")))
     parts = BoundedList(GeminiPart(GeminiPartSchema), MOST_PARTS, least=1, required=True)
 
     @ma.post_load
-    def _in_the_usual_form(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def _to_completions_form(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         parts = data["parts"]
         role = "assistant" if data["role"] == "model" else "user"
         if all("text" in part for part in parts):
             return {"role": role, "content": "".join(part["text"] for part in parts)}
-        return {"role": role, "content": [_usual_part(part) for part in parts]}
+        return {"role": role, "content": [_completions_part(part) for part in parts]}
 
 
-def _usual_part(part: dict[str, Any]) -> dict[str, Any]:
+def _completions_part(part: dict[str, Any]) -> dict[str, Any]:
     if "text" in part:
         return {"type": "text", "text": part["text"]}
     inline = part["inlineData"]
-    # The front end puts whole data: URLs there, with their own head.
+    # chatbot-ui puts whole data: URLs there, with their prefix.
     data = inline["data"].rpartition("base64,")[2]
     return {"type": "image_url", "image_url": {"url": f"data:{inline['mimeType']};base64,{data}"}}
 
@@ -102,7 +97,7 @@ class AnyMessage(fields.Field[dict[str, Any]]):
         return loaded
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Add both of its forms."""
+        """Describe both forms."""
         schema["oneOf"] = [components.schema(_MESSAGE), components.schema(_GEMINI_MESSAGE)]
 
 
@@ -113,7 +108,7 @@ _GEMINI_MESSAGE = GeminiMessageSchema()
 
 
 class TextBodySchema(ChatBodySchema):
-    """Messages in OpenAI's form or in Gemini's, as the original front end posts them."""
+    """Messages in OpenAI's form or in Gemini's, as chatbot-ui posts them."""
 
     messages = BoundedList(
         AnyMessage(),

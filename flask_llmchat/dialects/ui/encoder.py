@@ -1,8 +1,8 @@
-"""The UI message stream, protocol v1: what goes out in the ``ui`` dialect.
+"""The UI message stream, protocol v1: the response of the ``ui`` dialect.
 
-A client stops with an error at a piece of a part that was not opened, or is closed; and what
-it shows is put together from the order of the parts. So they are opened and closed just as
-the AI SDK's own server does it, whatever order the provider sends them in.
+A client stops with an error at a delta of a part that was not opened or is already closed, and
+shows the parts in their order. So parts are opened and closed as the AI SDK's own server does it,
+whatever order the provider sends them in.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from ...core.errors import ChatError
 from ...core.events import Event, Image, ReasoningDelta, Source, StepStart, TextDelta, ToolCallDelta
+from ...core.finish_reasons import UI_REASONS
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, Usage, new_call_id
 from ..strict_json import parse_value
@@ -30,17 +31,9 @@ _PREFIXES = {"text": "txt", "reasoning": "reasoning"}
 _DONE = "data: [DONE]\n\n"
 
 
-_FINISH_REASONS = {
-    "ok": "stop",
-    "length": "length",
-    "content_filtered": "content-filter",
-    "tool_calls": "tool-calls",
-}
-
-
 @dataclass(slots=True)
 class _Call:
-    """A tool call on its way: before its name is known, what came of it is held back."""
+    """A tool call in progress: until its name is known, its arguments are held back."""
 
     id: str = ""
     name: str = ""
@@ -57,9 +50,9 @@ class _Call:
 
 
 class UIEncoder:
-    """Writes one answer down as a UI message stream.
+    """Encodes one response as a UI message stream.
 
-    Nothing is written before there is something to show: until then an error has a status.
+    Writes nothing until there is visible content: before that an error has a status.
     """
 
     mimetype = "text/event-stream"
@@ -72,17 +65,17 @@ class UIEncoder:
         continued = _continued(chat.raw)
         self._message_id = continued.get("id") or f"msg_{chat.request_id}"
         parts = [p for p in continued.get("parts", ()) if isinstance(p, dict)]
-        # Ids are looked for in the whole message, so those of its earlier steps are taken.
-        self._taken = {p["toolCallId"] for p in parts if isinstance(p.get("toolCallId"), str)}
+        # Clients search the whole message for an id, so those of its earlier steps are in use.
+        self._used_ids = {p["toolCallId"] for p in parts if isinstance(p.get("toolCallId"), str)}
         self._sources = sum(p.get("type") == "source-url" for p in parts)
         self._started = False
-        self._open = ""  # "text" or "reasoning": the one ends the other
-        self._id = self._head = ""  # of what is open, and what stands before each of its pieces
+        self._open = ""  # "text" or "reasoning": each ends the other
+        self._id = self._head = ""  # of the open part, and the prefix of its deltas
         self._opened = {"text": 0, "reasoning": 0}
         self._calls: dict[int, _Call] = {}
 
     def encode(self, events: list[Event]) -> bytes:
-        """Write some events down; b"" when there is nothing to show in them."""
+        """Encode some events; b"" when they have nothing visible."""
         out: list[str] = []
         for event in events:
             if isinstance(event, TextDelta):
@@ -105,12 +98,12 @@ class UIEncoder:
         return _bytes(out)
 
     def finish(self, result: ChatResult) -> bytes:
-        """Write down that the answer is complete."""
+        """Encode the end of a complete response."""
         out: list[str] = []
         self._start(out)
         shown = [call for _, call in sorted(self._calls.items()) if call.shown]
-        # A call that was cut off stays open: an error would count as its result, and the page
-        # would ask again by itself, to be cut off again.
+        # A call that was cut off stays open: an error would count as its result, and the client
+        # would send the next request by itself, only to be cut off again.
         cut_off = result.outcome in ("length", "content_filtered")
         calls = [call for call in shown if not (cut_off and call.is_cut_off())]
         details: dict[str, Any] = {}
@@ -126,20 +119,20 @@ class UIEncoder:
             details = {}
         out.append(_frame("finish-step"))
         usage = {"messageMetadata": {"usage": _usage(result.usage)}} if result.usage else {}
-        reason = _FINISH_REASONS.get(result.outcome, "other")
+        reason = UI_REASONS.get(result.outcome, "other")
         if reason == "tool-calls" and not shown:
-            reason = "stop"  # nobody can answer a call without a name
+            reason = "stop"  # no client can run a call without a name
         out += [_frame("finish", finishReason=reason, **usage), _DONE]
         return _bytes(out)
 
     def fail(self, error: ChatError) -> bytes:
-        """Write down that it broke off."""
+        """Encode that the response failed."""
         out: list[str] = []
         if self._open:
             self._switch(out, "")
         if error.code == "cancelled":
-            # The protocol's word for it. Answer writes nothing then, for the connection is shut;
-            # this is for whoever else writes answers with this encoder.
+            # The protocol's word for it. StreamingBody writes nothing then, as the connection is
+            # closed; this is for other users of the encoder.
             out.append(_frame("abort", reason=error.message))
         else:
             out.append(_frame("error", errorText=error.message))
@@ -151,7 +144,7 @@ class UIEncoder:
             out += [_frame("start", messageId=self._message_id), _frame("start-step")]
 
     def _next_step(self, out: list[str]) -> None:
-        """End the present step, and begin the next one."""
+        """End the current step, and begin the next one."""
         if not self._started:
             return
         if self._open:
@@ -160,7 +153,7 @@ class UIEncoder:
         self._calls = {}
 
     def _switch(self, out: list[str], kind: str, metadata: Mapping[str, Any] = {}) -> None:
-        """Close the part that is open, and open one of this kind, if any."""
+        """Close the open part, and open one of this kind; "" opens none."""
         self._start(out)
         if self._open:
             fields = self._metadata(metadata)
@@ -196,7 +189,7 @@ class UIEncoder:
             pieces = [delta.arguments]
         elif call.name.strip():
             call.shown = True
-            self._take_id(call)
+            self._reserve_id(call)
             self._start(out)
             out.append(_frame("tool-input-start", toolCallId=call.id, toolName=call.name))
             pieces = ["".join(call.arguments)]
@@ -205,10 +198,10 @@ class UIEncoder:
         for piece in filter(None, pieces):
             out.append(_frame("tool-input-delta", toolCallId=call.id, inputTextDelta=piece))
 
-    def _take_id(self, call: _Call) -> None:
-        if not call.id.strip() or call.id in self._taken:
+    def _reserve_id(self, call: _Call) -> None:
+        if not call.id.strip() or call.id in self._used_ids:
             call.id = new_call_id()
-        self._taken.add(call.id)
+        self._used_ids.add(call.id)
 
     def _finish_call(self, out: list[str], call: _Call, details: Mapping[str, Any]) -> None:
         arguments = "".join(call.arguments)
@@ -230,15 +223,15 @@ def _frame(type: str, **fields: Any) -> str:
 
 
 def _bytes(out: list[str]) -> bytes:
-    # Half a character stays an escape, as JSON has it: its other half may be in the next piece.
+    # Half a surrogate pair stays an escape: its other half may be in the next delta.
     return "".join(out).encode("utf-8", "backslashreplace")
 
 
 def _continued(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the message that the answer goes on with; {} when it is a new one's.
+    """Return the message that the response continues; {} for a new message.
 
-    So it is after the page has carried out a tool. An answer that is written anew must not
-    take the place of the one before.
+    A response continues a message after the client has run a tool. A regenerated response must not
+    replace the one before.
     """
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
@@ -246,8 +239,8 @@ def _continued(body: Mapping[str, Any]) -> dict[str, Any]:
     last = messages[-1]
     if body.get("trigger") == "regenerate-message" or not isinstance(last, dict):
         return {}
-    goes_on = last.get("role") == "assistant" and isinstance(last.get("id"), str)
-    return last if goes_on and isinstance(last.get("parts"), list) else {}
+    continues = last.get("role") == "assistant" and isinstance(last.get("id"), str)
+    return last if continues and isinstance(last.get("parts"), list) else {}
 
 
 def _signature(extra: Mapping[str, Any] | None) -> str:
@@ -270,9 +263,9 @@ _IMAGE_TYPES = {
 
 def _media_type(url: str) -> str:
     if url[:5].lower() == "data:":
-        named = url[5:100].partition(",")[0].partition(";")[0].strip().lower()
-        return named if named.startswith("image/") else "image/*"
-    # Not urllib's parser, nor mimetypes, which uses it: it keeps the last URLs for ever, and one
+        media_type = url[5:100].partition(",")[0].partition(";")[0].strip().lower()
+        return media_type if media_type.startswith("image/") else "image/*"
+    # Not urllib's parser, nor mimetypes, which uses it: it caches the last URLs for ever, and one
     # of them may be thirty megabytes long.
     path = url.partition("#")[0].partition("?")[0]
     return _IMAGE_TYPES.get(path[-5:].rpartition(".")[2].lower(), "image/*")

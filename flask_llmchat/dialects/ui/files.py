@@ -1,6 +1,6 @@
-"""File parts of the ``ui`` dialect, as content parts of chat completions.
+"""Converts file parts of the ``ui`` dialect to content parts of chat completions.
 
-What a provider could not read in a chat is refused, and nothing is fetched for it.
+Files that providers do not accept in a chat are refused, and nothing is fetched.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TEXTUAL = re.compile(
 _IMAGE_TYPE = re.compile(r"image/[\w.+-]+")
 
 
-_TELLABLE = re.compile(r"[a-z]+/[\w.+-]{1,60}")
+_QUOTABLE = re.compile(r"[a-z]+/[\w.+-]{1,60}")
 
 
 _AUDIO = {
@@ -36,11 +36,11 @@ _AUDIO = {
 }
 
 
-# Browsers take these from the system, which may know nothing of a file.
-_SAYS_NOTHING = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+# Browsers take media types from the system, which may not know that of a file.
+_UNKNOWN_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 
 
-# Texts that systems call something else: application/vnd.ms-excel, video/mp2t, audio/x-mod, …
+# Texts to which systems give another type: application/vnd.ms-excel, video/mp2t, audio/x-mod, …
 _TEXT_NAME = re.compile(
     r".*\.(c|cc|cfg|conf|cpp|cs|css|csv|cts|dart|diff|env|go|gradle|graphql|h|hpp|htm|html|ics|ini"
     r"|ipynb|java|jl|js|json|jsonl|jsx|kt|less|log|lua|m|markdown|md|mdx|mjs|mod|mts|ndjson|patch"
@@ -56,7 +56,7 @@ _NOT_IN_TEXTS = bytes({*range(32)} - {*b"\t\n\f\r\x1b"})
 _NOT_IN_UTF8 = bytes([0xC0, 0xC1, *range(0xF5, 0x100)])
 
 
-# How images begin; "." is any byte. Providers refuse one that is not what it says it is.
+# How images begin; "." is any byte. Providers refuse an image whose type is wrong.
 _IMAGES = [
     ("image/gif", re.compile(rb"GIF8[79]a")),
     ("image/png", re.compile(rb"\x89PNG")),
@@ -72,7 +72,7 @@ _IMAGES = [
 _IMAGES_BEGIN = frozenset({b"G", b"\x89", b"\xff", b"R", b"B", b"I", b"M", b"\0"})
 
 
-# And others, of which nothing else says what they are.
+# How other files begin, for those without a known type.
 _OTHERS = [
     ("application/pdf", re.compile(rb"%PDF-")),
     ("audio/wav", re.compile(rb"RIFF....WAVE", re.DOTALL)),
@@ -80,19 +80,19 @@ _OTHERS = [
 ]
 
 
-_MOST_HEAD = 1024  # characters of what stands before the comma of a data: URL
+_MOST_HEAD = 1024  # characters before the comma of a data: URL
 
 
-_MOST_STRAYS = 64  # signs in a data: URL that begin no escape, or should be one
+_MOST_STRAYS = 64  # characters in a data: URL that should be escaped, and are not
 
 
 _STRAY = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 def text_of(part: dict[str, Any], name: str) -> str:
-    """Return a text that has to be in a part.
+    """Return a required text of a part.
 
-    :raises marshmallow.ValidationError: when it is not there, or cannot be sent.
+    :raises marshmallow.ValidationError: when it is absent, or cannot be sent.
     """
     value = part.get(name)
     if value is None:
@@ -105,12 +105,12 @@ def text_of(part: dict[str, Any], name: str) -> str:
 
 
 def content_of(part: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what a file part is in a message; None for an empty text.
+    """Return the content part for a file part; None for an empty text.
 
-    :raises marshmallow.ValidationError: saying why it cannot be sent.
+    :raises marshmallow.ValidationError: with the reason why it cannot be sent.
     """
     if part.get("providerReference") is not None:
-        raise ma.ValidationError("providerReference is not taken; send the file itself.")
+        raise ma.ValidationError("providerReference is not supported; send the file itself.")
     url = text_of(part, "url")
     scheme = url[:8].lower()
     if scheme.startswith("data:"):
@@ -119,17 +119,17 @@ def content_of(part: dict[str, Any]) -> dict[str, Any] | None:
         raise ma.ValidationError("url is not a data: or http(s) URL.")
     if _claimed_type(part).partition("/")[0] != "image":
         raise ma.ValidationError(
-            "Only images may be http(s) URLs, for nothing is fetched here; send a data: URL."
+            "Only images may be http(s) URLs, as the server fetches no files; send a data: URL."
         )
     return _image(url)
 
 
 def _inline(part: dict[str, Any], url: str) -> dict[str, Any] | None:
-    own_type, encoded, content = _split(url)
-    media_type = own_type or _claimed_type(part)
+    url_type, encoded, content = _split(url)
+    media_type = url_type or _claimed_type(part)
     if content[:1] in _IMAGES_BEGIN:
         media_type = next((name for name, head in _IMAGES if head.match(content)), media_type)
-    if media_type in _SAYS_NOTHING:
+    if media_type in _UNKNOWN_TYPES:
         media_type = next((name for name, head in _OTHERS if head.match(content)), media_type)
     if _TEXTUAL.fullmatch(media_type):
         text = _text_of_file(content)
@@ -147,14 +147,14 @@ def _inline(part: dict[str, Any], url: str) -> dict[str, Any] | None:
     if media_type in _AUDIO:
         audio = {"data": encoded, "format": _AUDIO[media_type]}
         return {"type": "input_audio", "input_audio": audio}
-    if (untold := _untold_text(part, media_type, content)) is not None:
-        return {"type": "text", "text": untold}
-    named = f" ({media_type})" if _TELLABLE.fullmatch(media_type) else ""
+    if (decoded := _text_of_unknown(part, media_type, content)) is not None:
+        return {"type": "text", "text": decoded}
+    named = f" ({media_type})" if _QUOTABLE.fullmatch(media_type) else ""
     raise ma.ValidationError(f"Files of this type{named} cannot be sent to a model here.")
 
 
 def _text_of_file(content: bytes) -> str:
-    """Return the text of a file that is one by its media type, with what is wrong in it mended."""
+    """Return the text of a file with a text type; invalid bytes are replaced."""
     most = len(content) // 8 + _MOST_STRAYS
     if len(content) - len(content.translate(None, _NOT_IN_TEXTS + _NOT_IN_UTF8)) <= most:
         text = content.decode("utf-8-sig", "replace")
@@ -163,18 +163,18 @@ def _text_of_file(content: bytes) -> str:
     raise ma.ValidationError("The file is not a text in UTF-8.")
 
 
-def _untold_text(part: dict[str, Any], media_type: str, content: bytes) -> str | None:
-    """Return the text of a file whose media type says nothing, or that it is something else."""
+def _text_of_unknown(part: dict[str, Any], media_type: str, content: bytes) -> str | None:
+    """Return the text of a file whose media type is unknown or wrong; None if it is not text."""
     name = part.get("filename")
     by_name = isinstance(name, str) and _TEXT_NAME.fullmatch(name[-100:])
-    if not (by_name or media_type in _SAYS_NOTHING):
+    if not (by_name or media_type in _UNKNOWN_TYPES):
         return None
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # Excel's "Unicode text"
         with contextlib.suppress(UnicodeDecodeError):
             return content.decode("utf-16")
     if len(content.translate(None, _NOT_IN_TEXTS)) < len(content):
         return None
-    # Windows' programs write its own code, most of them. Every byte is something in the last.
+    # Most Windows programs write cp1252. In latin-1 every byte is valid.
     for encoding in ("utf-8-sig", "cp1252", "latin-1") if by_name else ("utf-8-sig",):
         with contextlib.suppress(UnicodeDecodeError):
             return content.decode(encoding)
@@ -190,9 +190,9 @@ def _claimed_type(part: dict[str, Any]) -> str:
 
 
 def _split(url: str) -> tuple[str, str | None, bytes]:
-    """Split a data: URL into the type it names, its content in base64 if that is there, and it.
+    """Split a data: URL into media type, base64 content if there is any, and decoded content.
 
-    All that looks at each character does so in C, and makes no list of them.
+    Everything that scans characters runs in C, and builds no list of them.
     """
     begin = len("data:")
     comma = url.find(",", begin, begin + _MOST_HEAD)
@@ -206,39 +206,39 @@ def _split(url: str) -> tuple[str, str | None, bytes]:
     try:
         return media_type, data, binascii.a2b_base64(data, strict_mode=True)
     except ValueError:
-        # As lenient as browsers are: they take escapes, white space and no padding.
-        given = _unescaped(data).translate(_FROM_URL_SAFE, b" \t\n\v\f\r").rstrip(b"=")
-        given += b"=" * (-len(given) % 4)
+        # As lenient as browsers: they accept escapes, white space and missing padding.
+        base64 = _unescaped(data).translate(_FROM_URL_SAFE, b" \t\n\v\f\r").rstrip(b"=")
+        base64 += b"=" * (-len(base64) % 4)
     try:
-        content = binascii.a2b_base64(given, strict_mode=True)
+        content = binascii.a2b_base64(base64, strict_mode=True)
     except ValueError:
         raise ma.ValidationError("url holds base64 that cannot be read.") from None
-    return media_type, given.decode(), content
+    return media_type, base64.decode(), content
 
 
 def _unescaped(data: str) -> bytes:
     """Undo percent-encoding.
 
-    urllib makes a list of a piece for each "%". Quoted-printable is the same with another sign,
-    and is undone in one go.
+    urllib makes a list with an item for each "%". Quoted-printable is the same with another
+    character, and is decoded in one step.
     """
-    given = data.encode()
-    if b"\n" in given or b"\r" in given:  # no URL holds these: browsers take them out
-        given = given.translate(None, b"\t\n\r")
-    escapes = given.count(b"%")
+    raw = data.encode()
+    if b"\n" in raw or b"\r" in raw:  # not valid in a URL: browsers remove them
+        raw = raw.translate(None, b"\t\n\r")
+    escapes = raw.count(b"%")
     if not escapes:
-        return given
-    if 3 * (escapes - _MOST_STRAYS) > len(given):
-        raise ma.ValidationError("url holds many % that begin no escape.")
-    if given.count(b"=") > len(given) // 8 + _MOST_STRAYS:
+        return raw
+    if 3 * (escapes - _MOST_STRAYS) > len(raw):
+        raise ma.ValidationError("url holds many % that are not escapes.")
+    if raw.count(b"=") > len(raw) // 8 + _MOST_STRAYS:
         raise ma.ValidationError("url holds many = that should be %3D.")
-    content = _unquoted(given)
-    if len(content) == len(given) - 2 * escapes:  # each began an escape
+    content = _unquoted(raw)
+    if len(content) == len(raw) - 2 * escapes:  # each was an escape
         return content
-    given, strays = _STRAY.subn(b"%25", given, _MOST_STRAYS + 1)
+    raw, strays = _STRAY.subn(b"%25", raw, _MOST_STRAYS + 1)
     if strays > _MOST_STRAYS:
-        raise ma.ValidationError("url holds many % that begin no escape.")
-    return _unquoted(given)
+        raise ma.ValidationError("url holds many % that are not escapes.")
+    return _unquoted(raw)
 
 
 def _unquoted(data: bytes) -> bytes:

@@ -1,6 +1,7 @@
-"""What an OpenAPI document tells of UIMessages: the form in which the AI SDK keeps them.
+"""The JSON schema of UIMessages for the OpenAPI document.
 
-What a model would not see is passed over, whatever its form; so more is taken than this.
+Parts that no model would see are ignored, whatever their form, so the server
+accepts more than this.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ _FILLED: JSONSchema = {"type": "string", "minLength": 1}
 _TEXT = object_schema("A text.", type=const("text"), text=TEXT)
 
 
-_REASONING = object_schema("What the model thought.", type=const("reasoning"), text=TEXT)
+_REASONING = object_schema("The model's reasoning.", type=const("reasoning"), text=TEXT)
 
 
 _FILE = object_schema(
@@ -40,17 +41,17 @@ _CALL: dict[str, JSONSchema] = {
             "output-denied",
         ],
     },
-    "input": {"description": "What the model called it with."},
-    "output": {"description": "What the page made of it."},
-    "errorText": {"type": "string", "description": "Why the page could make nothing of it."},
+    "input": {"description": "The arguments of the call."},
+    "output": {"description": "The result, from the client."},
+    "errorText": {"type": "string", "description": "Why the client has no result."},
     "approval": {
         "type": "object",
-        "description": "What the user said to it.",
+        "description": "The user's decision.",
         "properties": {"id": TEXT, "approved": {"type": "boolean"}, "reason": TEXT},
     },
     "providerExecuted": {
         "type": "boolean",
-        "description": "Whether the provider has carried it out: then it is passed over.",
+        "description": "Whether the provider ran it; then it is ignored.",
     },
 }
 
@@ -59,7 +60,7 @@ _OPTIONAL = ("input", "output", "errorText", "approval", "providerExecuted")
 
 
 _TOOL = object_schema(
-    "A call of a tool, named in its type, and its result.",
+    "A tool call, with the tool's name in its type, and its result.",
     *_OPTIONAL,
     type={"type": "string", "pattern": "^tool-."},
     **_CALL,
@@ -67,7 +68,7 @@ _TOOL = object_schema(
 
 
 _DYNAMIC_TOOL = object_schema(
-    "A call of a tool that the page does not know beforehand, and its result.",
+    "A call of a tool that the client does not define itself, and its result.",
     *_OPTIONAL,
     type=const("dynamic-tool"),
     toolName=_FILLED,
@@ -79,20 +80,20 @@ _OTHERS = "custom|reasoning-file|source-document|source-url|step-start"
 
 
 _OTHER = object_schema(
-    "What is not for the model, and is passed over.",
+    "A part that is not for the model, and is ignored.",
     type={"type": "string", "pattern": f"^(data-.*|{_OTHERS})$"},
 )
 
 
 def message_schema(components: Components) -> JSONSchema:
-    """Add the JSON schema of a message, and of all parts that it may have; return a reference."""
+    """Add the JSON schemas of a message and of its parts; return a reference."""
     text, file = (
         components.add_schema("UITextPart", _TEXT),
         components.add_schema("UIFilePart", _FILE),
     )
-    said = {"type": "array", "items": {"oneOf": [text, file]}}
+    items = {"type": "array", "items": {"oneOf": [text, file]}}
     steering = object_schema(
-        "What the user said meanwhile.", type=const("steering-message"), parts=said
+        "What the user wrote meanwhile.", type=const("steering-message"), parts=items
     )
     parts = [
         text,
@@ -106,7 +107,7 @@ def message_schema(components: Components) -> JSONSchema:
     message = object_schema(
         "A UIMessage.",
         "id",
-        id={"type": "string", "description": "The page's own."},
+        id={"type": "string", "description": "The client's own."},
         role={"type": "string", "enum": ["system", "user", "assistant"]},
         parts={"type": "array", "items": components.add_schema("UIPart", {"oneOf": parts})},
     )

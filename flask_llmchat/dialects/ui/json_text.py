@@ -1,4 +1,4 @@
-"""JSON inside UIMessages: what tools were called with, and what they gave."""
+"""JSON inside UIMessages: the inputs and outputs of tools."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ import marshmallow as ma
 from ..fields import is_encodable_text
 from ..strict_json import parse_value
 
-MOST_LOOKED_INTO = 2**16
-"""How many characters of one request are looked into beyond what it took to parse them."""
+MOST_SCANNED = 2**16
+"""Most characters of one request that are scanned again after parsing."""
 
 
 MOST_DETAILS = 8192
-"""How many reasoning details the messages of one request may have together."""
+"""Most reasoning details in all messages of one request together."""
 
 
 MOST_FILES = 4096
-"""How many files they may have together."""
+"""Most files in all messages of one request together."""
 
 
-# Nothing that was JSON holds itself: not to look for it takes half the time.
+# Parsed JSON has no cycles, and without the check for them encoding takes half the time.
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
 class JSONText:
-    """Writes and checks the JSON of one request; what takes long is done to the first of it."""
+    """Serializes and checks the JSON of one request; expensive steps have a budget."""
 
     def __init__(self) -> None:
-        self._left = MOST_LOOKED_INTO
+        self._left = MOST_SCANNED
         self._details = 0
         self._files = 0
 
     def dump(self, value: Any, name: str) -> str:
-        """Write JSON as JavaScript does, so that a provider's prompt cache sees no difference.
+        """Serialize as JavaScript does, so that a provider's prompt cache sees no difference.
 
-        :param name: of the field it is from, for the error.
-        :raises marshmallow.ValidationError: when it cannot be sent.
+        :param name: name of the field, for the error.
+        :raises marshmallow.ValidationError: when the value cannot be sent.
         """
         if not value and isinstance(value, dict):
             return "{}"
@@ -49,66 +49,67 @@ class JSONText:
             text = _encode(value)
         except RecursionError:
             raise ma.ValidationError(f"{name} is nested too deeply.") from None
-        # Beyond the bound small numbers stay as Python writes them: JSON all the same.
-        if "e-0" in text and self._may_look_into(text):
+        # Beyond the budget small numbers keep Python's form, which is valid JSON too.
+        if "e-0" in text and self._may_scan(text):
             text = _STRING_OR_SMALL.sub(_small_as_js, text)
         if not is_encodable_text(text):
             raise ma.ValidationError(f"{name} holds half a character (a lone surrogate).")
         return text
 
     def holds_json(self, text: str, name: str) -> bool:
-        """Tell whether a text is JSON itself.
+        """Return whether a text is JSON itself.
 
-        :raises marshmallow.ValidationError: when there is too much of it to look.
+        :param name: name of the field, for the error.
+        :raises marshmallow.ValidationError: when the budget is used up.
         """
         if not is_encodable_text(text):
             return False
         begin = text.lstrip(" \t\r\n")[:1]
-        if begin in ("[", "{"):  # these take much longer than to read the text they are in
-            if not self._may_look_into(text):
+        if begin in ("[", "{"):  # these take much longer to parse than the text around them
+            if not self._may_scan(text):
                 raise ma.ValidationError(
-                    f"More than {MOST_LOOKED_INTO} characters of JSON in strings are not taken;"
+                    f"More than {MOST_SCANNED} characters of JSON in strings are not allowed;"
                     f" send {name} as JSON."
                 )
-        elif begin != '"' and len(text) > MOST_LOOKED_INTO:
-            return False  # Python takes no number that is that long
+        elif begin != '"' and len(text) > MOST_SCANNED:
+            return False  # Python refuses a number of that length
         with contextlib.suppress(ValueError):
             parse_value(text)
             return True
         return False
 
     def detail(self, detail: dict[str, Any]) -> str:
-        """Write a reasoning detail, of which the same may come several times.
+        """Serialize a reasoning detail, so that repetitions can be recognised.
 
-        :raises marshmallow.ValidationError: when it is one too many, or cannot be sent.
+        :raises marshmallow.ValidationError: for one too many, or one that cannot be sent.
         """
         self._details += 1
         if self._details > MOST_DETAILS:
-            raise ma.ValidationError(f"More than {MOST_DETAILS} reasoning_details are not taken.")
+            raise ma.ValidationError(f"More than {MOST_DETAILS} reasoning_details are not allowed.")
         return self.dump(detail, "reasoning_details")
 
     def count_file(self) -> None:
         """Count a file.
 
-        :raises marshmallow.ValidationError: when it is one too many.
+        :raises marshmallow.ValidationError: for one too many.
         """
         self._files += 1
         if self._files > MOST_FILES:
-            raise ma.ValidationError(f"More than {MOST_FILES} files are not taken.")
+            raise ma.ValidationError(f"More than {MOST_FILES} files are not allowed.")
 
-    def _may_look_into(self, text: str) -> bool:
+    def _may_scan(self, text: str) -> bool:
         self._left -= len(text)
         return self._left >= 0
 
 
-# Possessive: else every character of a string is remembered as a way back. A number is begun at
-# its first digit alone: else one of thousands of digits is read again from each of them.
+# Possessive, or the engine stores every character of a string for backtracking. A number matches
+# from its first digit alone, or one of thousands of digits is scanned again from each of them.
 _STRING_OR_SMALL = re.compile(r'"(?:[^"\\]++|\\.)*+"|(?<![\d.])-?\d[\d.]*+e-0\d')
 
 
-def _small_as_js(found: re.Match[str]) -> str:
-    """Write a small number as JavaScript does: 0.00001, where Python says 1e-05."""
-    text = found[0]
+def _small_as_js(match: re.Match[str]) -> str:
+    """Format a small number as JavaScript does: 0.00001 instead of Python's 1e-05."""
+    text = match[0]
     if text.startswith('"'):
         return text
     return f"{Decimal(text):f}" if text[-1] < "7" else text.replace("e-0", "e-")

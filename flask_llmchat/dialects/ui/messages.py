@@ -1,6 +1,6 @@
-"""UIMessages, as the AI SDK's front ends keep them, turned into messages of chat completions.
+"""Converts UIMessages, the AI SDK's form, to messages of chat completions.
 
-They become what the AI SDK's own server would send, wherever that sends anything:
+The result is what the AI SDK's own server would send, wherever that sends anything:
 https://ai-sdk.dev/docs/reference/ai-sdk-ui/convert-to-model-messages
 """
 
@@ -18,7 +18,7 @@ from ..schema import MOST_ERRORS
 from .files import content_of, text_of
 from .json_schema import message_schema
 from .json_text import JSONText
-from .version4 import of_today
+from .version4 import to_version5
 
 _DENIED = "Tool call execution denied."
 
@@ -26,13 +26,13 @@ _DENIED = "Tool call execution denied."
 _NOT_RUN = "This tool call was not carried out."
 
 
-_GONE = "Tool output omitted because the tool is no longer available."
+_TOOL_GONE = "Tool output omitted because the tool is no longer available."
 
 
 _WITHOUT_RESULT = {"input-available", "approval-requested", "approval-responded", "output-denied"}
 
 
-_PASSED_OVER = {"source-url", "source-document", "custom", "reasoning-file"}
+_IGNORED = {"source-url", "source-document", "custom", "reasoning-file"}
 
 
 _KINDS = {"text", "reasoning", "file", "step-start", "steering-message"}
@@ -42,7 +42,7 @@ _METADATA = ("providerMetadata", "callProviderMetadata", "resultProviderMetadata
 
 
 class UIMessages(ma.fields.Field[list[Message]]):
-    """A list of UIMessages; loads as messages of chat completions."""
+    """A list of UIMessages, loaded as messages of chat completions."""
 
     default_error_messages = {
         "invalid": "Not a valid list.",
@@ -71,12 +71,12 @@ class UIMessages(ma.fields.Field[list[Message]]):
         return messages
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Add the form of a message."""
+        """Describe the form of a message."""
         schema |= {"type": "array", "minItems": 1, "items": message_schema(components)}
 
 
 def _converted(message: Any, json: JSONText, *, answered: bool) -> list[Message]:
-    """Convert one message; into several where tools ran between its steps."""
+    """Convert one message, to several messages where tools ran between its steps."""
     if not isinstance(message, dict):
         raise ma.ValidationError("Not an object.")
     role = message.get("role")
@@ -85,7 +85,7 @@ def _converted(message: Any, json: JSONText, *, answered: bool) -> list[Message]
     name = message.get("id")
     if isinstance(name, str) and not is_encodable_text(name):
         raise ma.ValidationError({"id": ["Holds half a character (a lone surrogate)."]})
-    message = of_today(message)
+    message = to_version5(message)
     if "parts" not in message:
         raise ma.ValidationError({"parts": ["Missing data for required field."]})
     reader = _READERS[role](json, answered)
@@ -94,10 +94,10 @@ def _converted(message: Any, json: JSONText, *, answered: bool) -> list[Message]
 
 
 class _Reader:
-    """Takes the parts of one message; of those that say nothing to a model, nothing remains.
+    """Converts the parts of one message, without those that mean nothing to a model.
 
-    :param json: writes the JSON of the request.
-    :param answered: whether a message of the user's comes after it.
+    :param json: serializes the JSON of the request.
+    :param answered: whether a user message follows.
     """
 
     def __init__(self, json: JSONText, answered: bool = False) -> None:
@@ -132,11 +132,11 @@ def _kind(part: Any) -> str:
     if isinstance(kind, str):
         if kind.startswith("tool-") or kind == "dynamic-tool":
             return "tool"
-        if kind.startswith("data-") or kind in _PASSED_OVER:
+        if kind.startswith("data-") or kind in _IGNORED:
             return ""
         if kind in _KINDS:
             return kind
-    raise ma.ValidationError("This type of part is not known here.")
+    raise ma.ValidationError("Unknown type of part.")
 
 
 class _SystemReader(_Reader):
@@ -178,7 +178,7 @@ class _UserReader(_Reader):
 
 
 class _AssistantReader(_Reader):
-    """Of each step first what the model wrote and called, then what the tools answered."""
+    """Converts each step: first the model's text and tool calls, then the tool results."""
 
     def __init__(self, json: JSONText, answered: bool = False) -> None:
         super().__init__(json, answered)
@@ -187,13 +187,13 @@ class _AssistantReader(_Reader):
 
     def _begin_step(self) -> None:
         self._texts: list[str] = []
-        self._thoughts: list[str] = []
+        self._reasoning: list[str] = []
         self._details: dict[str, dict[str, Any]] = {}
         self._calls: list[dict[str, Any]] = []
         self._results: list[Message] = []
 
     def _end_step(self) -> None:
-        text, reasoning = "".join(self._texts), "".join(self._thoughts)
+        text, reasoning = "".join(self._texts), "".join(self._reasoning)
         if text or reasoning or self._details or self._calls:
             message: Message = {"role": "assistant", "content": text}
             if reasoning:
@@ -211,7 +211,7 @@ class _AssistantReader(_Reader):
         return self._messages
 
     def add(self, kind: str, part: dict[str, Any]) -> None:
-        # A file in here is an answer's own; models are not sent those.
+        # A file here was generated by a model; those are not sent back.
         if kind == "step-start":
             self._end_step()
         elif kind == "steering-message":
@@ -222,20 +222,20 @@ class _AssistantReader(_Reader):
         elif kind == "text":
             self._texts.append(text_of(part, "text"))
         elif kind == "reasoning":
-            self._thoughts.append(text_of(part, "text"))
+            self._reasoning.append(text_of(part, "text"))
         elif kind == "tool":
             self._add_tool(part)
-        for found in _in_metadata(part, "reasoning_details"):
-            for detail in found if isinstance(found, list) else ():
-                if detail and isinstance(detail, dict):  # parts of a step may hold the same ones
+        for details in _in_metadata(part, "reasoning_details"):
+            for detail in details if isinstance(details, list) else ():
+                if detail and isinstance(detail, dict):  # parts of a step may repeat them
                     self._details[self._json.detail(detail)] = detail
 
     def _add_tool(self, part: dict[str, Any]) -> None:
         state = part.get("state")
         if state == "input-streaming" or part.get("providerExecuted") is True:
-            return  # broken off, or nothing that we were asked to run
+            return  # cut off, or run by the provider
         if state == "approval-requested" and self._answered:
-            return  # the user went on without saying yes or no
+            return  # the user went on without a decision
         result = self._result(part, state)
         name = "toolName" if part["type"] == "dynamic-tool" else "type"
         function = {
@@ -254,10 +254,12 @@ class _AssistantReader(_Reader):
         self._results.append({"role": "tool", "tool_call_id": call["id"], "content": result})
 
     def _result(self, part: dict[str, Any], state: Any) -> str:
-        """Return what the model is told of a call that the page was to carry out."""
+        """Return the result of a tool call that the client had to run."""
         if state == "output-available":
-            # False is how their server marks what it has no tool for.
-            return _GONE if part.get("dynamic") is False else self._text_or_json(part, "output")
+            # The AI SDK's server sets False for calls of tools that it does not have.
+            return (
+                _TOOL_GONE if part.get("dynamic") is False else self._text_or_json(part, "output")
+            )
         if state == "output-error":
             known = part.get("errorText") is not None
             return self._text_or_json(part, "errorText") if known else "unknown error"
@@ -265,11 +267,11 @@ class _AssistantReader(_Reader):
             raise ma.ValidationError("state is not one of a tool part's.")
         approval = part.get("approval")
         approval = approval if isinstance(approval, dict) else {}
-        said_no = state == "approval-responded" and approval.get("approved") is False
-        if said_no or state == "output-denied":
+        denied = state == "approval-responded" and approval.get("approved") is False
+        if denied or state == "output-denied":
             return _DENIED if approval.get("reason") is None else text_of(approval, "reason")
-        # Their server throws MissingToolResultsError here, and the chat is stuck: a provider
-        # refuses a call that has no result. The user went on, or it was ours to run.
+        # The AI SDK's server throws MissingToolResultsError here, and the chat is stuck: a provider
+        # refuses a call without a result. The user went on, or the call was this server's to run.
         return _NOT_RUN
 
     def _arguments(self, part: dict[str, Any], state: Any) -> str:

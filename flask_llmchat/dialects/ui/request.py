@@ -13,16 +13,16 @@ from ..schema import PresentFieldsNested
 from .messages import UIMessages
 
 MOST_PARTS_IN_ALL = 16_384
-"""More than elsewhere: the steps of an answer, its sources and its tools are parts here, and no
-schema reads them."""
+"""More than in other dialects: steps, sources and tool calls of a response are parts here, and no
+schema loads them."""
 
 
 _LOOKED_AT = 1024
-"""How many messages, and parts of one, are looked at to tell whether they are UIMessages."""
+"""Most messages, and parts of a message, that are checked to recognise UIMessages."""
 
 
-# Looked for in names without their case, "_" and "-".
-_SECRETIVE = re.compile(
+# Matched against names in lower case, without "_" and "-".
+_SECRET_NAME = re.compile(
     r".*(apikey|secret|password|authorization|bearer|credential|accesstoken|authtoken)"
     r"|.*(baseurl|apiurl|apibase|endpoint|endpointurl|headers)\Z"
     r"|(header|key|token|auth|url|uri|host|api|proxy)\Z",
@@ -44,16 +44,15 @@ _NO_MESSAGES = (
 
 
 class UIBodySchema(ChatBodySchema):
-    """What the transports post. A page may add fields of its own, for the host's hooks."""
+    """The body that the AI SDK's transports post. Clients may add fields for the app's hooks."""
 
     class Meta:
-        """Keeps fields it does not know out of what is loaded; hooks find them in ``raw``."""
+        """Leaves unknown fields out of what is loaded; hooks find them in ``raw``."""
 
         unknown = ma.EXCLUDE
         description = (
-            "UIMessages, as the AI SDK's transports post them. Fields that are not listed are the"
-            " page's own, for the app's hooks; one whose name is that of a key, an address or"
-            " headers for the provider is refused."
+            "UIMessages, as the AI SDK's transports post them. Further fields are for the app's"
+            " hooks; one with the name of a key, an address or headers for the provider is refused."
         )
 
     chatSettings = PresentFieldsNested(
@@ -64,13 +63,13 @@ class UIBodySchema(ChatBodySchema):
         error_messages={"required": _NO_MESSAGES, "null": _NO_MESSAGES},
         metadata={
             "description": f"Oldest first; at most {MOST_PARTS_IN_ALL} parts in all, and"
-            " something in them has to be fit to be sent to a model."
+            " at least one that can be sent to a model."
         },
     )
-    id = StrictString(allow_none=True, metadata={"description": "The chat's id on the page."})
-    trigger = StrictString(allow_none=True, metadata={"description": "Why the transport asks."})
+    id = StrictString(allow_none=True, metadata={"description": "The chat's id in the client."})
+    trigger = StrictString(allow_none=True, metadata={"description": "Why the transport sends it."})
     messageId = StrictString(
-        allow_none=True, metadata={"description": "The message that is made anew."}
+        allow_none=True, metadata={"description": "The message to regenerate."}
     )
 
     @ma.validates_schema(pass_original=True, skip_on_field_errors=False)
@@ -80,8 +79,9 @@ class UIBodySchema(ChatBodySchema):
         found = [
             name
             for name in original
-            if name not in self.fields and _SECRETIVE.match(re.sub(r"[\W_]", "", name[:99].lower()))
+            if name not in self.fields
+            and _SECRET_NAME.match(re.sub(r"[\W_]", "", name[:99].lower()))
         ]
         if found:
-            reason = "A key, an address or headers for the provider are not taken from a page."
+            reason = "Keys, addresses and headers for the provider are not accepted from clients."
             raise ma.ValidationError({name: [reason] for name in found})

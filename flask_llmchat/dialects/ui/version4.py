@@ -1,4 +1,4 @@
-"""UIMessages as version 4 of the AI SDK stored them, in the form of today's.
+"""Converts UIMessages of version 4 of the AI SDK to the form of version 5 and later.
 
 https://ai-sdk.dev/docs/migration-guides/migration-guide-5-0-data
 """
@@ -17,8 +17,8 @@ _STATES = {
 }
 
 
-def of_today(message: dict[str, Any]) -> dict[str, Any]:
-    """Return a message as today's are: with parts, and these in today's form."""
+def to_version5(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a message with parts in the form of version 5; a newer message is unchanged."""
     parts = message.get("parts")
     if parts is None:
         parts = _parts_of(message)
@@ -29,7 +29,7 @@ def of_today(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parts_of(message: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the parts of a message from before there were any: its calls, then its text."""
+    """Return the parts of a message without any: its tool calls, then its text."""
     if not isinstance(message.get("content"), str):
         return None
     calls = [_tool(call) for call in _objects(message.get("toolInvocations"))]

@@ -1,8 +1,8 @@
-"""Finish reasons: what providers call the ending of an answer, in four words.
+"""Maps the finish reasons of all providers to the four in ``core/finish_reasons.py``.
 
-Rules, for the names are many and new ones come every month. A good ending has to be known; a
-reason that says something failed, or that no rule knows, is an error, with or without text: an
-answer that may be cut must not look whole.
+By rules, as there are many names and new ones every month. A successful ending has to be known; a
+reason that reports a failure, or that no rule matches, is an error, with or without text: a
+response that may be truncated must not look complete.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-# Not yet an ending.
+# Names that mean that the response has not ended.
 _NONE = {"", "null", "none", "unspecified", "in_progress"}
 
 
@@ -55,7 +55,7 @@ _KNOWN = {
 }
 
 
-# Where the name has one of these, the provider gave up: also when it has a filter's name, as in
+# A name with one of these is a failure, even if it also contains a filter's name, as in
 # Google's "function_call_filter: MALFORMED_FUNCTION_CALL" and Azure's "content_filter_error".
 _FAILED = re.compile(r"error|fail|abort|malformed|unexpected|invalid|insufficient|call_filter")
 
@@ -78,14 +78,14 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NO_LETTERS = re.compile(r"[^a-z0-9]+")
 
 
-_LONGEST = 200  # characters of a name that are looked at
+_LONGEST = 200  # characters of a name that are read
 
 
 def ending(reason: Any) -> str | None:
-    """Return what a finish reason means.
+    """Return the finish reason that a provider's own reason stands for.
 
-    :return: ``stop``, ``length``, ``content_filter`` or ``tool_calls``; ``error`` for a failure,
-        and for what is not known; None when it is no ending yet.
+    :return: ``stop``, ``length``, ``content_filter`` or ``tool_calls``; ``error`` for a failure and
+        for an unknown reason; None when the response has not ended.
     """
     if not reason:
         return None
@@ -107,14 +107,21 @@ def ending(reason: Any) -> str | None:
 
 
 def ended_by(choice: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return an error made of a finish reason, and of the choice's own words if it has any."""
-    words = {key: choice[key] for key in ("error", "code") if choice.get(key)}
+    """Return the body of an error for a finish reason, with the choice's own error fields.
+
+    :param name: field of the choice with the reason.
+    """
+    fields = {key: choice[key] for key in ("error", "code") if choice.get(key)}
     if isinstance(choice.get("message"), str):
-        words["message"] = choice["message"]
+        fields["message"] = choice["message"]
     reason = str(choice[name])[:200]
-    return {**words, name: reason, "detail": f"The answer ended with the reason {reason!r}."}
+    return {
+        **fields,
+        name: reason,
+        "detail": f"The response ended with {reason!r}.",
+    }
 
 
 def is_failure(reason: Any) -> bool:
-    """Tell whether a reason beside the finish reason, such as OpenRouter's native one, says so."""
+    """Return whether a second reason, such as OpenRouter's native one, reports a failure."""
     return isinstance(reason, str) and bool(_FAILED.search(reason[:_LONGEST].lower()))

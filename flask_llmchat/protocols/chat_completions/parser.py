@@ -16,6 +16,7 @@ from typing import Any
 
 from ...core.errors import StreamErrorEvent
 from ...core.events import Chunk, Event, Finish, ReasoningDelta, TextDelta
+from ...core.finish_reasons import effective_reason
 from ...core.limits import Budget
 from ...core.result import Usage, usage_body
 from ..base import Totals
@@ -293,7 +294,7 @@ class ChatCompletionParser:
         if reason is None or self.finish_reason is not None:
             return False
         events += self._flush()
-        self.finish_reason = "tool_calls" if reason == "stop" and self._calls else reason
+        self.finish_reason = effective_reason(reason, bool(self._calls))
         events.append(Finish(self.finish_reason))
         return True
 

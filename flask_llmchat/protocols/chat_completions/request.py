@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from ...core.parameters import SENT_AS
 from ...core.request import ChatRequest
 from ...models import Model
 from ...providers import Provider, Target
@@ -18,7 +19,8 @@ def build_body(
 ) -> dict[str, Any]:
     """Return the request body.
 
-    What the chat left open is left out, and so is what the provider or the model rejects.
+    Parameters that the chat does not set are left out, and so are those that the provider or the
+    model rejects.
     """
     temperature = chat.temperature
     if temperature is not None and temperature > provider.max_temperature:
@@ -30,22 +32,18 @@ def build_body(
     if not model.supports_temperature_at(chat.reasoning_effort):
         refused |= {"temperature", "top_p"}
     if not chat.tools or "tools" in refused:
-        refused |= {"tools", "tool_choice", "parallel_tool_calls"}  # an error without tools
-    limit = model.default_max_tokens if chat.max_tokens is None else chat.max_tokens
+        refused |= {"tools", "tool_choice", "parallel_tool_calls"}  # invalid without tools
+    parameters = {sent: getattr(chat, attribute) for attribute, sent in SENT_AS.items()}
+    parameters |= {"temperature": temperature, "tools": chat.tools or None}
+    limit = parameters.pop("max_tokens")
+    limit = model.default_max_tokens if limit is None else limit
     extra = dict(chat.extra)
     options = {"include_usage": True, **extra.pop("stream_options", {})}
     optional = {
         "stream_options": options if target.supports_stream_usage else None,
-        "temperature": temperature,
-        # To some clients -1 is no limit, and no provider takes it for one.
+        **parameters,
+        # Some clients send -1 for no limit, which no provider accepts.
         model.max_tokens_param or provider.max_tokens_param: limit if limit and limit > 0 else None,
-        "top_p": chat.top_p,
-        "stop": chat.stop,
-        "seed": chat.seed,
-        "reasoning_effort": chat.reasoning_effort,
-        "response_format": chat.response_format,
-        "tools": chat.tools or None,
-        "tool_choice": chat.tool_choice,
         **extra,
     }
     messages = provider.messages(list(sent_messages(chat.messages, provider, model)))
@@ -54,7 +52,7 @@ def build_body(
         if value is None:
             continue
         if name in refused:
-            # What comes from outside stands quoted in a log: it may hold line breaks.
+            # Values from outside are quoted in the log: they may hold line breaks.
             logger.debug("%s is left out: %s with %r refuses it", name, provider.name, chat.model)
         else:
             body[provider.param_names.get(name, name)] = value

@@ -1,0 +1,61 @@
+"""The JSON of chunks and completions, and the fields around their choices."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.request import ChatRequest
+
+CHUNK_OBJECT = "chat.completion.chunk"
+
+
+def dump(value: Any) -> bytes:
+    """Serialize to JSON that every client can parse: no NaN, no lone surrogates."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        return dump(_finite(value))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class ChunkEnvelope:
+    """The fields that all chunks of one response share: id, creation time, model.
+
+    :param chat: the request, for what the provider leaves out.
+    """
+
+    def __init__(self, chat: ChatRequest) -> None:
+        # Not the chat itself: its messages need not stay in memory as long as the response.
+        self._id = f"chatcmpl-{chat.request_id}"
+        self._model = chat.model
+        self._started = int(time.time())
+        self.last: Mapping[str, Any] = {}  # the previous chunk
+
+    def of(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the envelope of a chunk: its own values, or else those of the previous chunk."""
+
+        def first(name: str, kind: type, other: Any) -> Any:
+            values = (holder.get(name) for holder in (body, self.last))
+            return next((v for v in values if isinstance(v, kind) and v), other)
+
+        return {
+            "id": first("id", str, self._id),
+            "object": CHUNK_OBJECT,
+            "created": first("created", int, self._started),
+            "model": first("model", str, self._model),
+        }
