@@ -384,9 +384,9 @@ def two() -> Flask:
 
 
 def own() -> Flask:
-    (code,) = blocks("docs/dialects.md")
     names: dict[str, Any] = {}
-    exec(code, names)
+    for code in blocks("docs/dialects.md"):
+        exec(code, names)
     return make_app(llmchat=names["llmchat"], config=GROQ)
 
 
