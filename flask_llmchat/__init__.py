@@ -20,7 +20,17 @@ from .core.profiles import Profile
 from .core.request import ChatRequest, Endpoint, Message
 from .core.result import Attempt, ChatResult, Outcome, Step, ToolCall, Usage
 from .core.signals import chat_finished, chat_started
-from .dialects import Components, Dialect, DialectSpec, Encoder, builtin_dialects
+from .dialects import (
+    Components,
+    Dialect,
+    DialectSpec,
+    Encoder,
+    Route,
+    RouteRequest,
+    RouteResponse,
+    RouteSpec,
+    builtin_dialects,
+)
 from .extension import LLMChat
 from .models import Model, default_model, get_model, models_of
 from .protocols import ResponseParser, Totals, UpstreamProtocol
@@ -51,6 +61,10 @@ __all__ = [
     "Provider",
     "ReasoningDelta",
     "ResponseParser",
+    "Route",
+    "RouteRequest",
+    "RouteResponse",
+    "RouteSpec",
     "Source",
     "Step",
     "StepStart",

@@ -1,4 +1,4 @@
-"""The extension: hooks, the blueprint, and what is kept for each app."""
+"""The extension: its hooks, and the blueprint that it registers with each app."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from .openapi import make_command
 from .providers.builtin import builtin_providers
 from .providers.provider import Provider
 from .web.body import guard_body
-from .web.checks import MISSING, check_app, checked_hook
+from .web.checks import MISSING, check_app, check_dialects, checked_hook
 from .web.cli.commands import make_commands
-from .web.responses import http_error
-from .web.routes import add_routes, refuse_collision, where
+from .web.responses import close_failed, close_unsent, http_error
+from .web.routes import add_routes, refuse_collision
 from .web.state import AppState, current_state
-from .web.views import close_failed, close_unsent
 
 logger = logging.getLogger("flask_llmchat")
 
@@ -66,9 +65,10 @@ class LLMChat:
     :param decorators: wrapped around every view, the last one outermost: a login, a rate
         limit.
     :param name: name of the blueprint. Two instances in one app need two names.
-    :param dialects: how clients may speak, by default all that are built in. The first that
-        recognises a request reads it; of those on one path, the last is the default.
-    :raises ValueError: when two providers have the same name.
+    :param dialects: the client protocols, by default all that are built in. The first that
+        recognises a request body reads it; of those on one path, the last is the default.
+    :raises ValueError: when two providers have the same name, or two routes of the dialects, or no
+        dialect has the empty path.
     """
 
     def __init__(
@@ -82,8 +82,7 @@ class LLMChat:
         dialects: Sequence[Dialect] | None = None,
     ) -> None:
         self.dialects = builtin_dialects if dialects is None else tuple(dialects)
-        if not any(dialect.path == "" for dialect in self.dialects):
-            raise ValueError("dialects needs one whose path is empty, such as the text dialect")
+        check_dialects(self.dialects)
         rows = builtin_providers if providers is None else tuple(providers)
         self.providers: dict[str, Provider] = {row.name: row for row in rows}
         if len(self.providers) != len(rows):
@@ -98,7 +97,7 @@ class LLMChat:
         self.blueprint = Blueprint(
             name, __name__, url_prefix=_DEFAULT_PREFIX if url_prefix is None else url_prefix
         )
-        """A plain Flask blueprint; registering it is all the set-up there is."""
+        """A plain Flask blueprint; to register it is all the set-up there is."""
         self.blueprint.record(self._set_up)
         self.blueprint.register_error_handler(HTTPException, _http_error)
         # Named apart, or the app's own handler for 500 would go first.
@@ -106,7 +105,7 @@ class LLMChat:
         self.blueprint.teardown_request(close_unsent)
         # These run before the app's own before_request functions.
         self.blueprint.url_value_preprocessor(_guard_body)
-        # flask llmchat providers, and its sisters
+        # flask llmchat providers, models, chat, openapi
         for command in (*make_commands(self), make_command(self)):
             self.blueprint.cli.add_command(command)
         self.blueprint.cli.help = "Chat providers, their models, and a chat in the terminal."
@@ -131,28 +130,29 @@ class LLMChat:
         app.register_blueprint(self.blueprint)
 
     def profile_loader(self, function: ProfileLoader = MISSING) -> ProfileLoader:
-        """Set the function that gives the profile of whoever is asking.
+        """Set the function that returns the profile of the current user.
 
         It runs once per request, in its context, and may be ``async def``. It returns a
-        :class:`Profile`, a mapping, or any object with these attributes; None answers 401.
+        :class:`Profile`, a mapping, or any object with these attributes. For None the response
+        is 401.
         """
         self._profile_loader = checked_hook("profile_loader", function)
         return function
 
     def key_resolver(self, function: KeyResolver = MISSING) -> KeyResolver:
-        """Set the function that gives the key: ``(provider_name, profile) -> str | None``.
+        """Set the function that returns the key: ``(provider_name, profile) -> str | None``.
 
         For keys that are kept elsewhere than in the profile. None means that there is no
-        key. Mind that for Azure the key is sent to the endpoint that the profile names.
+        key. Note that for Azure the key is sent to the endpoint that the profile names.
         """
         self._key_resolver = checked_hook("key_resolver", function)
         return function
 
     def endpoint_loader(self, function: EndpointLoader = MISSING) -> EndpointLoader:
-        """Set the function that gives a user's own endpoint: ``(endpoint_id) -> Endpoint | None``.
+        """Set the function that returns a user's endpoint: ``(endpoint_id) -> Endpoint | None``.
 
         For the ``custom`` provider. The id comes from the browser: the function has to check
-        that the endpoint belongs to whoever is asking. None answers 404.
+        that the endpoint belongs to the current user. For None the response is 404.
         """
         self._endpoint_loader = checked_hook("endpoint_loader", function)
         return function
@@ -160,22 +160,23 @@ class LLMChat:
     def before_chat(self, function: BeforeChat = MISSING) -> BeforeChat:
         """Add a function that sees every chat before its provider is called.
 
-        ``(chat: ChatRequest) -> None``. It may change what is asked, or refuse it with
-        ``abort()`` or a :class:`ChatError`; one that returns anything is a TypeError, for in
-        Flask a returned value refuses. It runs before the key is looked up: what was really
-        asked is for ``chat_finished`` to count. They run in the order they were added.
+        ``(chat: ChatRequest) -> None``. It may change the chat, or refuse it with ``abort()`` or a
+        :class:`ChatError`. To return anything is a TypeError, because in Flask a returned value
+        refuses. It runs before the key is looked up, so it also sees chats that are never sent:
+        count in ``chat_finished`` what was really sent. The functions run in the order in which
+        they were added.
         """
         self._before_chat.append(checked_hook("before_chat", function))
         return function
 
     def load_profile(self) -> Any:
-        """Return the profile of whoever is asking; a subclass may override this instead.
+        """Return the profile of the current user; a subclass may override this instead.
 
         :raises RuntimeError: when no loader is set.
         """
         if self._profile_loader is None:
             raise RuntimeError(
-                "No profile loader is set, so nobody can chat. Decorate the function that"
+                "No profile loader is set, so no user can chat. Decorate the function that"
                 " returns the current user's profile with @llmchat.profile_loader, or override"
                 " load_profile() in a subclass of LLMChat."
             )
@@ -204,7 +205,8 @@ class LLMChat:
             parent = setup.url_prefix.removesuffix(_DEFAULT_PREFIX)
             if parent != setup.url_prefix:
                 setup.url_prefix = parent + config.url_prefix
-        state = AppState(self, app, config, where(setup))
+        prefix = (setup.url_prefix or "").rstrip("/")
+        state = AppState(self, app, config, setup.subdomain or "", prefix)
         states: dict[str, AppState] = app.extensions.setdefault("llmchat", {})
         refuse_collision(state, name, states)
         states[name] = state
@@ -222,5 +224,4 @@ def _guard_body(endpoint: str | None, values: dict[str, Any] | None) -> None:
 
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:
-    state = current_state()
-    return http_error(error, state.negotiate().error, state.config.max_content_length)
+    return http_error(error, current_state())

@@ -1,8 +1,8 @@
 """Dialects: how clients are spoken to, one package each. Only these import marshmallow."""
 
-from .base import Dialect, Encoder
+from .base import Dialect, Encoder, Route, RouteRequest, RouteResponse
 from .builtin import builtin_dialects
-from .json_schema import Components, DialectSpec
+from .json_schema import Components, DialectSpec, RouteSpec
 from .negotiation import Negotiated, negotiate
 from .strict_json import parse_object
 
@@ -12,6 +12,10 @@ __all__ = [
     "DialectSpec",
     "Encoder",
     "Negotiated",
+    "Route",
+    "RouteRequest",
+    "RouteResponse",
+    "RouteSpec",
     "builtin_dialects",
     "negotiate",
     "parse_object",

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..core.errors import ChatError
 from ..core.events import Event
 from ..core.request import ChatRequest
 from ..core.result import ChatResult
+from ..providers import Provider
+from .json_schema import Components, RouteSpec
 
 
 class Encoder(Protocol):
-    """What writes one answer down in the way a dialect's clients read it.
+    """Encodes the events of one response as a dialect's wire format.
 
-    :ivar mimetype: of the answer.
-    :ivar headers: further headers of the answer.
-    :ivar heartbeat: what may be written while there is nothing to tell; b"" when nothing may.
-    :ivar passes_chunks: whether it is to be given every chunk as it came, as a
-        :class:`~flask_llmchat.chat.Chunk` in front of the events the chunk brings.
+    :ivar mimetype: media type of the response.
+    :ivar headers: further headers of the response.
+    :ivar heartbeat: bytes that may be sent while no event comes; b"" for a dialect without any.
+    :ivar passes_chunks: whether the encoder also receives every upstream chunk, as a
+        :class:`~flask_llmchat.Chunk` in front of the events that the chunk brings.
     """
 
     mimetype: str
@@ -27,24 +30,26 @@ class Encoder(Protocol):
     passes_chunks: bool
 
     def encode(self, events: list[Event]) -> bytes:
-        """Write some events down; b"" when this dialect has nothing to say about them yet."""
+        """Encode some events; b"" when there is nothing to send for them yet."""
 
     def finish(self, result: ChatResult) -> bytes:
-        """Write down that the answer is complete."""
+        """Encode the end of a complete response."""
 
     def fail(self, error: ChatError) -> bytes | None:
-        """Write down that it broke off; None when the dialect has no words for that."""
+        """Encode the end of a response that failed; None to break the connection off."""
 
 
 class Dialect(Protocol):
-    """A way clients speak: what they send, and what they understand.
+    """A client protocol: the request bodies that it reads, and the responses that it encodes.
 
-    It keeps nothing of a chat: one instance serves all of them.
+    It keeps nothing of a chat: one instance serves all of them. Two attributes are optional:
+    ``describe(components)`` returns a :class:`~flask_llmchat.DialectSpec` for the OpenAPI document,
+    and ``routes`` is a sequence of :class:`~flask_llmchat.Route`, further routes of the dialect's.
 
-    :ivar name: what hooks see in ``chat.dialect``.
+    :ivar name: the value of ``chat.dialect``, which hooks see.
     :ivar path: what follows the provider in the route: ``""``, or such as ``/chat/completions``.
-    :ivar mimetype: of a streaming answer; a client whose ``Accept`` names it gets this
-        dialect's answer, whatever it spoke itself.
+    :ivar mimetype: media type of a streaming response. A client whose ``Accept`` names it gets
+        this dialect's response, whatever the dialect of its body.
     """
 
     name: str
@@ -52,7 +57,7 @@ class Dialect(Protocol):
     mimetype: str
 
     def recognises(self, body: dict[str, Any]) -> bool:
-        """Tell whether a request body is in this dialect."""
+        """Return whether a request body is in this dialect."""
 
     def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:
         """Make a chat of a request body.
@@ -61,7 +66,61 @@ class Dialect(Protocol):
         """
 
     def encoder(self, chat: ChatRequest) -> Encoder:
-        """Return what writes the answer to this chat down."""
+        """Return a new encoder for the response to this chat."""
 
     def error(self, error: ChatError, request_id: str) -> tuple[bytes, str, Mapping[str, str]]:
-        """Write down an error that comes instead of an answer: body, mimetype, headers."""
+        """Encode an error that is sent in place of a response: body, media type, headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRequest:
+    """A request to a dialect's own route.
+
+    :param provider: the provider in its path.
+    :param models: the host's own models of this provider, ``LLMCHAT_MODELS``: name to facts.
+    :param values: the values of the variables in the route's path.
+    :param request_id: our id of the request.
+    """
+
+    provider: Provider
+    models: Mapping[str, Mapping[str, Any]]
+    values: Mapping[str, str]
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouteResponse:
+    """The response of a dialect's own route."""
+
+    body: bytes = b""
+    mimetype: str = "application/json"
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route of a dialect's, besides that of its chats. Its errors have the dialect's form.
+
+    :param path: what follows the provider, in Werkzeug's syntax, such as
+        ``/models/<path:model>``.
+    :param name: the endpoint is ``_{name}``; no two routes of one app's dialects share a name.
+    :param handler: makes the response, or raises a :class:`ChatError`. It needs no Flask.
+    :param methods: the HTTP methods it takes, the first one for clients to use. GET includes HEAD.
+    :param needs_profile: whether the host's decorators and its profile loader run first. Without,
+        the route is open to all.
+    :param describe: returns what the OpenAPI document says of the route.
+    """
+
+    path: str
+    name: str
+    handler: Callable[[RouteRequest], RouteResponse]
+    methods: Sequence[str] = ("GET",)
+    needs_profile: bool = True
+    describe: Callable[[Components], RouteSpec] | None = None
+
+
+def routes_of(dialect: Dialect) -> Sequence[Route]:
+    """Return the dialect's own routes; none where it has no ``routes``."""
+    routes: Sequence[Route] = getattr(dialect, "routes", ())
+    return routes

@@ -1,4 +1,4 @@
-"""The dialects that are built in."""
+"""The built-in dialects."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from .text.dialect import TextDialect
 from .ui.dialect import UIDialect
 
 builtin_dialects: tuple[Dialect, ...] = (UIDialect(), OpenAIDialect(), TextDialect())
-"""All that are built in. The first that recognises a body reads it; the last is the default."""
+"""All built-in dialects. The first that recognises a body reads it; the last is the default."""

@@ -1,11 +1,12 @@
-"""What an OpenAPI document tells of a dialect, in JSON Schema; what writes it is ``schemas``.
+"""What an OpenAPI document says of a dialect, in JSON Schema.
 
-marshmallow's own fields are known there. A field or a schema that marshmallow does not tell all of
-has a ``describe(told, components)`` method, which changes what is told of it.
+:mod:`flask_llmchat.openapi.converter` makes the JSON schemas of marshmallow's own fields. A field
+or a schema that needs more has a ``describe(json_schema, components)`` method, which changes the
+JSON schema that was made of it.
 
-It is written for people and for code generators. These make one class of one object, and little of
-conditions beside its properties: where an object has several forms, each is a schema of its own.
-What is taken besides, so that clients of all kinds get on, is left out.
+The schemas are written for people and for code generators. Generators make one class of one object,
+and understand few conditions beside its properties: where an object has several forms, each form is
+a schema of its own. Input that is accepted only for the sake of odd clients is left out.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..core.error_codes import ERROR_CODES
+from ..core.errors import ChatError
 
 JSONSchema = dict[str, Any]
 
 
 CODES: JSONSchema = {"type": "string", "enum": list(ERROR_CODES)}
-"""What is wrong, for programs: the codes of :class:`~flask_llmchat.ChatError`."""
+"""The error codes of :class:`~flask_llmchat.ChatError`, for programs."""
 
 
 ANY_OBJECT: JSONSchema = {"type": "object", "additionalProperties": True}
-"""An object that is not looked into; without the second word generators take it for empty."""
+"""An object with any fields. Without ``additionalProperties`` generators take it for empty."""
 
 
 TEXT: JSONSchema = {"type": "string"}
@@ -48,16 +50,16 @@ class Components(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialectSpec:
-    """What an OpenAPI document tells of a dialect.
+    """What an OpenAPI document says of a dialect.
 
     :param body: JSON schema of a request body.
-    :param example: makes a request body that asks a model, given its name; None for no example.
-    :param answers: media type to JSON schema.
-    :param headers: further headers that an answer may have, as header objects.
-    :param errors: media type to JSON schema.
+    :param example: makes an example of a request body, given a model's name; None for no example.
+    :param answers: media type to JSON schema of the response.
+    :param headers: further headers that a response may have, as OpenAPI header objects.
+    :param errors: media type to JSON schema of an error.
     :param error_headers: further headers that an error may have.
-    :param takes_own: whether parameters of the provider's own, which its row ``takes``, may stand
-        in the body; it is a reference then.
+    :param takes_own: whether the body may hold the provider's own parameters, its row's
+        ``extra_params``; then ``body`` is a reference.
     """
 
     body: JSONSchema
@@ -69,15 +71,37 @@ class DialectSpec:
     takes_own: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteSpec:
+    """What an OpenAPI document says of a dialect's own route.
+
+    The errors that all routes with a profile have need no mention.
+
+    :param summary: one line; ``{label}`` stands for the provider's label.
+    :param description: of the route.
+    :param status: HTTP status of the response.
+    :param response: describes the response.
+    :param content: media type to JSON schema of the response; empty for one without a body.
+    :param errors: description of a further error to an example of it.
+    """
+
+    summary: str
+    description: str = ""
+    status: int = 200
+    response: str = "The response."
+    content: Mapping[str, JSONSchema] = field(default_factory=dict)
+    errors: Mapping[str, ChatError] = field(default_factory=dict)
+
+
 def const(value: str) -> JSONSchema:
-    """Return the JSON schema of one text and no other."""
+    """Return the JSON schema of one string and no other."""
     return {"type": "string", "const": value}
 
 
 def object_schema(description: str, /, *optional: str, **fields: JSONSchema) -> JSONSchema:
     """Return the JSON schema of an object with these fields.
 
-    :param optional: those that need not be there.
+    :param optional: names of the fields that are not required.
     """
     return {
         "type": "object",
@@ -90,6 +114,6 @@ def object_schema(description: str, /, *optional: str, **fields: JSONSchema) -> 
 def closed_object(description: str, /, *optional: str, **fields: JSONSchema) -> JSONSchema:
     """Return the JSON schema of an object with these fields, and no others.
 
-    :param optional: those that need not be there.
+    :param optional: names of the fields that are not required.
     """
     return {**object_schema(description, *optional, **fields), "additionalProperties": False}

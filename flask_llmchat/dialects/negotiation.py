@@ -1,4 +1,4 @@
-"""Content negotiation: which dialect request a request, which encodes the response."""
+"""Content negotiation: which dialect reads a request, which encodes the response."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .base import Dialect
 
 @dataclass(frozen=True, slots=True)
 class Negotiated:
-    """How one request is dealt with.
+    """The dialects of one request.
 
-    :param request: the dialect that its body is in.
-    :param response: the dialect of the answer; another one where ``Accept`` asks for that.
-    :param error: the dialect of an error that comes instead of an answer.
+    :param request: reads the body.
+    :param response: encodes the response; ``Accept`` may choose another one than ``request``.
+    :param error: encodes an error that is sent in place of a response.
     """
 
     request: Dialect
@@ -29,7 +29,7 @@ def negotiate(
     body: dict[str, Any],
     best_mimetype: Callable[[tuple[str, ...]], str],
 ) -> Negotiated:
-    """Choose how to deal with a request.
+    """Choose the dialects of a request.
 
     :param path: what follows the provider in its path.
     :param body: its body; {} when that cannot be read.
@@ -40,5 +40,5 @@ def negotiate(
     candidates = [request, *there]
     best = best_mimetype(tuple(dialect.mimetype for dialect in candidates))
     response = next(dialect for dialect in candidates if dialect.mimetype == best)
-    # The default form is anybody's: who asks for another one's answer is told errors its way.
+    # Bodies of any client are read by the default dialect: then errors have the response's format.
     return Negotiated(request, response, response if request is there[-1] else request)

@@ -1,7 +1,7 @@
 """An OpenAPI 3.1 document of the routes, for the host's own document or alone.
 
-It is made from what reads the requests, and of what one app really serves: its providers, its
-prefix, its dialects. Its schemas need the ``openapi`` extra.
+It is made from the schemas that read the requests, and from the routes that one app serves: its
+providers, its prefix, its dialects. It needs the ``openapi`` extra.
 """
 
 from __future__ import annotations
@@ -15,41 +15,40 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
-from .paths import JSON, InstanceSpec
+from .instance import JSON, Extension
+from .paths import InstanceSpec
 
 __all__ = ["add_to", "document", "fragment"]
 
 if TYPE_CHECKING:
     from apispec import APISpec
 
-    from ..extension import LLMChat
 
-
-def fragment(app: Flask, llmchat: LLMChat | None = None) -> JSON:
+def fragment(app: Flask, llmchat: Extension | None = None) -> JSON:
     """Return the ``paths`` and ``components`` of an OpenAPI 3.1 document.
 
-    Who may ask is the host's to say: there is no ``security`` in it.
+    It has no ``security``: who may chat is the host's decision.
 
-    :param app: whose routes, with the extension's blueprints registered.
-    :param llmchat: whose routes; None for those of every instance in the app.
+    :param app: the app, with the extension's blueprints registered.
+    :param llmchat: the instance whose routes to describe; None for all in the app.
     :raises RuntimeError: when apispec is not installed.
     """
     paths: JSON = {}
     components: dict[str, JSON] = {}
     for name, state in app.extensions.get("llmchat", {}).items():
         if llmchat in (None, state.llmchat):
-            chapter = InstanceSpec(name, state)
-            paths |= chapter.paths()
-            for section, spec_part in chapter.components().items():
-                components.setdefault(section, {}).update(spec_part)
+            instance_spec = InstanceSpec(name, state)
+            paths |= instance_spec.paths()
+            for section, names in instance_spec.components().items():
+                components.setdefault(section, {}).update(names)
     return {"paths": paths, "components": components}
 
 
-def document(app: Flask, llmchat: LLMChat | None = None) -> JSON:
+def document(app: Flask, llmchat: Extension | None = None) -> JSON:
     """Return a whole OpenAPI 3.1 document, of the chat routes alone.
 
-    :param app: whose routes, with the extension's blueprints registered.
-    :param llmchat: whose routes; None for those of every instance in the app.
+    :param app: the app, with the extension's blueprints registered.
+    :param llmchat: the instance whose routes to describe; None for all in the app.
     :raises RuntimeError: when apispec is not installed.
     """
     root = app.config["APPLICATION_ROOT"]
@@ -61,19 +60,19 @@ def document(app: Flask, llmchat: LLMChat | None = None) -> JSON:
     }
 
 
-def add_to(spec: APISpec, app: Flask, llmchat: LLMChat | None = None) -> None:
+def add_to(spec: APISpec, app: Flask, llmchat: Extension | None = None) -> None:
     """Add the routes to a host's own document.
 
     :param spec: an ``APISpec``, such as flask-smorest's ``api.spec``.
-    :param app: whose routes, with the extension's blueprints registered.
-    :param llmchat: whose routes; None for those of every instance in the app.
-    :raises ValueError: when it is of an OpenAPI before 3.1, which cannot say what these say.
+    :param app: the app, with the extension's blueprints registered.
+    :param llmchat: the instance whose routes to describe; None for all in the app.
+    :raises ValueError: when its OpenAPI is older than 3.1, which cannot express these schemas.
     :raises RuntimeError: when apispec is not installed.
     """
-    spec_part = spec.openapi_version
-    if (spec_part.major, spec_part.minor) < (3, 1):
-        raise ValueError(f"the document is OpenAPI {spec_part}; the chat routes need 3.1 or newer")
-    # As options and not with path(): plugins of hosts look for a view of theirs behind each path.
+    found = spec.openapi_version
+    if (found.major, found.minor) < (3, 1):
+        raise ValueError(f"the document is OpenAPI {found}; the chat routes need 3.1 or newer")
+    # As options and not with path(): the host's plugins look for a view of theirs for each path.
     for section, names in _flat(fragment(app, llmchat)):
         place = spec.options
         for key in section:
@@ -82,13 +81,13 @@ def add_to(spec: APISpec, app: Flask, llmchat: LLMChat | None = None) -> None:
             place.setdefault(name, value)
 
 
-def _flat(spec_part: JSON) -> Iterator[tuple[tuple[str, ...], JSON]]:
-    yield ("paths",), spec_part["paths"]
-    for section, names in spec_part["components"].items():
+def _flat(fragment: JSON) -> Iterator[tuple[tuple[str, ...], JSON]]:
+    yield ("paths",), fragment["paths"]
+    for section, names in fragment["components"].items():
         yield ("components", section), names
 
 
-def make_command(llmchat: LLMChat) -> click.Command:
+def make_command(llmchat: Extension) -> click.Command:
     """Make the command that prints the document of one instance's routes."""
 
     @click.command("openapi")
@@ -96,9 +95,9 @@ def make_command(llmchat: LLMChat) -> click.Command:
     def command() -> None:
         """Print an OpenAPI 3.1 document of the chat routes, as JSON."""
         try:
-            spec_part = document(current_app._get_current_object(), llmchat)  # type: ignore[attr-defined]
+            printed = document(current_app._get_current_object(), llmchat)  # type: ignore[attr-defined]
         except RuntimeError as error:
             raise click.ClickException(str(error)) from None
-        click.echo(json.dumps(spec_part, indent=2))
+        click.echo(json.dumps(printed, indent=2))
 
     return command

@@ -1,4 +1,4 @@
-"""JSON schemas of the marshmallow schemas, by apispec: the one module that needs the extra."""
+"""JSON schemas of the marshmallow schemas, by apispec. Only this module needs the extra."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from ..dialects.json_schema import Components, JSONSchema
 
 PREFIX = "LLMChat"
-"""What the name of every component begins with: the host's own may be called Message, too."""
+"""Prefix of all component names, because the host may have a ``Message`` of its own."""
 
 
 class _Converter(OpenAPIConverter):
-    """Knows our own fields, and what a schema refuses."""
+    """Adds what our own fields and schemas describe, and ``additionalProperties``."""
 
     components: Components
 
@@ -42,7 +42,7 @@ class _Plugin(MarshmallowPlugin):
 
 
 class SchemaConverter:
-    """Collects the schemas of one document: a :class:`~.describing.Book`.
+    """The schemas of one document, implementing :class:`~flask_llmchat.Components`.
 
     :param max_messages: how many messages a body may have.
     """
@@ -77,9 +77,10 @@ class SchemaConverter:
         return json_schema
 
     def widened(self, body: JSONSchema, fields: dict[str, JSONSchema], name: str) -> JSONSchema:
-        """Add what a reference refers to with further fields; return a reference to that.
+        """Add a copy of a schema with further fields; return a reference to it.
 
-        :param name: what the new one is called besides.
+        :param body: a reference to the schema.
+        :param name: suffix of the copy's name.
         """
         old = body["$ref"].rpartition("/")[2]
         schema = self.all[old]
@@ -99,7 +100,7 @@ class SchemaConverter:
 
 
 def _nullable(json_schema: JSONSchema) -> JSONSchema:
-    """Add null where apispec has not done so: it does not see what fields tell by themselves."""
+    """Add null where apispec has not: it does not see what fields describe by themselves."""
     null = {"type": "null"}
     if null not in json_schema.get("anyOf", [null]):
         return {**json_schema, "anyOf": [*json_schema["anyOf"], null]}
@@ -115,5 +116,5 @@ def _name(schema: ma.Schema | type[ma.Schema]) -> str:
 
 def _first_sentence(schema: ma.Schema) -> str:
     # A schema that was made of another one has no docstring of its own.
-    json_schema = inspect.getdoc(type(schema)) or ""
-    return " ".join(json_schema.split("\n\n")[0].split()).replace("``", "`")
+    doc = inspect.getdoc(type(schema)) or ""
+    return " ".join(doc.split("\n\n")[0].split()).replace("``", "`")

@@ -1,27 +1,25 @@
-"""What an OpenAPI document says of errors: which statuses there are, when, and one of each."""
+"""The error responses of an OpenAPI document: statuses, when they are sent, and examples."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
 from ..dialects.base import Dialect
 from ..dialects.json_schema import DialectSpec
-
-JSON = dict[str, Any]
+from .instance import JSON
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorDoc:
-    """A status that errors have.
+    """An HTTP status of errors.
 
-    :param when: when it is answered.
-    :param message: what an error says that has it; "" for none in particular.
-    :param code: that error's.
+    :param when: when it is sent.
+    :param message: the message of an example; "" for no example.
+    :param code: the code of that example.
     """
 
     when: str
@@ -29,7 +27,7 @@ class ErrorDoc:
     code: str = "bad_request"
 
     def with_limit(self, most: int) -> ErrorDoc:
-        """Return it with the number of bytes that a body may have."""
+        """Return a copy with the number of bytes that a body may have."""
         return replace(
             self, when=self.when.format(most=most), message=self.message.format(most=most)
         )
@@ -39,7 +37,7 @@ def _of_codes() -> dict[str, ErrorDoc]:
     docs: dict[str, ErrorDoc] = {}
     for row in ERROR_CODES.values():
         if row.code == "cancelled":
-            continue  # there is no client to answer
+            continue  # there is no client to send it to
         same = docs.get(str(row.status))
         message = row.sentence.format(label="OpenAI")
         docs[str(row.status)] = (
@@ -51,10 +49,15 @@ def _of_codes() -> dict[str, ErrorDoc]:
 
 
 _OF_CODES = _of_codes()
-_NO_USER = ErrorDoc("Nobody is logged in.", "Profile not found", "no_permission")
+_NO_USER = ErrorDoc("No user is logged in.", "Profile not found", "no_permission")
 
 CHAT_ERRORS = {
     **_OF_CODES,
+    "400": replace(
+        _OF_CODES["400"],
+        message=ERROR_CODES["missing_key"].sentence.format(label="OpenAI"),
+        code="missing_key",
+    ),
     "401": replace(_NO_USER, when=f"{_NO_USER.when} {_OF_CODES['401'].when}"),
     "413": ErrorDoc(
         "The body has more than {most} bytes.",
@@ -73,24 +76,15 @@ CHAT_ERRORS = {
     "default": ErrorDoc("Any other status, from the provider or from a guard of this app."),
 }
 
-MODELS_ERRORS = {
+PROFILE_ERRORS = {
     "401": _NO_USER,
     "500": _OF_CODES["500"],
     "default": ErrorDoc("Any other status, from a guard of this app."),
 }
 
-MODEL_ERRORS = {
-    "404": ErrorDoc(
-        "The model is not in the catalogue; it may still be available.",
-        "This model is not in the catalogue of OpenAI; it may still be available.",
-        "model_not_found",
-    ),
-    **MODELS_ERRORS,
-}
-
 
 def content_of(schemas: Iterable[tuple[str, JSON]]) -> dict[str, JSON]:
-    """Return media types with what they hold; two dialects may have one in common."""
+    """Return media types with their schemas; two dialects may have a media type in common."""
     kinds: dict[str, list[JSON]] = {}
     for mimetype, schema in schemas:
         found = kinds.setdefault(mimetype, [])
@@ -105,8 +99,8 @@ def content_of(schemas: Iterable[tuple[str, JSON]]) -> dict[str, JSON]:
 def error_content(
     status: str, doc: ErrorDoc, described: Sequence[tuple[Dialect, DialectSpec]]
 ) -> dict[str, JSON]:
-    """Return the media types of an error, each with the error as a dialect writes it."""
-    content = content_of(item for _, one in described for item in one.errors.items())
+    """Return the media types of an error, each with an example in a dialect's format."""
+    content = content_of(item for _, spec in described for item in spec.errors.items())
     for dialect, _ in described if doc.message else ():
         error = ChatError(doc.message, doc.code, status=int(status), provider="openai")
         body, mimetype, _ = dialect.error(error, "8c1f6a0e")

@@ -1,1 +1,1 @@
-"""The rooms with Flask in them: routes, views, state, servers, commands."""
+"""Flask: routes, views, negotiation, the state of an app, servers, commands."""

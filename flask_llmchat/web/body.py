@@ -1,4 +1,4 @@
-"""The body of a request: how much of it is read, when, and for how long."""
+"""The request body: how much of it is read, when, and how long the server waits for it."""
 
 from __future__ import annotations
 
@@ -16,37 +16,26 @@ from werkzeug.formparser import FormDataParser
 from ..core.errors import ChatError
 from ..dialects.strict_json import parse_object
 
+# In the environ and not in g: a test that pushes an app context shares g among its requests.
 _CONTENT = "flask_llmchat.content"
-
-
 _BODY = "flask_llmchat.body"
-
-
 _BEGINNING = "flask_llmchat.beginning"
 
-
-_DISCARDED = 64 * 2**20  # bytes over the limit that are read, to be able to say so
-
-
-_SNIFFED = 8 * 2**10
-"""Bytes that are read of the body of a request that is refused: they tell its dialect."""
-
-
-_PATIENCE = 1.0  # seconds without a byte of a request that is refused
-
-
-_LINGER = 2.0  # seconds in which the rest of its body is read, for its client to see the error
+_DISCARDED = 64 * 2**20  # bytes over the limit that are read, for the client to see the error
+_BEGINNING_SIZE = 8 * 2**10  # bytes that are read of a refused request's body, for its dialect
+_READ_TIMEOUT = 1.0  # seconds to wait for the next byte of a refused request
+_LINGER = 2.0  # seconds in which the rest of its body is read, for the client to see the error
 
 
 def read_body(limit: int) -> None:
-    """Read the request's body, whatever type it says it is; :func:`parse_body` returns it.
+    """Read the request's body, whatever its Content-Type; :func:`parse_body` returns it.
 
-    :param limit: the most bytes it may have; the app's other routes keep their own.
+    :param limit: the most bytes it may have; the app's other routes keep their own limit.
     :raises ChatError: with status 413, when it has more; with 415, when it is compressed.
     """
     kept = request.environ
     if _BODY in kept or _CONTENT in kept:
-        return  # the view is called again, by a host that retries
+        return  # a host that retries calls the view again
     coding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
         raise ChatError(
@@ -62,22 +51,21 @@ def read_body(limit: int) -> None:
 
 
 def declares_too_large(limit: int) -> bool:
-    """Tell whether the body says of itself that it is larger than that."""
+    """Return whether the Content-Length is larger than the limit."""
     return request.content_length is not None and request.content_length > limit
 
 
 def too_large_error(limit: int) -> ChatError:
-    """Return the error for a body that is larger than that; what has come of it is dropped."""
+    """Discard a body that is larger than the limit; return the error."""
     _discard_body(limit + _DISCARDED)
     return ChatError(f"The request body is too large; at most {limit} bytes are taken.", status=413)
 
 
 def parse_body() -> dict[str, Any]:
-    """Return the JSON object in the body that was read, and keep it to choose the dialect by.
+    """Return the JSON object in the body that :func:`read_body` has read.
 
-    :raises ChatError: when it is something else.
+    :raises ChatError: when the body is anything else.
     """
-    # Not in g: a test that has pushed an app context shares that one among its requests.
     kept = request.environ
     if _BODY not in kept:
         kept[_BODY] = parse_object(kept[_CONTENT])
@@ -87,34 +75,35 @@ def parse_body() -> dict[str, Any]:
 
 
 def forget_body() -> None:
-    """Let go of the request's body, which nobody needs while its answer is streamed."""
+    """Drop the request's body, so that it takes no memory while the response is streamed."""
     for name in (_BODY, _CONTENT, _BEGINNING):
         request.environ.pop(name, None)
 
 
-def known_object() -> dict[str, Any]:
-    """Return the body, or as much of it as its first bytes hold where it was not parsed.
+def body_beginning() -> dict[str, Any]:
+    """Return as much of the JSON object in the body as its first bytes hold; {} for anything else.
 
-    {} when it is no object. Of a request that is refused no more is read, and parsed.
+    Of a request that is refused no more is read, and parsed.
     """
-    body: Any = request.environ.get(_BODY)
+    body: Any = None
     with contextlib.suppress(ValueError):
-        if body is None:
-            body = from_json(_beginning(), partial_mode="trailing-strings", cache_mode="none")
+        body = from_json(_beginning(), partial_mode="trailing-strings", cache_mode="none")
     return body if isinstance(body, dict) else {}
 
 
 def _beginning() -> bytes:
-    """Return the first bytes of the body, which are kept for a later :func:`read_body`."""
+    """Return the first bytes of the body, and keep them for a later :func:`read_body`."""
     kept = request.environ
     if _CONTENT in kept:
-        return bytes(kept[_CONTENT][:_SNIFFED])
+        return bytes(kept[_CONTENT][:_BEGINNING_SIZE])
     if _BEGINNING not in kept:
         kept[_BEGINNING] = b""
         sock = kept.get("gunicorn.socket")
-        with contextlib.suppress(HTTPException, OSError), _patience(sock):
-            # Where nothing is left to be read, the host may have read it, and Werkzeug kept it.
-            kept[_BEGINNING] = _read(_stream(), _SNIFFED) or request.get_data()[:_SNIFFED]
+        with contextlib.suppress(HTTPException, OSError), _read_timeout(sock):
+            # When nothing is left to read, the host may have read the body, and Werkzeug kept it.
+            kept[_BEGINNING] = (
+                _read(_stream(), _BEGINNING_SIZE) or request.get_data()[:_BEGINNING_SIZE]
+            )
     beginning: bytes = kept[_BEGINNING]
     return beginning
 
@@ -122,7 +111,7 @@ def _beginning() -> bytes:
 def _stream() -> Any:
     try:
         return request.stream
-    except RequestEntityTooLarge:  # it has said so; the beginning can be read all the same
+    except RequestEntityTooLarge:  # raised once; the beginning can still be read
         return request.environ["wsgi.input"]
 
 
@@ -136,13 +125,13 @@ def _read(stream: Any, most: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _patience(sock: Any) -> Iterator[None]:
-    """Wait no longer than a second for the client's next bytes: no slow upload is waited for."""
+def _read_timeout(sock: Any) -> Iterator[None]:
+    """Wait at most a second for the client's next bytes, so that slow uploads hold no thread."""
     if sock is None:
         yield
         return
     before = sock.gettimeout()
-    sock.settimeout(_PATIENCE)
+    sock.settimeout(_READ_TIMEOUT)
     try:
         yield
     finally:
@@ -151,49 +140,49 @@ def _patience(sock: Any) -> Iterator[None]:
 
 
 def guard_body(limit: int) -> None:
-    """See to it that nobody reads the body before us, to look for a form in it.
+    """Keep the host's code from reading the body as a form before us.
 
-    A host's CSRF protection looks for its token in a form, in a body of any type; curl says of
-    any body that it is a form; and what has been parsed as a form cannot be read again. What is
-    posted here is JSON and never a form: none is found, and nothing is read to find none.
+    A host's CSRF protection looks for its token in a form, in a body of any type; curl sends any
+    body with the type of a form; and a body that was parsed as a form cannot be read again. Bodies
+    here are JSON and never a form: the form is always empty, and nothing is read for it.
 
-    :param limit: the most bytes it may have; a larger one is left for :func:`read_body`.
+    :param limit: the most bytes a body may have; :func:`read_body` refuses a larger one.
     """
-    # One more, for of a chunked body Werkzeug gives as much as it may, and does not complain.
+    # One more: of a chunked body Werkzeug returns as many bytes as allowed, without an error.
     request.max_content_length = limit + 1
     request.form_data_parser_class = _NoForm
 
 
 class _NoForm(FormDataParser):
-    """Finds no form, and leaves the body where it is."""
+    """Returns an empty form, and does not read the body."""
 
     def parse(self, stream: Any, *args: Any, **kwargs: Any) -> Any:
         return stream, self.cls(), self.cls()
 
 
 def _discard_body(most: int) -> None:
-    """Read a body that is too large to its end, unless that is very far away.
+    """Read a body that is too large to its end, unless its end is very far away.
 
     A server that closes while the client is still sending resets the connection, and the
-    client never sees why.
+    client never sees the error.
     """
     length, stream = request.content_length, request.environ["wsgi.input"]
-    if length is None:  # chunked: a server that takes it says when it ends
+    if length is None:  # chunked: a server that supports it marks the end
         left = most if request.environ.get("wsgi.input_terminated") else 0
     else:
         left = length - len(_beginning()) if length <= most else 0
-        # Somebody may have read of it before we could set a limit: this one knows how much.
+        # The host may have read some of it before our limit was set: Werkzeug's stream counts that.
         stream = vars(request).get("stream", stream)
     while left > 0 and (piece := stream.read(min(left, 65536))):
         left -= len(piece)
 
 
 def unread() -> Callable[[], None] | None:
-    """Return what reads an unread body to its end once the error has been sent.
+    """Return a function that reads an unread body to its end, once the error has been sent.
 
     gunicorn's threads close on a client that is still sending, which then sees a reset connection
     and never the error; its greenlets read the rest 1 KiB at a time, which takes a second of CPU
-    for 16 MiB. The other servers read it well themselves.
+    for 16 MiB. Other servers need no help: for them it is None.
     """
     kept = request.environ
     sock = kept.get("gunicorn.socket")
@@ -206,6 +195,6 @@ def unread() -> Callable[[], None] | None:
 
 def _drain(stream: Any, sock: Any) -> None:
     until = time.monotonic() + _LINGER
-    with contextlib.suppress(HTTPException, OSError), _patience(sock):
+    with contextlib.suppress(HTTPException, OSError), _read_timeout(sock):
         while time.monotonic() < until and stream.read(65536):
             pass

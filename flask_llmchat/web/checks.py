@@ -1,41 +1,57 @@
-"""Refusing, in words, what a host gets wrong: another app, a wrong hook."""
+"""Checks of what a host passes to the extension: the app, its dialects, its hooks."""
 
 from __future__ import annotations
 
 import inspect
+from collections import Counter
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
 from flask import Flask
 
+from ..dialects.base import Dialect, routes_of
+
 
 def check_app(app: Any) -> None:
-    """Refuse what is no Flask app.
+    """Check that this is a Flask app.
 
-    :raises TypeError: for that, saying what to do.
+    :raises TypeError: when it is not, saying what to do.
     """
     if isinstance(app, Flask):
         return
     kind = type(app)
     if "quart" in {base.__module__.partition(".")[0] for base in kind.__mro__}:
         raise TypeError(
-            f"flask_llmchat does not run in Quart: {kind.__name__} is no Flask app, and its"
-            " requests are no WSGI requests. Serve a small Flask app beside it, under a path of"
+            f"flask_llmchat does not run in Quart: {kind.__name__} is not a Flask app, and its"
+            " requests are not WSGI requests. Serve a small Flask app beside it, under a path of"
             " its own: asgiref's WsgiToAsgi(flask_app) makes an ASGI app of it."
         )
     raise TypeError(f"LLMChat needs the Flask app, not {_named(app)}")
 
 
+def check_dialects(dialects: Sequence[Dialect]) -> None:
+    """Check that one dialect has the empty path, and that no two routes share a name.
+
+    :raises ValueError: when it is not so.
+    """
+    if not any(dialect.path == "" for dialect in dialects):
+        raise ValueError("dialects needs one whose path is empty, such as the text dialect")
+    counts = Counter(route.name for dialect in dialects for route in routes_of(dialect))
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise ValueError(f"two routes of the dialects are named {twice[0]!r}")
+
+
 MISSING: Any = object()
-"""Stands for the function that a decorator with brackets is not given."""
+"""The default for the function of a hook's decorator, which is missing in ``@hook()``."""
 
 
 def checked_hook(setter: str, function: Any) -> Any:
-    """Return the function that is to be a hook.
+    """Return a function that can be a hook.
 
-    :param setter: name of the decorator that is given it.
-    :raises TypeError: when it is no function.
-    :raises RuntimeError: when it is ``async def``, which needs a package that is not here.
+    :param setter: name of the decorator.
+    :raises TypeError: when it is not a function.
+    :raises RuntimeError: when it is ``async def`` and asgiref is not installed.
     """
     if function is MISSING:
         raise TypeError(f"write @llmchat.{setter} above the function, without brackets")

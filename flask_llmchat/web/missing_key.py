@@ -1,4 +1,4 @@
-"""Why a profile has no key, for the log: what its user is told says nothing to a developer."""
+"""Why a profile has no key, for the log: the message to the user does not help a developer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _FIELDS = {field.name for field in fields(Profile)}
 
 
 def why_no_key(provider: KeyedRow, profile: Any, app_config: Container[str]) -> str:
-    """Tell what the profile loader returned, and where in it a key was looked for.
+    """Return what the profile loader returned, and where in it the key was looked for.
 
-    Nothing that it holds is told, only its type.
+    Only the type of the profile is named, nothing that it holds.
 
-    :param app_config: the app's settings, where some put the key.
+    :param app_config: the app's settings, where some developers put the key.
     """
     name, variable = str(provider.key_attr), str(provider.key_env)
     returned = f"the profile loader returned a {type(profile).__name__}"

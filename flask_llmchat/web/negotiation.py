@@ -1,4 +1,4 @@
-"""Content negotiation for the present request."""
+"""Content negotiation for the current request."""
 
 from __future__ import annotations
 
@@ -12,46 +12,51 @@ from werkzeug.http import parse_accept_header
 
 from ..dialects.base import Dialect
 from ..dialects.negotiation import Negotiated, negotiate
-from .body import known_object
+from .body import body_beginning
 
-COMPLETIONS = "/chat/completions"
-"""What follows the provider in the path of the dialect whose clients list models, too."""
+_NEGOTIATED = "flask_llmchat.negotiated"
 
 
-def negotiate_request(dialects: Sequence[Dialect], paths: Sequence[str]) -> Negotiated:
-    """Tell how to deal with this request, also with one that is refused unread.
+def negotiate_request(
+    dialects: Sequence[Dialect], path: str, body: dict[str, Any] | None
+) -> Negotiated:
+    """Choose the dialects of this request, once.
 
-    :param paths: what may follow a provider in a route, the longest first.
+    :param path: what follows the provider in the path of the dialects to choose from.
+    :param body: the request's body. None for the earlier choice; where there is none, the beginning
+        of the body decides: of a request that is refused no more is read.
     """
-    path = _dialect_path(paths)
-    there = [dialect for dialect in dialects if dialect.path == path]
-    body: dict[str, Any] = {}
-    if request.method == "POST" and len(there) > 1:
-        body = known_object()
-    return negotiate(
-        dialects, path, body, partial(best_mimetype, request.headers.get("Accept", ""))
-    )
+    kept = request.environ
+    if body is None and _NEGOTIATED in kept:
+        known: Negotiated = kept[_NEGOTIATED]
+        return known
+    if body is None:
+        several = len([dialect for dialect in dialects if dialect.path == path]) > 1
+        body = body_beginning() if several and request.method == "POST" else {}
+    accept = request.headers.get("Accept", "")
+    kept[_NEGOTIATED] = negotiated = negotiate(dialects, path, body, partial(best_mimetype, accept))
+    return negotiated
 
 
-def _dialect_path(paths: Sequence[str]) -> str:
-    """Return what follows the provider in the request's path, as the dialects name it."""
-    endpoint = (request.endpoint or "").rpartition(".")[2]
-    tails = ["" if request.url_rule is None else request.url_rule.rule]
-    if endpoint in ("_models", "_not_get"):
-        tails = [COMPLETIONS]
-    elif endpoint == "_no_such_path":
-        # A client that looks for something else behind a provider is one of those that chat there.
-        rest = (request.view_args or {}).get("rest", "").rstrip("/")
-        tails = [f"/{rest}", COMPLETIONS] if rest else []
-    return next((path for tail in tails for path in paths if path and tail.endswith(path)), "")
+def path_of_dialect(paths: Sequence[str], rest: str) -> str:
+    """Return the path of the dialects that are negotiated for a path that has no route.
+
+    :param paths: the paths of all dialects, the longest first.
+    :param rest: what follows the provider, without its first slash.
+    """
+    rest = rest.rstrip("/")
+    if not rest:
+        return ""
+    # Clients that add a path to a base URL look for other paths behind it, too.
+    return next((path for path in paths if path and f"/{rest}".endswith(path)), paths[0])
 
 
-@lru_cache(256)  # the same few come again and again
+@lru_cache(256)  # the same few headers come again and again
 def best_mimetype(accept: str, mimetypes: tuple[str, ...]) -> str:
     """Return the media type that a client prefers: of equals the one it names, then the first.
 
-    :param accept: what it sends in ``Accept``.
-    :param mimetypes: the choice; the first is also for a client that wants none of them.
+    :param accept: the request's ``Accept`` header.
+    :param mimetypes: the choice; the first is also for a client that accepts none of them.
     """
     # Werkzeug compares parameters, too: a client may name a charset, or not.
     wanted = [

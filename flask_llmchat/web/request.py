@@ -1,4 +1,4 @@
-"""Reading a request safely: its body, its size, where it comes from."""
+"""A request's id, and the site it comes from."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ _REQUEST_ID = "flask_llmchat.request_id"
 
 
 def request_id() -> str:
-    """Return our own id of this request, which is its chat's, too."""
+    """Return our own id of this request, which is also the id of its chat."""
     made: str = request.environ.setdefault(_REQUEST_ID, uuid.uuid4().hex)
     return made
 
 
 def refuse_cross_site(request: Request, trusted: frozenset[str]) -> None:
-    """Refuse what another site's page posted with the user's cookies.
+    """Refuse a request that another site's page posts with the user's cookies.
 
-    A browser asks first before it sends JSON to another site, but not for a body of another
-    type; and ours is read whatever its type is, for the original front end says none.
+    A browser sends a preflight request before it posts JSON to another site, but none for a body
+    of another type. Our bodies are read whatever their type, because the original front end sends
+    none.
 
     :raises ChatError: with status 403.
     """
@@ -44,7 +45,7 @@ def refuse_cross_site(request: Request, trusted: frozenset[str]) -> None:
 
 
 def _host_of(origin: str) -> str:
-    """Return the host, and port if there is one, that an origin names; "" for what is none."""
+    """Return an origin's host, with its port if it has one; "" for an invalid origin."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:

@@ -1,94 +1,170 @@
-"""Which routes one instance has in one app."""
+"""The table of an instance's routes: the blueprint and the OpenAPI document are made from it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from flask.blueprints import BlueprintSetupState
 
-from .models import add_models
-from .negotiation import COMPLETIONS
-from .responses import no_stream
-from .views import chat_view
+from ..dialects.base import Dialect, Route, routes_of
+from ..providers.provider import Provider
+from .refusals import no_such_path_view, unknown_provider_view, wrong_method_view
+from .views import chat_view, route_view
 
 if TYPE_CHECKING:
     from .state import AppState
 
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteEntry:
+    """One rule of an instance.
 
-def where(setup: BlueprintSetupState) -> str:
-    """Return what stands in front of the provider's name in every route."""
-    return f"{setup.subdomain or ''}{(setup.url_prefix or '').rstrip('/')}"
+    :param rule: the rule behind the blueprint's prefix, in Werkzeug's syntax.
+    :param endpoint: its endpoint, without the blueprint's name. Providers' names begin with a
+        letter, all other endpoints with an underscore.
+    :param purpose: ``chat`` of a provider, a ``dialect``'s own route, or the error that a wrong
+        ``method`` or ``path`` gets.
+    :param path: what follows the provider in the path of the dialects that are negotiated; None
+        where the view's ``rest`` decides.
+    :param provider: the provider of a chat.
+    :param dialect: the dialect whose own route this is; it is not negotiated.
+    :param route: that route; None for the errors about it.
+    """
+
+    rule: str
+    endpoint: str
+    methods: Sequence[str]
+    view: Callable[..., Any]
+    purpose: Literal["chat", "dialect", "method", "path"]
+    path: str | None = ""
+    provider: Provider | None = None
+    dialect: Dialect | None = None
+    route: Route | None = None
 
 
 def refuse_collision(state: AppState, name: str, others: Mapping[str, AppState]) -> None:
-    """Refuse an instance whose routes another one has already: it would never be reached.
+    """Refuse an instance whose routes another one has already: no request would reach it.
 
-    :param name: of its blueprint.
+    :param name: name of its blueprint.
     :param others: the instances that the app has, by name.
     :raises RuntimeError: for that, naming both.
     """
     for other_name, other in others.items():
         both = other.providers.keys() & state.providers.keys()
-        if other.where == state.where and both:
+        if (other.subdomain, other.prefix) == (state.subdomain, state.prefix) and both:
             raise RuntimeError(
                 f"LLMChat {name!r} and {other_name!r} have the same routes, such as"
-                f" {state.where}/{min(both)}, and only one of them would be reached: give one a"
-                f" prefix of its own, as in LLMChat(name={name!r}, url_prefix='/{name}/chat')."
+                f" {state.subdomain}{state.prefix}/{min(both)}, and only one of them would be"
+                f" reached: give one a prefix of its own, as in LLMChat(name={name!r},"
+                f" url_prefix='/{name}/chat')."
             )
 
 
 def add_routes(
     setup: BlueprintSetupState, state: AppState, decorated: Callable[[Any], Any]
 ) -> None:
-    """Add the routes of one instance.
+    """Make the table of one instance, and register its rules.
 
     :param decorated: puts the host's decorators around a view.
     """
+    state.routes = tuple(_entries(state, decorated))
+    for entry in state.routes:
+        setup.add_url_rule(
+            entry.rule,
+            entry.endpoint,
+            entry.view,
+            methods=[*entry.methods],
+            # Flask's own response to OPTIONS would allow all methods that have a rule here.
+            provide_automatic_options=entry.purpose == "path",
+        )
+
+
+def _entries(state: AppState, decorated: Callable[[Any], Any]) -> Iterator[RouteEntry]:
     for provider in state.providers.values():
         view = decorated(chat_view(state, provider))
-        # One endpoint for all paths: who limits or exempts it does so for all of them.
+        # One endpoint for all paths of a provider: a limit or an exemption is for all of them.
         for path in reversed(state.paths):  # url_for() gives the first
-            for methods, endpoint, function in (
-                (["POST"], provider.name, view),
-                (["GET", "PUT", "PATCH", "DELETE", "OPTIONS"], "_not_post", state.not_post),
-            ):
-                # Flask's own answer to OPTIONS would allow all of these.
-                setup.add_url_rule(
-                    f"/{provider.name}{path}",
-                    endpoint,
-                    function,
-                    methods=methods,
-                    provide_automatic_options=False,
-                )
-        # The AI SDK asks here for a stream to go on with, when it is told to resume.
-        setup.add_url_rule(
-            f"/{provider.name}/<chat_id>/stream",
-            "_no_stream",
-            no_stream,
-            methods=["GET", "OPTIONS"],
-            provide_automatic_options=False,
-        )
-    starts = []
-    if state.providers:
-        served = ", ".join(f'"{name}"' for name in state.providers)
-        starts.append(f"/<any({served}):provider>")
-        # /responses and /v1/chat/completions are where some SDKs look first.
-        for rule in (f"{starts[0]}/<path:rest>", f"{starts[0]}/"):
-            setup.add_url_rule(rule, "_no_such_path", state.no_such_path, methods=_METHODS)
-    # Without a prefix these would answer for any page of the host's that is not there.
-    if re.sub(r"<[^>]*>|/", "", setup.url_prefix or ""):
-        starts.append("/<provider>")
-        for path in state.paths:
-            setup.add_url_rule(
-                f"/<provider>{path}",
-                "_unknown_provider",
-                state.unknown_provider,
-                methods=["POST"] if path else _METHODS,
+            yield RouteEntry(
+                rule=f"/{provider.name}{path}",
+                endpoint=provider.name,
+                methods=("POST",),
+                view=view,
+                purpose="chat",
+                path=path,
+                provider=provider,
             )
-    if COMPLETIONS in state.paths:
-        add_models(setup, state, starts, decorated)
+    # A served provider first: of two rules that match, Werkzeug takes the one that is added first.
+    shared = tuple(_shared_entries(state, decorated))
+    if state.providers:
+        served = "/<any({}):provider>".format(", ".join(f'"{name}"' for name in state.providers))
+        yield from _behind(served, shared)
+        view = no_such_path_view(state)
+        # SDKs also look at such paths as /responses and /v1/chat/completions.
+        for rest in ("/<path:rest>", "/"):
+            yield RouteEntry(
+                rule=served + rest,
+                endpoint="_no_such_path",
+                methods=_METHODS,
+                view=view,
+                purpose="path",
+                path=None,
+            )
+    # Without a prefix these would take the host's paths: /<provider> is any page that is missing.
+    if re.sub(r"<[^>]*>|/", "", state.prefix):
+        # Nor any that begin with two variables: these could be paths of the host's as well.
+        errors = [one for one in shared if one.dialect and not one.rule.startswith("/<")]
+        yield from _behind("/<provider>", errors)
+        view = unknown_provider_view(state)
+        for path in state.paths:
+            yield RouteEntry(
+                rule=f"/<provider>{path}",
+                endpoint="_unknown_provider",
+                methods=("POST",) if path else _METHODS,
+                view=view,
+                purpose="path",
+                path=path,
+            )
+
+
+def _behind(start: str, entries: Sequence[RouteEntry]) -> Iterator[RouteEntry]:
+    for entry in entries:
+        yield replace(entry, rule=start + entry.rule)
+
+
+def _shared_entries(state: AppState, decorated: Callable[[Any], Any]) -> Iterator[RouteEntry]:
+    """Give what stands behind each provider: the dialects' own routes, and wrong methods."""
+    methods: dict[str, list[str]] = {path: ["POST"] for path in state.paths}
+    owners: dict[str, Dialect] = {}
+    for dialect in state.llmchat.dialects:
+        for route in routes_of(dialect):
+            view = route_view(state, dialect, route)
+            yield RouteEntry(
+                rule=route.path,
+                endpoint=f"_{route.name}",
+                methods=route.methods,
+                view=decorated(view) if route.needs_profile else view,
+                purpose="dialect",
+                dialect=dialect,
+                route=route,
+            )
+            methods.setdefault(route.path, []).extend(route.methods)
+            owners.setdefault(route.path, dialect)
+    views: dict[str, Callable[..., Any]] = {}
+    for path, allowed in methods.items():
+        endpoint = "_".join(["_not", *allowed]).lower()
+        if endpoint not in views:
+            views[endpoint] = wrong_method_view(state, allowed)
+        yield RouteEntry(
+            rule=path,
+            endpoint=endpoint,
+            methods=[one for one in (*_METHODS, "OPTIONS") if one not in allowed],
+            view=views[endpoint],
+            purpose="method",
+            path=path,
+            dialect=owners.get(path),
+        )

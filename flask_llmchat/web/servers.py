@@ -12,8 +12,8 @@ from flask import request
 from ..core.server import Server
 
 _SYNC_WORKER = (
-    "gunicorn's sync worker serves one request at a time: while a chat is written every other"
-    " request waits, and an answer that takes longer than --timeout is killed. Use"
+    "gunicorn's sync worker serves one request at a time: while a response is streamed every other"
+    " request waits, and a response that takes longer than --timeout is killed. Use"
     " `-k gthread --threads 100` or `-k gevent`."
 )
 
@@ -25,20 +25,20 @@ _UNPATCHED = (
 )
 
 
-# The provider's connection waits in these.
+# The modules in which a connection to a provider waits.
 _WAITING = ("socket", "ssl", "select", "time")
 
 
 def client_socket() -> Any:
-    """Return the client's connection where the server shows it: gunicorn and the dev server."""
+    """Return the client's socket where the server shows it: gunicorn and the dev server."""
     environ = request.environ
     return environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
 
 
 def server() -> Server:
-    """Return what serves this request.
+    """Return the server of this request.
 
-    gunicorn passes nothing of that to an app, so this looks at the callers.
+    gunicorn does not pass its settings to an app, so this looks for its worker in the call stack.
     """
     frame = sys._getframe()
     while (caller := frame.f_back) is not None:
@@ -61,7 +61,7 @@ def _is_stopping(worker: Any) -> bool:
 
 
 def unpatched_gevent() -> str:
-    """Return what to do where this request runs in a greenlet and would block all the others."""
+    """Return a warning when this request runs in a greenlet and would block all others; or ""."""
     gevent: Any = sys.modules.get("gevent")
     if gevent is None or not isinstance(gevent.getcurrent(), gevent.Greenlet):
         return ""

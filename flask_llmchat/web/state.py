@@ -1,4 +1,4 @@
-"""What is kept for each app, and how the rest asks the host: its hooks, its settings."""
+"""The state of an instance in one app: its settings, its providers, and its hooks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from blinker import NamedSignal
 from flask import Flask, current_app, has_request_context, request
-from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.local import LocalProxy
 
@@ -24,11 +23,11 @@ from ..dialects.negotiation import Negotiated
 from ..protocols import protocol_of
 from ..providers.provider import Provider
 from .missing_key import why_no_key
-from .negotiation import negotiate_request
-from .responses import no_such_path, unknown_provider, wrong_method
+from .negotiation import negotiate_request, path_of_dialect
 
 if TYPE_CHECKING:
     from ..extension import LLMChat
+    from .routes import RouteEntry
 
 
 logger = logging.getLogger("flask_llmchat")
@@ -38,20 +37,26 @@ _MOST_WARNINGS = 100  # that are logged once
 
 
 class AppState:
-    """One instance in one app: its settings, its rows, and how its hooks are called.
+    """One instance in one app: its settings, its providers, and how its hooks are called.
 
+    :param subdomain: the subdomain that its routes are under; "" for none.
+    :param prefix: what stands in front of the provider's name in every rule.
     :ivar config: the app's settings, checked.
-    :ivar where: what stands in front of the provider's name in every route.
-    :ivar providers: the rows served here, by name.
-    :ivar paths: what may follow a provider in a route, the longest first.
+    :ivar providers: the providers served here, by name.
+    :ivar paths: what may follow a provider in a chat's path, the longest first.
     :raises ValueError: for a configuration value that is wrong, naming it.
     """
 
-    def __init__(self, llmchat: LLMChat, app: Flask, config: Config, where: str) -> None:
+    def __init__(
+        self, llmchat: LLMChat, app: Flask, config: Config, subdomain: str, prefix: str
+    ) -> None:
         self.llmchat = llmchat
         self.app = app
         self.config = config
-        self.where = where
+        self.subdomain = subdomain
+        self.prefix = prefix
+        self._routes: tuple[RouteEntry, ...] = ()
+        self._routes_by_rule: dict[str, RouteEntry] = {}
         self._warned: set[str] = set()
         known = llmchat.providers
         for key, names in (
@@ -62,7 +67,8 @@ class AppState:
         ):
             if unknown := [name for name in names if name not in known]:
                 raise ValueError(
-                    f"{key} names {', '.join(map(safe_repr, unknown))}; there are {', '.join(known)}"
+                    f"{key} names {', '.join(map(safe_repr, unknown))};"
+                    f" available are {', '.join(known)}"
                 )
         served = config.providers if config.providers is not None else known
         self.providers = {name: known[name] for name in served}
@@ -76,32 +82,57 @@ class AppState:
                     )
         self.paths = sorted({dialect.path for dialect in llmchat.dialects}, key=len, reverse=True)
 
-    def negotiate(self) -> Negotiated:
-        """Tell in which dialects the present request is read and answered."""
-        return negotiate_request(self.llmchat.dialects, self.paths)
+    @property
+    def routes(self) -> tuple[RouteEntry, ...]:
+        """The table of the instance's routes."""
+        return self._routes
 
-    def not_post(self) -> ResponseReturnValue:
-        """Answer any other method on a provider's route."""
-        return wrong_method(self.negotiate().error, "POST")
+    @routes.setter
+    def routes(self, routes: tuple[RouteEntry, ...]) -> None:
+        self._routes = routes
+        for entry in routes:  # entries of one rule differ in their methods alone
+            self._routes_by_rule.setdefault(self.prefix + entry.rule, entry)
 
-    def no_such_path(self, provider: str, rest: str = "") -> ResponseReturnValue:
-        """Answer for a path behind a provider that leads nowhere."""
-        return no_such_path(self.negotiate().error, rest)
+    def current_route(self) -> RouteEntry | None:
+        """Return the entry of the current request; None for a route that the host added."""
+        return self._routes_by_rule.get(request.url_rule.rule) if request.url_rule else None
 
-    def unknown_provider(self, provider: str) -> ResponseReturnValue:
-        """Answer for a provider that is not served here."""
-        return unknown_provider(self.providers, self.negotiate().error)
+    def negotiate(self, body: dict[str, Any] | None = None) -> Negotiated:
+        """Return the dialects of the current request.
+
+        :param body: its body; None for an error, or where the choice is made already.
+        """
+        entry = self.current_route()
+        if entry and entry.dialect:
+            return Negotiated(entry.dialect, entry.dialect, entry.dialect)
+        path = entry.path if entry else ""
+        if path is None:
+            path = path_of_dialect(self.paths, (request.view_args or {}).get("rest", ""))
+        return negotiate_request(self.llmchat.dialects, path, body)
+
+    def unknown_provider(self, name: str) -> ChatError:
+        """Return the error for a provider that is not served here."""
+        available = ", ".join(self.providers)
+        return ChatError(
+            f"Unknown provider {safe_repr(name[:50])}. Available: {available}.", status=404
+        )
 
     def max_streams(self, server: Server) -> int | None:
-        """Return how many chats this process may run at once; None for as many as come."""
+        """Return how many chats this process may run at once; None for no limit."""
         if self.config.max_streams is not None or server.threads is None:
             return self.config.max_streams
-        # Streams hold their threads for long: some are left for everything else the host does.
+        # Streams occupy their threads for long: some are left for the host's other requests.
         return max(1, server.threads - max(1, server.threads // 16))
 
-    def load_profile(self) -> Any:
-        """Return the profile of whoever is asking, or None."""
-        return self.app.ensure_sync(self.llmchat.load_profile)()
+    def require_profile(self) -> Any:
+        """Return the profile of the user, from the host's loader.
+
+        :raises ChatError: with status 401, when the loader returns None.
+        """
+        profile = self.app.ensure_sync(self.llmchat.load_profile)()
+        if profile is None:
+            raise ChatError("Profile not found", "no_permission", status=401)
+        return profile
 
     def resolve_key(self, provider: Provider, profile: Any) -> str:
         """Return the key for a provider; "" when there is none."""
@@ -116,7 +147,7 @@ class AppState:
         return read_text(profile, provider.key_attr) if provider.key_attr else ""
 
     def why_no_key(self, provider: Provider, profile: Any) -> str:
-        """Tell the app's developer why there is no key for a provider."""
+        """Return why there is no key for a provider, for the app's developer."""
         if self.llmchat._key_resolver is not None:
             return f"key_resolver returned no key for {provider.name!r}."
         return why_no_key(provider, profile, self.app.config)
@@ -145,13 +176,13 @@ class AppState:
                 )
 
     def warn_once(self, message: str) -> None:
-        """Log what only the app's developer can mend, once in a process."""
+        """Log, once in a process, what only the app's developer can fix."""
         if message not in self._warned and len(self._warned) < _MOST_WARNINGS:
             self._warned.add(message)
             logger.warning("%s", message)
 
     def send_signal(self, signal: NamedSignal, **kwargs: Any) -> None:
-        """Send a signal; a receiver that fails keeps it from nobody else."""
+        """Send a signal to all receivers, also when one of them fails."""
         for receiver in signal.receivers_for(self.app):
             try:
                 receiver(self.app, **kwargs)
@@ -159,7 +190,7 @@ class AppState:
                 logger.exception("a receiver of %s failed", signal.name)
 
     def chat_started(self, chat: ChatRequest) -> None:
-        """Send the signal."""
+        """Send the ``chat_started`` signal."""
         self.send_signal(chat_started, chat=chat)
 
     def refusal(self, error: BaseException) -> ChatError:
@@ -172,11 +203,13 @@ class AppState:
         return ChatError.from_status(status or 500, error.description or "")
 
     def chat_finished(self, result: ChatResult) -> None:
-        """Send the signal, in an app context of its own."""
+        """Send the ``chat_finished`` signal, in an app context of its own."""
         try:
             with self.app.app_context():
                 self.send_signal(chat_finished, result=result)
-        except Exception:  # in a teardown function of the host's: the answer is none the worse
+        except (
+            Exception
+        ):  # in a teardown function of the host's: the response is complete all the same
             logger.exception("after chat_finished")
 
 

@@ -1,57 +1,53 @@
-"""One chat request, told from top to bottom."""
+"""The chat view, from request to streaming response, and the view of a dialect's own route."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
-from flask import Flask, Response, request
-from flask.typing import ResponseReturnValue
+from flask import Response, request
 
 from ..core.errors import ChatError
-from ..core.server import Server
+from ..dialects.base import Dialect, Route, RouteRequest
 from ..providers.provider import Provider
 from ..runs.run import ChatRun
-from ..transport.runtime import Slot, current_runtime, is_full
 from .body import forget_body, parse_body, read_body
+from .capacity import acquire_slot, refuse_if_full
 from .request import refuse_cross_site, request_id
-from .responses import error_response
-from .servers import client_socket, server
+from .responses import error_response, streaming_response
+from .servers import client_socket
 
 if TYPE_CHECKING:
     from .state import AppState
 
 
-logger = logging.getLogger("flask_llmchat")
+def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
+    """Return the view for the chats of one provider in one app."""
+    config = state.config
 
-
-_ANSWERS = "flask_llmchat.response"  # weak, in the environ: one that is dropped closes itself
-
-
-_TRY_AGAIN = 2  # seconds: chats take that long, and one of them has ended by then
-
-
-# Proxies must pass every piece on as it comes, and a browser must not take it for a page.
-_STREAM_HEADERS = {
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",
-    "X-Content-Type-Options": "nosniff",
-}
-
-
-def chat_view(state: AppState, provider: Provider) -> Callable[[], ResponseReturnValue]:
-    """Return the view that serves one provider in one app."""
-
-    def view() -> ResponseReturnValue:
+    def view() -> Response:
         try:
-            # Nothing is read of a request that is refused by what its head alone tells.
+            # None of the body is read of a request that its head or its user is reason to refuse.
             refuse_if_full(state)
-            refuse_cross_site(request, state.config.trusted_origins)
-            profile = load_profile(state)
-            read_body(state.config.max_content_length)
-            return answered(state, provider, profile)
+            refuse_cross_site(request, config.trusted_origins)
+            profile = state.require_profile()
+            read_body(config.max_content_length)
+            slot = acquire_slot(state)
+            try:
+                body = parse_body()
+                dialects = state.negotiate(body)
+                chat = dialects.request.read(body, config.max_messages)
+                chat.provider, chat.profile, chat.request_id = provider.name, profile, request_id()
+                chat.dialect = dialects.request.name
+                provider.accept_params(chat)
+                streaming = ChatRun(state, dialects.response, chat, client_socket()).start(provider)
+            except BaseException:
+                slot.release()
+                raise
+            streaming.slot = slot  # which the body releases when it is closed
+            response = streaming_response(streaming)
+            forget_body()
+            return response
         except ChatError as error:
             error.provider = error.provider or provider.name
             return error_response(state.negotiate().error, error)
@@ -60,91 +56,26 @@ def chat_view(state: AppState, provider: Provider) -> Callable[[], ResponseRetur
     return view
 
 
-def answered(state: AppState, provider: Provider, profile: Any) -> Response:
-    """Return the answer to a chat, once it has begun.
+def route_view(state: AppState, dialect: Dialect, route: Route) -> Callable[..., Response]:
+    """Return the view for a dialect's own route."""
 
-    The place it takes is the answer's from then on, and otherwise given up here.
-    """
-    slot = acquire_slot(state)
-    try:
-        body = parse_body()
-        dialects = state.negotiate()
-        chat = dialects.request.read(body, state.config.max_messages)
-        chat.provider, chat.profile, chat.request_id = provider.name, profile, request_id()
-        chat.dialect = dialects.request.name
-        provider.accept_params(chat)
-        answer = ChatRun(state, dialects.response, chat, client_socket()).start(provider)
-    except BaseException:
-        slot.release()
-        raise
-    answer.slot = slot
-    request.environ.setdefault(_ANSWERS, WeakSet()).add(answer)
-    response = Response(answer, mimetype=answer.mimetype)
-    response.headers.update({**_STREAM_HEADERS, **answer.headers, "X-Request-ID": request_id()})
-    response.call_on_close(answer.close)
-    forget_body()
-    return response
+    def view(provider: str, **values: Any) -> Response:
+        try:
+            if provider not in state.providers:
+                raise state.unknown_provider(provider)
+            if request.method not in ("GET", "HEAD"):
+                refuse_cross_site(request, state.config.trusted_origins)
+            if route.needs_profile:
+                state.require_profile()
+            models = state.config.models.get(provider, {})
+            found = route.handler(
+                RouteRequest(state.providers[provider], models, values, request_id())
+            )
+        except ChatError as error:
+            return error_response(dialect, error)
+        return Response(
+            found.body, status=found.status, mimetype=found.mimetype, headers=dict(found.headers)
+        )
 
-
-def load_profile(state: AppState) -> Any:
-    """Return the profile of whoever is asking.
-
-    :raises ChatError: with status 401, when the host's loader knows none.
-    """
-    profile = state.load_profile()
-    if profile is None:
-        raise ChatError("Profile not found", "no_permission", status=401)
-    return profile
-
-
-def refuse_if_full(state: AppState) -> None:
-    """Refuse a chat that no place would be left for, before anything is done for it.
-
-    :raises ChatError: with status 503.
-    """
-    if is_full(state.max_streams(_server())):
-        raise _too_many()
-
-
-def acquire_slot(state: AppState) -> Slot:
-    """Take one of the places for chats that run at once.
-
-    :raises ChatError: with status 503, when there is none left.
-    """
-    try:
-        return Slot(state.max_streams(_server()))
-    except LookupError:
-        raise _too_many() from None
-
-
-def _server() -> Server:
-    watchdog = current_runtime().watchdog
-    if watchdog.server is None:
-        watchdog.server = server()
-        if watchdog.server.unfit:
-            logger.warning("%s", watchdog.server.unfit)
-    return watchdog.server
-
-
-def _too_many() -> ChatError:
-    return ChatError(
-        "Too many chats are running at the moment. Please try again.",
-        "overloaded",
-        retry_after=_TRY_AGAIN,
-    )
-
-
-def close_unsent(exception: BaseException | None) -> None:
-    """Close answers that no server will: the host's own ``after_request`` failed."""
-    if exception is not None:
-        for answer in list(request.environ.get(_ANSWERS, ())):
-            answer.close()
-
-
-def close_failed(sender: Flask, exception: BaseException, **_: Any) -> None:
-    """Close them before any function of the host's runs that could fail, too.
-
-    Receives ``got_request_exception``, which is also sent for a route of the host's own that
-    calls one of our views.
-    """
-    close_unsent(exception)
+    view.__name__ = view.__qualname__ = f"{dialect.name}_{route.name}"
+    return view

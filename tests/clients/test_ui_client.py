@@ -369,7 +369,7 @@ def test_errors_before_the_answer_are_shown_as_they_are(upstream: FakeUpstream) 
     assert told[4][1].startswith("chatSettings: Missing data for required field. Send it as")
     assert told[5][1] == "messages.0.parts.0: url is not a data: or http(s) URL"
     assert told[6][1] == told[4][1]
-    assert told[7][1].startswith("There is no provider of this name")
+    assert told[7][1].startswith("Unknown provider 'nobody'. Available: ")
 
 
 def test_an_answer_that_breaks_off_is_an_error(upstream: FakeUpstream, port: int) -> None:

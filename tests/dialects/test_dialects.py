@@ -1,4 +1,4 @@
-"""Which dialect reads a request, which answers it, and which tells what went wrong."""
+"""Which dialect reads a request, which encodes its response, and which encodes its errors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,19 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from flask_llmchat import ChatError, ChatRequest, ChatResult, LLMChat
-from flask_llmchat.core.events import Event, TextDelta
-from flask_llmchat.dialects.builtin import builtin_dialects
+from flask_llmchat import (
+    ChatError,
+    ChatRequest,
+    ChatResult,
+    Event,
+    LLMChat,
+    Route,
+    RouteRequest,
+    RouteResponse,
+    TextDelta,
+    builtin_dialects,
+    openapi,
+)
 from flask_llmchat.dialects.negotiation import negotiate
 from flask_llmchat.testing import FakeUpstream, error_reply, sse_reply
 from flask_llmchat.web.negotiation import best_mimetype
@@ -237,7 +247,7 @@ class ToyEncoder:
 
 
 class Toy:
-    """A dialect that somebody else wrote."""
+    """A dialect from outside the package."""
 
     name = "toy"
     path = ""
@@ -298,3 +308,101 @@ def test_a_dialect_from_outside_answers_who_asks_for_its_type(upstream: FakeUpst
     assert response.text.startswith("<chatSettings: ")
     response = client.post(URL, json={"toy": "Hi"}, headers={"Accept": "text/event-stream"})
     assert json.loads(response.text.splitlines()[0].removeprefix("data: "))["type"] == "start"
+
+
+def toy_facts(request: RouteRequest) -> RouteResponse:
+    if request.values["name"] not in request.models:
+        raise ChatError(f"No {request.values['name']} here.", "model_not_found")
+    text = (
+        f"{request.provider.label}: {request.models[request.values['name']]} {request.request_id}"
+    )
+    return RouteResponse(text.encode(), "application/x-toy", 203, {"X-Toy": "facts"})
+
+
+class ToyWithRoutes(Toy):
+    routes = (
+        Route("/facts/<path:name>", "facts", toy_facts),
+        Route("/ring", "ring", lambda r: RouteResponse(b"ding"), ["POST"], needs_profile=False),
+    )
+
+
+@pytest.fixture
+def routed() -> FlaskClient:
+    config = {"LLMCHAT_MODELS": {"groq": {"my/own": {"supports_temperature": False}}}}
+    return make_app(config=config, dialects=[ToyWithRoutes(), *builtin_dialects]).test_client()
+
+
+def test_a_route_of_a_dialect_from_outside_is_served(routed: FlaskClient) -> None:
+    response = routed.get("/api/chat/groq/facts/my/own")
+    assert (response.status_code, response.headers["X-Toy"]) == (203, "facts")
+    assert response.content_type == "application/x-toy"
+    assert response.text.startswith("Groq: {'supports_temperature': False} ")
+    assert routed.post("/api/chat/openai/ring").text == "ding"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "message"),
+    [
+        ("get", "openai/facts/my/own", 404, "No my/own here."),
+        ("get", "nobody/facts/x", 404, "Unknown provider 'nobody'. Available: openai, "),
+        ("delete", "groq/facts/x", 405, "DELETE is not allowed here; use GET."),
+        ("get", "groq/ring", 405, "GET is not allowed here; use POST."),
+    ],
+)
+def test_errors_of_a_dialects_route_have_its_format(
+    routed: FlaskClient, method: str, path: str, status: int, message: str
+) -> None:
+    response = getattr(routed, method)(f"/api/chat/{path}")
+    assert (response.status_code, response.content_type) == (status, "application/x-toy")
+    assert response.text.startswith(f"<{message}")
+    assert response.headers["X-Toy-Error"] and response.headers["X-Request-ID"]
+    allow = {"delete": "GET, HEAD, OPTIONS", "get": "POST, OPTIONS"}[method]
+    assert response.headers.get("Allow", allow) == allow
+    assert status == 404 or routed.options(f"/api/chat/{path}").headers["Allow"] == allow
+
+
+def test_a_dialects_route_needs_a_profile_unless_it_says_otherwise() -> None:
+    def shut(view: Any) -> Any:
+        return lambda **values: ("shut", 403)
+
+    dialects = [ToyWithRoutes(), *builtin_dialects]
+    client = make_app(profile=None, dialects=dialects).test_client()
+    response = client.get("/api/chat/groq/facts/x")
+    assert (response.status_code, response.text) == (401, "<Profile not found>")
+    assert client.post("/api/chat/groq/ring").text == "ding"
+    foreign = {"Sec-Fetch-Site": "cross-site"}
+    assert client.post("/api/chat/groq/ring", headers=foreign).status_code == 403
+    client = make_app(decorators=[shut], dialects=dialects).test_client()
+    assert client.get("/api/chat/groq/facts/x").text == "shut"
+    assert client.post("/api/chat/groq/ring").text == "ding"
+
+
+def test_a_dialects_route_is_in_the_openapi_document(routed: FlaskClient) -> None:
+    document = openapi.document(routed.application)
+    facts = document["paths"]["/api/chat/groq/facts/{name}"]
+    assert facts["get"]["operationId"] == "llmchat_groq_facts"
+    assert facts["parameters"][0]["name"] == "name"
+    reference = facts["get"]["responses"]["401"]["$ref"].rpartition("/")[2]
+    assert list(document["components"]["responses"][reference]["content"]) == ["application/x-toy"]
+    assert list(document["paths"]["/api/chat/openai/ring"]) == ["post"]
+
+
+def test_without_a_dialect_its_routes_are_missing() -> None:
+    text, ui, openai = (
+        [one for one in builtin_dialects if one.name in names]
+        for names in (["text"], ["text", "ui"], ["text", "openai"])
+    )
+    for dialects, models, stream in ((text, 404, 404), (ui, 404, 204), (openai, 200, 404)):
+        client = make_app(dialects=dialects).test_client()
+        assert client.get(f"{URL}/models").status_code == models
+        assert client.get(f"{URL}/some-chat/stream").status_code == stream
+
+
+def test_two_routes_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two routes of the dialects are named 'facts'"):
+        LLMChat(dialects=[ToyWithRoutes(), ToyWithRoutes(), *builtin_dialects])
+
+
+def test_an_app_has_few_rules() -> None:
+    rules = [rule.rule for rule in make_app().url_map.iter_rules()]
+    assert len(rules) < 60

@@ -534,7 +534,7 @@ class QuietStream:
     """A provider that pauses after every chunk for longer than we are patient."""
 
     def __init__(self, *pieces: str) -> None:
-        reader = ChatCompletionParser(passes_chunks=True)
+        reader = ChatCompletionParser(passthrough=True)
         self._reads: list[Any] = []
         for piece in pieces:
             delta = {"role": "assistant", "content": piece}
@@ -780,7 +780,8 @@ def test_models_are_listed(upstream: FakeUpstream) -> None:
     assert response.get_json()["error"]["code"] == "model_not_found"
     response = client.get("/api/chat/groq/models")
     assert response.status_code == 404
-    assert "there are openai" in response.get_json()["error"]["message"]
+    message = response.get_json()["error"]["message"]
+    assert message == "Unknown provider 'groq'. Available: openai."
     assert upstream.requests == []
 
 

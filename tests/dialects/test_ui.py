@@ -157,7 +157,8 @@ def test_what_is_wrong_is_named(
 def test_secrets_and_addresses_are_refused_by_name(client: FlaskClient, name: str) -> None:
     told = refused(client, ui_body(**{name: "sk-secret"}))
     assert (
-        told == f"{name}: Keys, addresses and headers for the provider are not accepted from clients"
+        told
+        == f"{name}: Keys, addresses and headers for the provider are not accepted from clients"
     )
 
 

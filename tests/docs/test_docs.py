@@ -69,11 +69,10 @@ def test_the_providers_pages_code_runs(python: list[str]) -> None:
             make_app(config={"LLMCHAT_MODELS": models})
 
 
-@runs("docs/dialects.md")
+@runs("docs/dialects.md", count=2)
 def test_the_dialects_pages_own_dialect_works(python: list[str]) -> None:
-    (code,) = python
     names: dict[str, Any] = {}
-    exec(code, names)
+    exec(python[0], names)
     with FakeUpstream() as upstream:
         upstream.add(text_reply("Hi", "!"), text_reply("Hi"))
         client = make_app(upstream, llmchat=names["llmchat"]).test_client()
@@ -88,6 +87,10 @@ def test_the_dialects_pages_own_dialect_works(python: list[str]) -> None:
         assert (response.status_code, response.json) == (422, {"error": "ask: Not a valid string."})
         body = {"chatSettings": {"model": "m"}, "messages": asked}
         assert client.post("/api/chat/openai", json=body).text == "Hi"  # as ever
+    exec(python[1], names)
+    client = make_app(llmchat=names["llmchat"]).test_client()
+    assert int(client.get("/api/chat/groq/lines/count").text) > 1
+    assert "use GET" in client.post("/api/chat/groq/lines/count").json["error"]
 
 
 @runs("docs/servers.md")

@@ -343,12 +343,12 @@ def test_answers_and_errors_are_as_told(path: str, posted: Any) -> None:
 def routes(app: Flask) -> set[tuple[str, str]]:
     """Return the routes that do anything, as an OpenAPI document writes them."""
     found = set()
-    refusing = ("_not_post", "_not_get", "_no_such_path", "_unknown_provider")
     for rule in app.url_map.iter_rules():
-        method = "post" if "POST" in (rule.methods or ()) else "get"
-        if "." not in rule.endpoint or rule.endpoint.endswith(refusing):
+        blueprint, _, endpoint = rule.endpoint.rpartition(".")
+        if not blueprint or endpoint.startswith(("_not_", "_no_such_path", "_unknown_provider")):
             continue
-        if rule.endpoint.endswith("_models"):
+        method = "post" if "POST" in (rule.methods or ()) else "get"
+        if endpoint.startswith("_"):  # a dialect's own: for all providers, and for unknown ones
             served = re.search(r"<any\(([^)]*)\):provider>", rule.rule)
             for name in served[1].replace('"', "").split(", ") if served else ():
                 found.add((method, rule.rule.replace(served[0], name)))  # type: ignore[index]
@@ -382,9 +382,9 @@ def two() -> Flask:
 
 
 def own() -> Flask:
-    (code,) = blocks("docs/dialects.md")
     names: dict[str, Any] = {}
-    exec(code, names)
+    for code in blocks("docs/dialects.md"):
+        exec(code, names)
     return make_app(llmchat=names["llmchat"], config=GROQ)
 
 
@@ -392,7 +392,7 @@ def described() -> Flask:
     names: dict[str, Any] = {}
     exec(blocks("docs/dialects.md")[0], names)
     exec(blocks("docs/openapi.md")[2], names)
-    return make_app(dialects=[names["ToldLines"](), *builtin_dialects], config=GROQ)
+    return make_app(dialects=[names["DescribedLines"](), *builtin_dialects], config=GROQ)
 
 
 GROQ = {"LLMCHAT_PROVIDERS": ["groq"]}

@@ -182,7 +182,7 @@ def test_a_fallback_without_a_key_is_no_mistake(
 @pytest.mark.parametrize(
     ("loader", "words"),
     [
-        (None, "No profile loader is set, so nobody can chat. Decorate the function"),
+        (None, "No profile loader is set, so no user can chat. Decorate the function"),
         (lambda user_id: {}, "missing 1 required positional argument: 'user_id'"),
         (lambda: Profile(openai_key="sk-x"), "unexpected keyword argument 'openai_key'"),  # type: ignore[call-arg]
         (lambda: 1 / 0, "division by zero"),
@@ -216,7 +216,7 @@ def test_hooks_that_are_no_functions(setter: str) -> None:
 
 
 def test_async_hooks_without_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flask_llmchat.web.servers.find_spec", lambda name: None)
+    monkeypatch.setattr("flask_llmchat.web.checks.find_spec", lambda name: None)
 
     async def load() -> None: ...
 
@@ -404,7 +404,7 @@ def test_state_where_there_is_none() -> None:
         ("openai/chat/completions/", "Leave out the slash at the end."),
         ("openai/v1/chat/completions", "Chats are at /chat/completions"),
         ("openai/responses", "Chats are at /chat/completions"),
-        ("openia", f"There is no provider of this name; there are {FOUR[0]}"),
+        ("openia", f"Unknown provider 'openia'. Available: {FOUR[0]}, "),
     ],
 )
 def test_wrong_paths_are_answered_in_the_client_s_form(method: str, path: str, words: str) -> None:

@@ -1,6 +1,6 @@
-"""The ``openai`` dialect: what OpenAI's SDKs speak, and with them most programs there are.
+"""The ``openai`` dialect: chat completions, for OpenAI's SDKs and the programs made with them.
 
-https://platform.openai.com/docs/api-reference/chat is the form of both request and answer.
+https://platform.openai.com/docs/api-reference/chat defines both request and response.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from .completion import COMPLETION_SCHEMA, CompletionEncoder
 from .encoder import ChunkEncoder
 from .envelope import dump
 from .errors import error_body, error_schema
+from .models import MODELS_ROUTES
 from .request import BODY, chat_request
 
 
 class OpenAIDialect:
-    """Chat completions in and out: as chunks, or whole."""
+    """Reads chat completion requests; responds with chunks, or with a whole completion."""
 
     name = "openai"
     path = "/chat/completions"
     mimetype = "text/event-stream"
+    routes = MODELS_ROUTES
 
     def recognises(self, body: dict[str, Any]) -> bool:
-        """Tell that it is: nothing else is spoken on this path."""
+        """Return True: this path has no other dialect."""
         return True
 
     def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:
@@ -42,32 +44,31 @@ class OpenAIDialect:
         return chat_request(body)
 
     def encoder(self, chat: ChatRequest) -> Encoder:
-        """Return what writes the answer to this chat down."""
+        """Return a new encoder for the response to this chat."""
         if chat.raw.get("stream"):
             options = chat.raw.get("stream_options") or {}
             return ChunkEncoder(chat, include_usage=bool(options.get("include_usage")))
-        # From a streamed answer too: one way to count, to time out and to end.
+        # The upstream response is a stream here too: one way to count, to time out and to end.
         return CompletionEncoder(chat)
 
     def error(self, error: ChatError, request_id: str) -> tuple[bytes, str, Mapping[str, str]]:
-        """Write down an error, in the form that SDKs raise one of."""
-        asked_again = error.status in (408, 409, 429) or error.status >= 500
-        # SDKs repeat a request, twice, whenever its status allows that.
-        hopeless = not ERROR_CODES[error.code].retryable or error.status == 501
-        headers = {"x-should-retry": "false"} if asked_again and hopeless else {}
+        """Encode an error, in the form of which SDKs make an exception."""
+        # By default SDKs repeat a request twice on each of these statuses.
+        retried = error.status in (408, 409, 429) or error.status >= 500
+        permanent = not ERROR_CODES[error.code].retryable or error.status == 501
+        headers = {"x-should-retry": "false"} if retried and permanent else {}
         return dump(error_body(error)), "application/json", headers
 
     def describe(self, components: Components) -> DialectSpec:
-        """Return what an OpenAPI document tells of this dialect."""
+        """Return what an OpenAPI document says of this dialect."""
         chunks = {
             "type": "string",
             "description": "With `stream`: the provider's chunks as server-sent events, each the"
-            " JSON of a `chat.completion.chunk`, and `[DONE]`. One that breaks off ends with an"
-            " event that holds `error`.",
+            " JSON of a `chat.completion.chunk`, and `[DONE]`. A response that fails ends"
+            " with an event that holds `error`.",
             "examples": [_CHUNKS],
         }
-        schema = "Says `false` where asking again is in vain."
-        retry = {"description": schema, "schema": const("false")}
+        retry = {"description": "`false` where a retry would fail too.", "schema": const("false")}
         error = error_schema(components.add_schema("ErrorCode", CODES))
         return DialectSpec(
             body=components.body_schema(BODY),

@@ -1,7 +1,7 @@
-"""The ``text`` dialect: what the original chat front end speaks.
+"""The ``text`` dialect: the form of the original chat front end.
 
-A body of ``{chatSettings, messages}`` comes in; the text of the answer goes out as it is
-written, with nothing around it.
+It reads a body of ``{chatSettings, messages}``. The response is the model's text as it comes, with
+nothing around it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,7 @@ from ...core.errors import ChatError
 from ...core.request import ChatRequest
 from ..base import Encoder
 from ..chat_settings import chat_request
-from ..json_schema import (
-    CODES,
-    Components,
-    DialectSpec,
-    object_schema,
-)
+from ..json_schema import CODES, Components, DialectSpec, object_schema
 from ..messages import MOST_PARTS_IN_ALL
 from ..schema import load
 from ..size import MOST_ELABORATE, check_size
@@ -29,22 +24,22 @@ from .request import TextBodySchema
 _BODY = TextBodySchema()
 
 
-# What programs post that were written for OpenAI's API.
+# Programs that were written for OpenAI's API post a body with "model" here.
 _COMPLETION = (
-    "chatSettings: Missing data for required field. Send the model in it; or post what you have"
-    " to this address with /chat/completions behind it, where OpenAI's own form is taken."
+    "chatSettings: Missing data for required field. Send the model in it. For a body in OpenAI's"
+    " own form, add /chat/completions to this address."
 )
 
 
 class TextDialect:
-    """JSON with ``chatSettings`` in, plain text out."""
+    """Reads JSON with ``chatSettings``; responds with plain text."""
 
     name = "text"
     path = ""
     mimetype = "text/plain"
 
     def recognises(self, body: dict[str, Any]) -> bool:
-        """Tell that it is: whatever no other dialect knows is read as this one."""
+        """Return True: this is the default, for every body that no other dialect recognises."""
         return True
 
     def read(self, body: dict[str, Any], max_messages: int) -> ChatRequest:
@@ -58,11 +53,11 @@ class TextDialect:
         return chat_request(load(_BODY, body), body)
 
     def encoder(self, chat: ChatRequest) -> Encoder:
-        """Return what writes the answer to this chat down."""
+        """Return a new encoder for the response to this chat."""
         return TextEncoder()
 
     def error(self, error: ChatError, request_id: str) -> tuple[bytes, str, Mapping[str, str]]:
-        """Write down an error as JSON, with the message first."""
+        """Encode an error as JSON, with the message first."""
         body = {
             "message": error.message,
             "code": error.code,
@@ -72,15 +67,15 @@ class TextDialect:
         return json.dumps(body).encode(), "application/json", {}
 
     def describe(self, components: Components) -> DialectSpec:
-        """Return what an OpenAPI document tells of this dialect."""
+        """Return what an OpenAPI document says of this dialect."""
         text = {
             "type": "string",
-            "description": "The text of the answer as it is written, and nothing else."
-            " One that breaks off breaks the connection.",
+            "description": "The text of the response as it comes, and nothing else."
+            " When the response fails, the connection breaks off.",
             "examples": ["Hi!"],
         }
         error = object_schema(
-            "Why there is no answer.",
+            "The error that is sent in place of a response.",
             message={"type": "string", "description": "A sentence for people."},
             code=components.add_schema("ErrorCode", CODES),
             provider={"type": ["string", "null"]},
@@ -95,5 +90,5 @@ class TextDialect:
 
 
 def _example(model: str) -> dict[str, Any]:
-    said = {"role": "user", "content": "Hello!"}
-    return {"chatSettings": {"model": model}, "messages": [said]}
+    message = {"role": "user", "content": "Hello!"}
+    return {"chatSettings": {"model": model}, "messages": [message]}

@@ -1,6 +1,6 @@
-"""The ``ui`` dialect: what the AI SDK's front ends speak, ``useChat`` and its transports.
+"""The ``ui`` dialect: the protocol of the AI SDK's front ends, ``useChat`` and its transports.
 
-UIMessages come in, with ``chatSettings`` beside them; a UI message stream goes out.
+It reads UIMessages, with ``chatSettings`` beside them. The response is a UI message stream.
 https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol
 """
 
@@ -11,9 +11,9 @@ from typing import Any
 
 from ...core.errors import ChatError
 from ...core.request import ChatRequest
-from ..base import Encoder
+from ..base import Encoder, Route, RouteRequest, RouteResponse
 from ..chat_settings import chat_request
-from ..json_schema import CODES, Components, DialectSpec, const
+from ..json_schema import CODES, Components, DialectSpec, RouteSpec, const
 from ..schema import load
 from ..size import check_size
 from .encoder import UIEncoder
@@ -22,17 +22,43 @@ from .request import _LOOKED_AT, MOST_PARTS_IN_ALL, UIBodySchema
 _BODY = UIBodySchema()
 
 
+def _no_stream(request: RouteRequest) -> RouteResponse:
+    # 204 means "no stream to resume" to the AI SDK: a stream ends when its client disconnects.
+    return RouteResponse(status=204, headers={"Allow": "GET, HEAD, OPTIONS"})
+
+
+def _describe_resume(components: Components) -> RouteSpec:
+    return RouteSpec(
+        summary="No stream to resume",
+        description="For pages that look for a response that is still being streamed. A stream ends"
+        " when its client disconnects.",
+        status=204,
+        response="There is no such stream, whatever the chat.",
+    )
+
+
 class UIDialect:
-    """UIMessages in, a UI message stream out."""
+    """Reads UIMessages; responds with a UI message stream."""
 
     name = "ui"
     path = ""
     mimetype = UIEncoder.mimetype
+    # The AI SDK requests it when the page is set to resume streams.
+    routes = (
+        Route(
+            "/<chat_id>/stream",
+            "stream",
+            _no_stream,
+            needs_profile=False,
+            describe=_describe_resume,
+        ),
+    )
 
     def recognises(self, body: dict[str, Any]) -> bool:
-        """Tell by a message that has parts with types; those of Gemini's form have none.
+        """Return whether a message has parts with types; parts of Gemini's form have none.
 
-        Pages that send the last message alone are told how, in words that they show.
+        A body with the last message alone is recognised too: its page then shows the error that
+        says how to send all of them.
         """
         messages = body.get("messages")
         if not messages:
@@ -48,16 +74,16 @@ class UIDialect:
         return chat_request(load(_BODY, body), body)
 
     def encoder(self, chat: ChatRequest) -> Encoder:
-        """Return what writes the answer to this chat down."""
+        """Return a new encoder for the response to this chat."""
         return UIEncoder(chat)
 
     def error(self, error: ChatError, request_id: str) -> tuple[bytes, str, Mapping[str, str]]:
-        """Write down an error as its bare message: these clients show the body as it is."""
+        """Encode an error as its bare message: these clients show the body as it is."""
         message = error.message.encode("utf-8", "replace")
         return message, "text/plain", {"X-LLMChat-Error": error.code}
 
     def describe(self, components: Components) -> DialectSpec:
-        """Return what an OpenAPI document tells of this dialect."""
+        """Return what an OpenAPI document says of this dialect."""
         stream = {
             "type": "string",
             "description": "A UI message stream, as server-sent events:"
@@ -65,11 +91,11 @@ class UIDialect:
             "examples": [_STREAM],
         }
         version = {
-            "description": "Of the protocol of a UI message stream; other answers have none.",
+            "description": "Version of the UI message stream protocol; other responses have none.",
             "schema": const("v1"),
         }
         code = {
-            "description": "For programs; JSON has it in the body.",
+            "description": "The error code, for programs; JSON errors have it in the body.",
             "schema": components.add_schema("ErrorCode", CODES),
         }
         message = {"type": "string", "description": "A sentence for people."}
@@ -84,8 +110,8 @@ class UIDialect:
 
 
 def _example(model: str) -> dict[str, Any]:
-    said = {"id": "1", "role": "user", "parts": [{"type": "text", "text": "Hello!"}]}
-    return {"chatSettings": {"model": model}, "messages": [said], "id": "chat-1"}
+    message = {"id": "1", "role": "user", "parts": [{"type": "text", "text": "Hello!"}]}
+    return {"chatSettings": {"model": model}, "messages": [message], "id": "chat-1"}
 
 
 _STREAM = "".join(
