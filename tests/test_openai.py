@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -29,6 +30,7 @@ from flask_llmchat.testing import (
     sse_reply,
     text_reply,
 )
+from flask_llmchat.transport.watchdog import CancelToken
 
 URL = "/api/chat/openai/chat/completions"
 HI = {"role": "user", "content": "Hi"}
@@ -533,17 +535,17 @@ class QuietStream:
     """A provider that pauses after every chunk for longer than we are patient."""
 
     def __init__(self, *pieces: str) -> None:
-        reader = ChatCompletionParser(passes_chunks=True)
+        reader = ChatCompletionParser(passthrough=True)
         self._reads: list[Any] = []
         for piece in pieces:
             delta = {"role": "assistant", "content": piece}
             choice = {"index": 0, "delta": delta, "finish_reason": None}
             self._reads += [reader.read({"choices": [choice]}, b"{}"), None]
 
-    def read(self, patience: float | None = None) -> Any:
+    def read(self, timeout: float | None = None) -> Any:
         while self._reads:
             events = self._reads.pop(0)
-            if events is not None or patience is not None:
+            if events is not None or timeout is not None:
                 return events
         return []
 
@@ -555,7 +557,9 @@ def test_heartbeats_stand_between_events_and_never_before_the_first() -> None:
     chat = ChatRequest(provider="x", model="m", messages=[], raw={"stream": True})
     stream: Any = QuietStream("", "a", "b")
     encoder = OpenAIDialect().encoder(chat)
-    answer = StreamingBody(stream, encoder, ChatRecorder(chat, lambda result: None), heartbeat=15.0)
+    record = ChatRecorder(chat, lambda result: None)
+    cancel = CancelToken(None, math.inf)
+    answer = StreamingBody(stream, encoder, record, cancel, heartbeat=15.0)
     answer.start()
     pieces = list(answer)
     assert [p == encoder.heartbeat for p in pieces] == [False, True, False, True, False]

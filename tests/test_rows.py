@@ -120,7 +120,7 @@ def test_whatever_a_header_is_called_its_value_is_a_secret(
     caplog.set_level("DEBUG")
 
     def target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> Target:
-        return Target(url=f"{base_url}/chat/completions", model=chat.model, headers=headers)
+        return Target(base_url=base_url, model=chat.model, headers=headers)
 
     secret = "planted-12345678" if "planted-" in str(headers) else "planted"
     upstream.add(error_reply(400, f"Who is {secret}? And who uses Basic?"))
@@ -145,12 +145,12 @@ def test_headers_known_to_be_harmless_are_no_secrets() -> None:
         "X-Title": "The host's name",
         "X-Beta": "on",
     }
-    target = Target(url="u", model="m", headers=headers, query={"api-version": "2024-10-21"})
+    target = Target(model="m", headers=headers, query={"api-version": "2024-10-21"})
     assert target.secrets() == ()
 
 
 def test_a_query_is_as_secret_as_a_header() -> None:
-    target = Target(url="u", model="m", headers={}, query={"customer": "c-12345678"})
+    target = Target(model="m", headers={}, query={"customer": "c-12345678"})
     assert target.secrets() == ("c-12345678",)
 
 

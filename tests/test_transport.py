@@ -90,17 +90,39 @@ def call_of(url: str, **more: Any) -> UpstreamRequest:
     )
 
 
+class WatchedStream(ResponseStream):
+    """A response stream whose cancel token is watched, as that of a run is."""
+
+    def __init__(
+        self,
+        request: UpstreamRequest,
+        parser: ChatCompletionParser,
+        client: socket.socket | None = None,
+    ) -> None:
+        self._token = CancelToken(client, request.deadline)
+        runtime.current_runtime().watchdog.add(self._token)
+        try:
+            super().__init__(request, parser, self._token)
+        except BaseException:
+            runtime.current_runtime().watchdog.remove(self._token)
+            raise
+
+    def close(self) -> None:
+        super().close()
+        runtime.current_runtime().watchdog.remove(self._token)
+
+
 def stream_of(url: str, **more: Any) -> ResponseStream:
-    return ResponseStream(call_of(url, **more), ChatCompletionParser())
+    return WatchedStream(call_of(url, **more), ChatCompletionParser())
 
 
 def told(url: str, **more: Any) -> str:
     """Return the text of one chat."""
     reader = ChatCompletionParser()
-    with closing(ResponseStream(call_of(url, **more), reader)) as stream:
+    with closing(WatchedStream(call_of(url, **more), reader)) as stream:
         while stream.read():
             pass
-    return "".join(reader.text)
+    return "".join(reader.totals().text)
 
 
 def always(*answer: bytes) -> Talk:
@@ -202,7 +224,7 @@ def test_records_of_tls_that_come_in_pieces(
         while (events := stream.read(0.01)) != []:
             beats += events is None
     assert beats > 5
-    assert len("".join(stream._reader.text)) == 160_000  # type: ignore[attr-defined]
+    assert len("".join(stream._parser.totals().text)) == 160_000  # type: ignore[attr-defined]
 
 
 # Proxies
@@ -337,7 +359,7 @@ def test_a_proxy_that_says_nothing_is_not_waited_for_when_the_reader_has_left(
         threading.Thread(target=leave).start()
         started = time.monotonic()
         with pytest.raises(ChatError) as caught:
-            ResponseStream(call_of("https://provider.test"), ChatCompletionParser(), ours)
+            WatchedStream(call_of("https://provider.test"), ChatCompletionParser(), ours)
     assert caught.value.code == "cancelled"
     assert time.monotonic() - started < 2
 
@@ -650,7 +672,7 @@ def ended_after(url: str, *, leave: float | None = 0.2, **more: Any) -> tuple[st
         if leave is not None:
             threading.Timer(leave, theirs.close).start()
         with pytest.raises(ChatError) as caught:
-            ResponseStream(call_of(url, **more), ChatCompletionParser(), ours)
+            WatchedStream(call_of(url, **more), ChatCompletionParser(), ours)
         return caught.value.code, time.monotonic() - started
 
 
@@ -967,7 +989,7 @@ def waits(stream: ResponseStream, patience: float) -> tuple[int, str]:
     ended = 0
     while (events := stream.read(patience)) != []:
         ended += events is None
-    return ended, "".join(stream._reader.text)  # type: ignore[attr-defined]
+    return ended, "".join(stream._parser.totals().text)  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow

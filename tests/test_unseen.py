@@ -15,12 +15,11 @@ import time
 from contextlib import closing
 
 import pytest
-from test_transport import OK, always, call_of, chunk
+from test_transport import OK, WatchedStream, always, call_of, chunk
 from wire import Peer
 
 from flask_llmchat.core.errors import ChatError
 from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
-from flask_llmchat.runs.response_stream import ResponseStream
 from flask_llmchat.runs.upstream_request import UpstreamRequest
 from flask_llmchat.transport.watchdog import CancelToken, Watchdog
 
@@ -50,7 +49,7 @@ def test_nothing_with_a_key_is_logged_at_any_level(
         call = secret_call(f"http://{peer.netloc}")
         details = {name: getattr(call, name) for name in UpstreamRequest.__slots__}
         with pytest.raises(ChatError) as caught:
-            ResponseStream(
+            WatchedStream(
                 UpstreamRequest(**{**details, "url": call.url + path}), ChatCompletionParser()
             )
     ((_, asked, _),) = peer.requests
@@ -78,7 +77,7 @@ def test_a_charset_that_an_answer_names_is_not_kept() -> None:
             Peer(always((head + length).encode(), refusal)) as peer,
             pytest.raises(ChatError, match="^Nö$"),
         ):
-            ResponseStream(call_of(f"http://{peer.netloc}"), ChatCompletionParser())
+            WatchedStream(call_of(f"http://{peer.netloc}"), ChatCompletionParser())
     assert len(encodings._cache) == before  # type: ignore[attr-defined]
 
 
@@ -159,8 +158,8 @@ def test_a_long_answer_that_was_compressed_is_read() -> None:
     reader = ChatCompletionParser()
     with (
         Peer(always(head, chunk(gzip.compress(raw)), b"0\r\n\r\n")) as peer,
-        closing(ResponseStream(call_of(f"http://{peer.netloc}"), reader)) as stream,
+        closing(WatchedStream(call_of(f"http://{peer.netloc}"), reader)) as stream,
     ):
         while stream.read():
             pass
-    assert "".join(reader.text) == "x" * 5_000
+    assert "".join(reader.totals().text) == "x" * 5_000

@@ -77,7 +77,7 @@ class Attempt:
 
     :param provider: name of the provider row.
     :param model: the model as it was asked for there.
-    :param error: how it failed; None for the one whose response was taken.
+    :param error: how it failed, also after its first bytes; None when its response is complete.
     :param usage: token counts, if the provider sent any.
     :param duration: seconds from the request to its end.
     :param upstream_request_id: the provider's id of the call, for its support.

@@ -17,7 +17,7 @@ from ...core.errors import ChatError
 from ...core.events import Event, ReasoningDelta, TextDelta
 from ...core.request import ChatRequest, Message
 from ...core.result import Usage
-from ...protocols.chat_completions.parser import ChatCompletionParser
+from ...protocols import ResponseParser, protocol_of
 from ...providers.provider import Provider
 from ...runs.admission import build_request
 from ...runs.response_stream import ResponseStream
@@ -57,7 +57,7 @@ class Conversation:
         """
         messages: list[Message] = [*self._chat.messages, {"role": "user", "content": question}]
         chat = replace(self._chat, messages=messages, request_id=uuid.uuid4().hex)
-        reader = ChatCompletionParser(thinking_tags=self._provider.thinking_tags)
+        reader = protocol_of(self._provider).parser(self._provider, passthrough=False)
         screen = _Screen()
         whole = False
         try:
@@ -74,12 +74,12 @@ class Conversation:
         else:
             screen.end()
             _tell_ending(reader)
-        if answer := "".join(reader.text):
+        if answer := "".join(reader.totals().text):
             messages.append({"role": "assistant", "content": answer})
             self._chat = chat
         return whole
 
-    def _stream(self, chat: ChatRequest, reader: ChatCompletionParser, screen: _Screen) -> None:
+    def _stream(self, chat: ChatRequest, reader: ResponseParser, screen: _Screen) -> None:
         deadline = time.monotonic() + self._state.config.deadline
         request = build_request(self._state, self._provider, chat, deadline)
         cancel, watchdog = CancelToken(None, deadline), current_runtime().watchdog
@@ -155,13 +155,13 @@ def questions() -> Iterator[str]:
             yield line
 
 
-def _tell_ending(reader: ChatCompletionParser) -> None:
+def _tell_ending(reader: ResponseParser) -> None:
     """Say what the text does not show: that it is cut short or missing, and its cost."""
     if reader.finish_reason in _ENDINGS:
         note(_ENDINGS[reader.finish_reason])
-    elif not reader.text:
+    elif not reader.totals().text:
         note("[the answer holds no text]")
-    if (usage := reader.usage) and sys.stderr.isatty():
+    if (usage := reader.totals().usage) and sys.stderr.isatty():
         note(_cost(usage))
 
 
