@@ -21,7 +21,7 @@ from flask_llmchat import (
 from flask_llmchat.models.catalogue import CATALOGUE
 from flask_llmchat.models.lookup import get_model
 from flask_llmchat.protocols.chat_completions.request import build_body
-from flask_llmchat.providers.perplexity import taking_turns
+from flask_llmchat.providers.perplexity import alternate_roles
 from flask_llmchat.testing import FakeUpstream, ReceivedRequest, error_reply, sse_reply, text_reply
 
 ROWS = {row.name: row for row in builtin_providers}
@@ -227,14 +227,14 @@ def message(role: str, content: Any) -> dict[str, Any]:
 def test_perplexity_gets_messages_that_take_turns(messages: str, turns: str) -> None:
     roles = {"s": "system", "u": "user", "a": "assistant"}
     given = [message(roles[letter], f"{i}") for i, letter in enumerate(messages.split())]
-    taken = taking_turns(given)
+    taken = alternate_roles(given)
     assert [m["role"] for m in taken] == [roles[letter] for letter in turns.split()]
 
 
 def test_joined_messages_lose_nothing() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,A"}}
     given = [message("user", "one"), message("user", "two"), message("user", [image])]
-    assert taking_turns(given) == [message("user", [{"type": "text", "text": "one\n\ntwo"}, image])]
+    assert alternate_roles(given) == [message("user", [{"type": "text", "text": "one\n\ntwo"}, image])]
     assert given[0] == message("user", "one")
 
 

@@ -1,4 +1,4 @@
-"""Upstream protocols: how providers are spoken to, one package each."""
+"""Upstream protocols, the API formats of providers: one package each."""
 
 from __future__ import annotations
 

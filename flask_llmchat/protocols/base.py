@@ -1,4 +1,4 @@
-"""The seam for upstream protocols: how a provider is spoken to.
+"""The seam for upstream protocols: the request body and the response format of a provider.
 
 A protocol is one object without state. It makes one parser for each response. A provider's row
 names its protocol, and no code above this seam depends on which one it is.
@@ -89,7 +89,7 @@ class ResponseParser(Protocol):
 
 
 class UpstreamProtocol(Protocol):
-    """How a provider is spoken to: the path, the request body, the parser of the response.
+    """An API format of providers: the path, the request body, the parser of the response.
 
     :ivar name: its name in a row's ``protocol``.
     :ivar path: what follows the base URL, ``/chat/completions`` for example.

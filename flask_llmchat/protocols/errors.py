@@ -47,9 +47,9 @@ def parse_json(content: bytes) -> Any:
 
 def _parse_events(content: bytes) -> Any:
     """Return the first object among server-sent events; None when there is none."""
-    reader = SSEDecoder()
+    decoder = SSEDecoder()
     try:
-        events = reader.feed(content) + reader.finish()
+        events = decoder.feed(content) + decoder.finish()
     except EventTooLarge:
         return None
     for _, data in events[:_MOST_ITEMS]:
