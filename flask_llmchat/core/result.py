@@ -77,7 +77,7 @@ class Attempt:
 
     :param provider: name of the provider row.
     :param model: name of the model in that request.
-    :param error: how it failed; None for the attempt whose response was used.
+    :param error: how it failed, also after its first bytes; None when its response is complete.
     :param usage: token counts, if the provider sent any.
     :param duration: seconds from the request to its end.
     :param upstream_request_id: the provider's id of the request, for its support.

@@ -1,4 +1,4 @@
-"""Upstream protocols: how providers are spoken to, one package each."""
+"""Upstream protocols, the API formats of providers: one package each."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 PROTOCOLS: dict[str, UpstreamProtocol] = {
     protocol.name: protocol for protocol in (CHAT_COMPLETIONS,)
 }
-"""Those that are built in, by the names that rows use."""
+"""The built-in protocols, by the names that rows use."""
 
 
 def protocol_of(provider: Provider) -> UpstreamProtocol:
     """Return the protocol that a provider's row names.
 
-    :raises ValueError: when there is none of this name.
+    :raises ValueError: when no protocol has this name.
     """
     named: str | UpstreamProtocol = provider.protocol
     if not isinstance(named, str):

@@ -1,7 +1,7 @@
-"""The seam for upstream protocols: how a provider is spoken to.
+"""The seam for upstream protocols: the request body and the response format of a provider.
 
-A protocol is one object that keeps nothing of a chat, and makes one parser for each response.
-A provider's row names it, and nothing above this seam knows which one it is.
+A protocol is one object without state. It makes one parser for each response. A provider's row
+names its protocol, and no code above this seam depends on which one it is.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Totals:
     :ivar reasoning: pieces of the reasoning.
     :ivar reasoning_details: reasoning in the form in which it goes back with the next turn.
     :ivar tool_calls: tool calls, in the order of their index.
-    :ivar sources: pages the response cites.
+    :ivar sources: pages that the response cites.
     :ivar images: URLs of its images.
     :ivar usage: token counts; None until the provider has sent them.
     :ivar finish_reason: ``stop``, ``length``, ``content_filter`` or ``tool_calls``; None until
-        the provider has said how the response ends.
+        the provider has sent it.
     """
 
     text: list[str] = field(default_factory=list)
@@ -47,53 +47,53 @@ class Totals:
 class ResponseParser(Protocol):
     """Parses the server-sent events of one response, and keeps what they add up to.
 
-    :ivar finish_reason: the provider's own ending, once it has come. From then on the rest of
-        the response (token counts, say) is waited for only briefly.
-    :ivar done: whether the protocol's last event has come; nothing after it is read.
+    :ivar finish_reason: ``stop``, ``length``, ``content_filter`` or ``tool_calls`` once the
+        provider has sent the like, before that None. From then on the rest of the response, its
+        token counts for example, is waited for only briefly.
+    :ivar done: True once the last event of the protocol has come: nothing after it is read.
     """
 
     finish_reason: str | None
     done: bool
 
     def parse(self, name: str, data: bytes) -> list[Event] | None:
-        """Take one server-sent event; return the events it brings.
+        """Parse one server-sent event; return the events it brings.
 
-        :return: None for one that holds nothing at all: it only keeps the connection open, and
-            is no progress.
         :param name: its ``event:`` field; "" when it has none.
         :param data: its ``data:`` field.
+        :return: None for one that only keeps the connection open: the idle timeout goes on.
         :raises StreamErrorEvent: when it reports an error.
         :raises ValueError: when it cannot be parsed.
         """
 
     def parse_whole(self, body: Any, data: bytes) -> list[Event] | None:
-        """Take a whole JSON response that came in place of a stream; None when it is none.
+        """Parse a whole response that came in place of a stream, and set ``done``.
 
+        :param body: its JSON.
         :param data: the same, unparsed.
-        """
-
-    def unexpected(self) -> list[Any]:
-        """Return what came in place of a response; [] when there is one, or nothing came.
-
-        It is searched for the words of an error.
+        :return: its events; None when it is not a response but an error.
         """
 
     def finish(self) -> list[Event]:
         """Return what was held back, now that nothing more comes.
 
-        :raises StreamErrorEvent: when what came is no complete response.
+        Called when ``done`` is set, or the body has ended. When neither ``done`` nor
+        ``finish_reason`` is set by then, the response counts as truncated, whatever this returns.
+
+        :raises StreamErrorEvent: when what came is not a complete response. Its ``body`` is
+            searched for an error message.
         """
 
     def totals(self) -> Totals:
-        """Return what all events so far add up to."""
+        """Return what all events so far add up to. Read once, when the response is over."""
 
 
 class UpstreamProtocol(Protocol):
-    """How a provider is spoken to: the path, the request body, the parser of the response.
+    """An API format of providers: the path, the request body, the parser of the response.
 
-    :ivar name: the word for it in a row's ``protocol``.
-    :ivar path: what follows the base URL: ``/chat/completions``.
-    :ivar headers: headers that every request of this protocol has.
+    :ivar name: its name in a row's ``protocol``.
+    :ivar path: what follows the base URL, ``/chat/completions`` for example.
+    :ivar headers: headers of every request, beside those of the provider.
     """
 
     name: str
@@ -103,14 +103,22 @@ class UpstreamProtocol(Protocol):
     def build_body(
         self, chat: ChatRequest, provider: Provider, target: Target, model: Model
     ) -> dict[str, Any]:
-        """Return the body of the request.
+        """Return the JSON body of the request.
 
-        What the chat left open is left out, and so is what the provider or the model rejects.
+        It leaves out parameters that the chat does not set, and those that the provider or the
+        model rejects.
+
+        :param chat: what the client requested.
+        :param provider: the provider's row.
+        :param target: its ``model`` is the model's name at this provider.
+        :param model: what the catalogue has about the model.
+        :raises ChatError: when the provider rejects a part of the chat.
         """
 
     def parser(self, provider: Provider, *, passthrough: bool) -> ResponseParser:
         """Return the parser for one response.
 
-        :param passthrough: whether a :class:`~flask_llmchat.Chunk` precedes the events of every
-            chunk, for encoders that pass chunks on.
+        :param passthrough: whether to precede the events of every chunk with a
+            :class:`~flask_llmchat.Chunk`, for encoders that pass chunks of chat completions on.
+            A protocol without such chunks ignores it.
         """

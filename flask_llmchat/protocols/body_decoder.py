@@ -1,7 +1,7 @@
-"""What the body of an answer is, whatever its type says: events, or one JSON value.
+"""Decodes the body of a response: server-sent events, or one JSON value.
 
-Gateways send event streams as ``application/json`` and whole completions as event streams. So
-what the body begins with decides, and the type only where that leaves a doubt.
+Gateways send event streams as ``application/json`` and whole completions as ``text/event-stream``.
+So the first bytes of the body decide, and the content type only where they are ambiguous.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from .sse import MAX_EVENT, EventTooLarge, SSEDecoder
 
 WHOLE = "\0whole"
-"""The name of the one event that a body of one JSON value is read as."""
+"""The name of the one event that a body of one JSON value is decoded to."""
 
 
 _BLANK = b" \t\r\n\xef\xbb\xbf"  # with the bytes of a byte order mark
@@ -20,62 +20,67 @@ _BLANK = b" \t\r\n\xef\xbb\xbf"  # with the bytes of a byte order mark
 _FIELD = re.compile(rb"(?:data|event|id|retry) *:|:")
 
 
-_LONGEST_FIELD = 10  # bytes after which a first line is one of these, or none
+_LONGEST_FIELD = 10  # bytes: a field name is found within them, or the body is not an event stream
 
 
 class NotAResponse(Exception):
-    """A page to log in, say: neither events nor JSON."""
+    """The body is neither events nor JSON: a login page, for example."""
 
 
 class BodyDecoder:
     """Turns the bytes of a body into events, each ``(name, data)``.
 
-    :param content_type: what the body says it is.
+    :param content_type: the ``Content-Type`` of the response.
     """
 
     def __init__(self, content_type: str) -> None:
-        self._says_events = content_type.partition(";")[0].strip().lower() == "text/event-stream"
-        self._reader: SSEDecoder | _JsonReader | None = None
+        self._is_event_stream = (
+            content_type.partition(";")[0].strip().lower() == "text/event-stream"
+        )
+        self._decoder: SSEDecoder | _JsonDecoder | None = None
         self._held = b""
 
     def feed(self, data: bytes) -> list[tuple[str, bytes]]:
         """Take the next bytes; return the events that are complete now.
 
         :raises EventTooLarge: when an event does not end.
-        :raises NoAnswer: when there will be none.
+        :raises NotAResponse: when the body is neither events nor JSON.
         """
-        if self._reader is None:
+        if self._decoder is None:
             data = (self._held + data).lstrip(_BLANK)
-            self._reader = self._choose(data)
-            self._held = b"" if self._reader else data
-            if self._reader is None:
+            self._decoder = self._choose(data)
+            self._held = b"" if self._decoder else data
+            if self._decoder is None:
                 return []
-        return self._reader.feed(data)
+        return self._decoder.feed(data)
 
     def finish(self) -> list[tuple[str, bytes]]:
-        """Return what the end of the body completes."""
-        if self._reader is None and not self._says_events:
-            raise NotAResponse
-        return self._reader.finish() if self._reader else []
+        """Return the events that the end of the body completes.
 
-    def _choose(self, data: bytes) -> SSEDecoder | _JsonReader | None:
-        """Return what the body is to be read with; None while that cannot be told."""
-        if not data or (data == b"{" and self._says_events):
+        :raises NotAResponse: when the body is neither events nor JSON.
+        """
+        if self._decoder is None and not self._is_event_stream:
+            raise NotAResponse
+        return self._decoder.finish() if self._decoder else []
+
+    def _choose(self, data: bytes) -> SSEDecoder | _JsonDecoder | None:
+        """Return the decoder for the body; None while its first bytes are ambiguous."""
+        if not data or (data == b"{" and self._is_event_stream):
             return None
         if data[:1] == b"[":
-            return _JsonReader()
+            return _JsonDecoder()
         if data[:1] == b"{":
-            # In an event stream an error may stand on a line of its own, without its field.
-            if not self._says_events or data[1:2] in (b"\r", b"\n"):
-                return _JsonReader()
-        elif not self._says_events and not _FIELD.match(data):
+            # In an event stream an error may be a line of its own, without a field name.
+            if not self._is_event_stream or data[1:2] in (b"\r", b"\n"):
+                return _JsonDecoder()
+        elif not self._is_event_stream and not _FIELD.match(data):
             if len(data) < _LONGEST_FIELD and data[:1] != b"<":
                 return None
             raise NotAResponse
         return SSEDecoder()
 
 
-class _JsonReader:
+class _JsonDecoder:
     """Collects a body that is one JSON value."""
 
     def __init__(self) -> None:

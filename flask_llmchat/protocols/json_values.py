@@ -1,4 +1,4 @@
-"""The JSON of one server-sent event, with a bound on how many values it may have."""
+"""The JSON of one server-sent event, with bounds on how many values and items it may have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 from typing import Any
 
 from jiter import from_json  # a quarter of json's time, and here already: the SDK's own
+
+from ..core.errors import StreamErrorEvent
+from ..core.limits import MOST_PARTS
 
 _MOST_VALUES = 2**18
 """Values that the JSON of one event may have, for each takes up to 230 bytes when it is parsed.
@@ -17,7 +20,7 @@ An image is one value of many bytes; the token probabilities of a whole completi
 def read_json(data: bytes) -> Any:
     """Parse the data of an event.
 
-    :raises ValueError: when it is no JSON, or has too many values.
+    :raises ValueError: when it is not JSON, or has too many values.
     """
     if len(data) > _MOST_VALUES and sum(map(data.count, (b",", b"{", b"["))) > _MOST_VALUES:
         raise ValueError(f"more than {_MOST_VALUES} values")
@@ -25,4 +28,27 @@ def read_json(data: bytes) -> Any:
         # Names of fields alone are cached, of up to 63 bytes, and 16,384 of them at most.
         return from_json(data, cache_mode="keys")
     except ValueError:
-        return json.loads(data)  # which takes half a character, for one
+        return json.loads(data)  # which accepts half a surrogate pair, for one
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a list as it is, and anything else as an empty one.
+
+    :raises StreamErrorEvent: when it is too long to go through.
+    """
+    if value.__class__ is not list:
+        return []
+    if len(value) > MOST_PARTS:
+        raise StreamErrorEvent(
+            {"detail": f"More than {MOST_PARTS} items in one chunk are not read."}
+        )
+    items: list[Any] = value
+    return items
+
+
+def as_dicts(value: Any) -> list[dict[str, Any]]:
+    """Return the objects of a list; none for anything else.
+
+    :raises StreamErrorEvent: when the list is too long to go through.
+    """
+    return [item for item in as_list(value) if item.__class__ is dict]

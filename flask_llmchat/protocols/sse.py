@@ -1,28 +1,27 @@
-"""Server-sent events, read from bytes that come in any pieces.
+"""Decodes server-sent events from bytes that come in pieces of any size.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
-says what an event stream is; what real providers send besides is taken too.
+defines an event stream; deviations of real providers are accepted too.
 """
 
 from __future__ import annotations
 
 MAX_EVENT = 32 * 2**20
-"""Bytes one event may have: a generated image fits, a server gone mad does not."""
+"""Bytes one event may have: a generated image fits, a faulty server's endless one does not."""
 
 
 _MOST_LINES = 10_000  # of one event: each becomes an object, however short it is
 
 
 class EventTooLarge(ValueError):
-    """An event has more bytes, or lines, than any answer needs."""
+    """An event has more bytes, or lines, than any response needs."""
 
 
 class SSEDecoder:
     """Turns the bytes of an event stream into events, each ``(name, data)``.
 
-    The name is "" for an event that does not say. Comments are passed over. Line ends may
-    be LF, CRLF or CR, and any of it may be cut anywhere: lines are split as bytes, so a
-    character is never taken apart.
+    The name is "" for an event without one. Comments are skipped. Line ends may be LF, CRLF or
+    CR. The bytes may be cut anywhere: lines are split as bytes, so no character is torn apart.
     """
 
     def __init__(self) -> None:
@@ -46,14 +45,14 @@ class SSEDecoder:
             if block.startswith(b"data: ") and b"\n" not in block:
                 events.append(("", block[6:]))  # nearly every event of a real stream
             elif not block or block == b":":
-                continue  # the least that keeps a connection open, and the most in one read
+                continue  # the shortest heartbeat, and the most frequent in one read
             elif event := _parse(block):
                 events.append(event)
         return events
 
     def _joined(self, data: bytes) -> bytes:
-        """Return what was kept and what follows it; b"" while no event is complete."""
-        # The first of the two line feeds may be here already.
+        """Return the kept bytes and those that follow; b"" while no event is complete."""
+        # The first of the two line feeds may have come already.
         searched = len(self._buffer) - 1
         self._keep(data)
         if self._buffer.find(b"\n\n", searched) < 0:
@@ -98,7 +97,7 @@ def _parse(block: bytes) -> tuple[str, bytes] | None:
             data.append(value)
         elif field == b"event":
             name = value.decode("utf-8", "replace")
-        elif field == b"error":  # no field of the standard, but what llama.cpp says
+        elif field == b"error":  # not in the standard, but llama.cpp sends it
             name, data = "error", [value]
         elif field[:1] == b"{":  # an error body in the middle of a stream, without its field
             data.append(line.strip())

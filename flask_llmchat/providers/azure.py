@@ -1,4 +1,4 @@
-"""Azure OpenAI: every customer has an endpoint of their own, and calls models by deployment."""
+"""Azure OpenAI: each customer has an endpoint and names deployments instead of models."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ..core.request import ChatRequest
 from .provider import Provider
 from .target import Target
 
-# The newest dated version that is no preview. A profile may name another.
+# The newest dated version that is not a preview. A profile may name another.
 # https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle
 _API_VERSION = "2024-10-21"
 
 
-# stream_options came with this one; an older one answers 400 to what it does not know.
+# stream_options came with this version; older ones answer 400 to unknown parameters.
 _FIRST_WITH_STREAM_OPTIONS = "2024-09-01"
 
 
-# What follows a resource's own address. The deployment is chosen by the model.
+# What may follow a resource's own address. The model decides the deployment.
 _DEPLOYMENTS = re.compile(r"/openai(?:/deployments(?:/[^/]*)?)?$")
 
 
@@ -32,7 +32,7 @@ _SET_BY = (
 )
 
 
-# What the original chat front end could name, before it could be any deployment.
+# The attributes of chatbot-ui, from before a profile could name any deployment.
 _DEPLOYMENT_ATTRIBUTES = {
     "gpt-3.5-turbo": "azure_openai_35_turbo_id",
     "gpt-4-turbo-preview": "azure_openai_45_turbo_id",
@@ -41,11 +41,11 @@ _DEPLOYMENT_ATTRIBUTES = {
 
 
 def azure_target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> Target:
-    """Find the deployment, and the address in whichever of Azure's two forms the endpoint has.
+    """Return the target for the deployment, in the one of Azure's two forms the endpoint has.
 
-    An endpoint that ends in ``/openai/v1`` takes the deployment's name as the model and no
-    API version; any other one gets the dated form, ``/openai/deployments/NAME/…``, of which the
-    endpoint may have a part already: the portal shows whole addresses to copy.
+    An endpoint that ends in ``/openai/v1`` gets the deployment's name as the model and no API
+    version; any other gets the dated form, ``/openai/deployments/NAME/…``, a part of which the
+    endpoint may have already: the portal shows whole addresses to copy.
 
     :raises ChatError: when the profile lacks the endpoint or a deployment for the model.
     """
@@ -106,7 +106,7 @@ AZURE = Provider(
     label="Azure OpenAI",
     key_attr="azure_openai_api_key",
     catalogue="openai",
-    max_tokens_param="max_completion_tokens",  # nearly all that is deployed today reasons
+    max_tokens_param="max_completion_tokens",  # nearly all deployments reason today
     supports_developer_role=True,
     target=azure_target,
 )

@@ -14,7 +14,7 @@ builtin_providers: tuple[Provider, ...] = (
         base_url="https://api.openai.com/v1",
         profile_headers={"OpenAI-Organization": "openai_organization_id"},
         max_tokens_param="max_completion_tokens",
-        replay_by_model=True,  # models of other makers are here behind a gateway alone
+        replay_by_model=True,  # other makers' models are reached here only through a gateway
         supports_developer_role=True,
     ),
     AZURE,
@@ -22,7 +22,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="anthropic",
         label="Anthropic",
         base_url="https://api.anthropic.com/v1",
-        # Keys of a person, and of a service account, need it.
+        # Keys of people and of service accounts need it.
         profile_headers={"anthropic-workspace-id": "anthropic_workspace_id"},
         max_temperature=1.0,
         temperature_or_top_p=True,
@@ -32,15 +32,15 @@ builtin_providers: tuple[Provider, ...] = (
         label="Google Gemini",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         key_attr="google_gemini_api_key",
-        unsupported_params=frozenset({"seed"}),  # and every other field it does not know
+        unsupported_params=frozenset({"seed"}),  # and every other unknown field
         extra_params=frozenset({"extra_body", "google", "cached_content"}),
-        replay_fields=frozenset({"extra_content"}),  # or no tool's result is taken
+        replay_fields=frozenset({"extra_content"}),  # without it, tool results are rejected
     ),
     Provider(
         name="mistral",
         label="Mistral",
         base_url="https://api.mistral.ai/v1",
-        supports_stream_usage=False,  # refused, and told all the same
+        supports_stream_usage=False,  # rejected, but sent all the same
         param_names={"seed": "random_seed"},
         extra_params=frozenset({"safe_prompt", "random_seed", "prompt_mode"}),
         extra_message_fields=frozenset({"prefix"}),
@@ -69,7 +69,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="deepseek",
         label="DeepSeek",
         base_url="https://api.deepseek.com",
-        extra_message_fields=frozenset({"prefix"}),  # at its address that ends in /beta
+        extra_message_fields=frozenset({"prefix"}),  # at its /beta address
         replay_fields=frozenset({"reasoning_content"}),
     ),
     Provider(
@@ -122,7 +122,7 @@ builtin_providers: tuple[Provider, ...] = (
         base_url="https://router.huggingface.co/v1",
         key_env="HF_TOKEN",
     ),
-    # Their address is the operator's to tell, in LLMCHAT_BASE_URLS.
+    # The operator sets their address in LLMCHAT_BASE_URLS.
     Provider(
         name="ollama",
         label="Ollama",
@@ -141,4 +141,4 @@ builtin_providers: tuple[Provider, ...] = (
     ),
     CUSTOM,
 )
-"""All the rows that are built in, in the order they are listed to people."""
+"""All built-in rows, in the order in which they are listed to users."""

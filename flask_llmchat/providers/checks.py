@@ -1,7 +1,7 @@
-"""What a provider row may hold: each field is checked, and put into its form, by its type.
+"""Checks the fields of a provider row, and converts each to its type.
 
-A row is written by the host's developer, once. What is wrong with it is said when the row is
-made, by the name of its field, and not by the first chat.
+Rows are written by the app's developer. An error is raised when the row is made, with the name of
+its field, and not by the first chat.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..core.request import REPLAY_FIELDS
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
-_NAME_OF_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def text(value: Any) -> str:
@@ -29,7 +29,7 @@ def text(value: Any) -> str:
 
 
 def text_or_none(value: Any) -> str | None:
-    """Check a text that may be left to the row's name."""
+    """Check a text whose default follows from the row's name."""
     return None if value is None else text(value)
 
 
@@ -44,12 +44,12 @@ def route_name(value: Any) -> str:
 
 
 def address(value: Any) -> str:
-    """Read an address, or none."""
+    """Parse an address; "" is allowed."""
     return str(read_address(value)) if text(value).strip() else ""
 
 
 def path(value: Any) -> str:
-    """Check the path of an address, or none."""
+    """Check the path of an address; "" is allowed."""
     if text(value) and not re.fullmatch(r"(/[^/?#\s]+)+", value):
         raise ValueError("must be a path such as '/v1', with no slash at its end")
     return text(value)
@@ -63,7 +63,7 @@ def protocol(value: Any) -> Any:
 
 
 def flag(value: Any) -> bool:
-    """Check a yes or no."""
+    """Check a boolean."""
     if not isinstance(value, bool):
         raise ValueError(f"must be True or False, not {type(value).__name__}")
     return value
@@ -79,7 +79,7 @@ def number(value: Any) -> float:
 
 
 def names(value: Any) -> frozenset[str]:
-    """Make a set of names of one name, or of any collection of them."""
+    """Make a set of names from one name, or from any collection of names."""
     if isinstance(value, str):
         value = (value,)
     if isinstance(value, Mapping) or not hasattr(value, "__iter__"):
@@ -87,19 +87,21 @@ def names(value: Any) -> frozenset[str]:
     made = frozenset(value)
     for name in made:
         if not isinstance(name, str):
-            raise ValueError(f"must hold names alone, and there is {_type(name)} among them")
+            raise ValueError(f"must hold only names, not {_type(name)}")
         if not name or re.search(r"[\s,]", name):
-            raise ValueError(f"has {name!r}, which is no name: write each by itself, {{'a', 'b'}}")
+            raise ValueError(
+                f"has {name!r}, which is not a name: write each by itself, {{'a', 'b'}}"
+            )
     return made
 
 
-def state(value: Any) -> frozenset[str]:
-    """Make a set of what goes back of earlier answers."""
+def replay_fields(value: Any) -> frozenset[str]:
+    """Make a set of the fields to replay of earlier responses."""
     if unknown := (made := names(value)) - REPLAY_FIELDS:
         raise ValueError(
-            f"has {', '.join(map(repr, sorted(unknown)))};"
-            f" there are {', '.join(sorted(REPLAY_FIELDS))}"
-            " (other fields of messages stand in extra_message_fields)"
+            f"has unknown {', '.join(map(repr, sorted(unknown)))};"
+            f" known are {', '.join(sorted(REPLAY_FIELDS))}"
+            " (other fields of messages belong in extra_message_fields)"
         )
     return made
 
@@ -110,23 +112,23 @@ def texts_by_name(value: Any) -> dict[str, str]:
         raise ValueError(f"must be a mapping, such as {{'name': 'value'}}, not {_type(value)}")
     for name, inner in value.items():
         if not isinstance(name, str) or not name:
-            raise ValueError(f"must have names for keys, and there is {_type(name)} among them")
+            raise ValueError(f"must have names as keys, not {_type(name)}")
         if not isinstance(inner, str):
             raise ValueError(f"must have a string under {name!r}, not {_type(inner)}")
     return dict(value)
 
 
 def header_names(value: Any) -> dict[str, str]:
-    """Copy a mapping of headers to something."""
+    """Copy a mapping whose keys are header names."""
     headers = texts_by_name(value)
     for name in headers:
-        if not _NAME_OF_HEADER.fullmatch(name):
-            raise ValueError(f"has {name!r}, which is no name of a header")
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"has {name!r}, which is not a header name")
     return headers
 
 
 def headers(value: Any) -> dict[str, str]:
-    """Copy headers; their values, which may be keys, stand in no error."""
+    """Copy headers. Their values may be keys, so no error contains them."""
     checked = header_names(value)
     for name, inner in checked.items():
         if not (inner.isascii() and inner.isprintable()):
@@ -137,20 +139,20 @@ def headers(value: Any) -> dict[str, str]:
 
 
 def function(*parameters: str) -> Callable[[Any], Any]:
-    """Return what checks for a function that can be called with these parameters."""
+    """Return a check for a function that can be called with these parameters."""
 
     def check(value: Any) -> Any:
-        told = f"must be a function ({', '.join(parameters)})"
+        expected = f"must be a function ({', '.join(parameters)})"
         if not callable(value):
-            raise ValueError(f"{told}, not {_type(value)}")
+            raise ValueError(f"{expected}, not {_type(value)}")
         try:
             signature = inspect.signature(value)
         except (TypeError, ValueError):
-            return value  # of a function in C nothing is known
+            return value  # functions in C have no signature
         try:
             signature.bind(*parameters)
         except TypeError:
-            raise ValueError(f"{told}, and cannot be called so") from None
+            raise ValueError(f"{expected}, and cannot be called that way") from None
         return value
 
     return check

@@ -1,7 +1,7 @@
-"""Endpoints that the host's users bring along: any address that speaks the protocol.
+"""Endpoints that the app's users bring along: any address that offers chat completions.
 
-Nobody vouches for them. They are reached at public addresses alone, get no key but their
-own, and nothing they say in an error reaches the browser.
+They are not trusted. Requests go to public addresses only, and carry no key but the endpoint's
+own; the endpoint's error messages never reach the browser.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from .target import Target
 
 
 def endpoint_target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> Target:
-    """Reach the endpoint that the host's loader gave for this chat.
+    """Return the target for the endpoint that the app has loaded for this chat.
 
-    :raises ChatError: when there is none, or its address or key is none.
+    :raises ChatError: when there is none, or its address or key is not valid.
     """
     endpoint = chat.endpoint
     if not isinstance(endpoint, Endpoint):
@@ -57,14 +57,14 @@ SERVER_PARAMS = frozenset(
         "modalities",
     }
 )
-"""Parameters of vLLM, and of the servers that are like it."""
+"""Parameters of vLLM and similar servers."""
 
 
 CUSTOM = Provider(
     name="custom",
     label="Custom",
     key_attr="",
-    # All that a gateway may take: what this one does not, it refuses itself.
+    # Everything that a gateway may accept: the endpoint itself rejects what it does not.
     extra_params=SERVER_PARAMS | {"image_config"},
     extra_message_fields=frozenset({"prefix", "partial"}),
     extra_parts=frozenset({"audio_url", "thinking"}),

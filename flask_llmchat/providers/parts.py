@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from .provider import Provider
 
 PARTS = ("text", "image_url", "input_audio", "file", "video_url", "refusal")
-"""The types of parts of chat completions. Whether a model takes them is for it to say."""
+"""The part types of chat completions. Whether a model accepts them, the provider decides."""
 
 
 def reject_unknown_parts(messages: list[Message], row: Provider) -> None:
-    """Refuse what the user says in parts that this provider does not know: it must not get lost.
+    """Refuse content parts that this provider does not accept: dropping them would lose content.
 
     :raises ChatError: with status 422, naming the first one.
     """

@@ -1,4 +1,4 @@
-"""Perplexity: its models want user and assistant to take turns, and end with the user."""
+"""Perplexity: user and assistant messages must alternate, and the last is the user's."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from ..core.request import Message
 from .provider import Provider
 
 
-def taking_turns(messages: list[Message]) -> list[Message]:
-    """Join messages of one role that follow each other; drop answers before the first question.
+def alternate_roles(messages: list[Message]) -> list[Message]:
+    """Join consecutive messages of one role; drop assistant messages before the first user one.
 
-    Perplexity refuses anything else (https://github.com/sst/opencode/issues/9416), and a chat
-    whose answer was stopped before its first word has two questions in a row.
+    Perplexity rejects anything else (https://github.com/sst/opencode/issues/9416), and a chat
+    whose response was stopped before its first token has two user messages in a row.
     """
     turns: list[list[Message]] = []
-    asked = False
+    has_user = False
     for message in messages:
         role = message["role"]
-        asked = asked or role == "user"
-        if role == "assistant" and not asked:
+        has_user = has_user or role == "user"
+        if role == "assistant" and not has_user:
             continue
         if turns and turns[-1][0]["role"] == role and role in ("system", "user", "assistant"):
             turns[-1].append(message)
@@ -71,5 +71,5 @@ PERPLEXITY = Provider(
             "return_related_questions",
         }
     ),
-    messages=taking_turns,
+    messages=alternate_roles,
 )

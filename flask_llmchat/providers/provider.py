@@ -1,7 +1,7 @@
-"""The provider row: all there is to know about a provider, as data.
+"""The provider row: everything that is known about a provider, as data.
 
-Most of the providers differ in an address, a key and a few words, and a row says those.
-Where one really behaves differently its row names a function, as Azure's does.
+Most providers differ in an address, a key and a few words, which the row holds. Where the
+behaviour of one differs, its row names a function, as Azure's does.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ logger = logging.getLogger("flask_llmchat")
 
 
 def bearer_target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> Target:
-    """Reach a provider the usual way: a bearer key at ``{base_url}/chat/completions``.
+    """Return the usual target: the base URL with the key as a bearer token.
 
-    :raises ChatError: when neither the row nor ``LLMCHAT_BASE_URLS`` says where it is, or a
-        header from the profile cannot be sent.
+    :param key: the user's key; "" for none.
+    :param base_url: from ``LLMCHAT_BASE_URLS`` or the row.
+    :raises ChatError: when there is no base URL, or a header from the profile cannot be sent.
     """
     if not base_url:
-        logger.error("set LLMCHAT_BASE_URLS[%r] to where %s is", provider.name, provider.label)
+        logger.error(
+            "set LLMCHAT_BASE_URLS[%r] to the address of %s", provider.name, provider.label
+        )
         raise ChatError(
             f"{provider.label} is not set up here.", "internal", status=501, provider=provider.name
         )
@@ -57,7 +60,7 @@ def bearer_target(provider: Provider, chat: ChatRequest, key: str, base_url: str
 
 
 def as_they_are(messages: list[Message]) -> list[Message]:
-    """Send messages as they are."""
+    """Return the messages unchanged."""
     return messages
 
 
@@ -66,51 +69,50 @@ class Provider:
     """One provider, as a row.
 
     :param name: last part of the route and name of the endpoint: lower case, no spaces.
-    :param label: how people call it, used in messages.
-    :param base_url: address up to and without ``/chat/completions``; "" when only the
-        operator or the profile can know it.
-    :param path: where the API of such a provider begins, ``/v1`` for most: added to an address
-        that the operator gives without any path.
+    :param label: its name for people, used in messages.
+    :param base_url: the address up to and without the protocol's path, such as
+        ``/chat/completions``; "" when only the operator or the profile has it.
+    :param path: the path of such a provider's API, ``/v1`` for most: appended to an address that
+        the operator sets without any path.
     :param key_attr: attribute of the profile that holds the key, by default
-        ``{name}_api_key``; "" for a provider that takes no key.
+        ``{name}_api_key``; "" for a provider without keys.
     :param key_env: environment variable that holds the server's key, by default
         ``{KEY_ATTR}`` in capitals.
     :param key_required: False for a provider that may be used without a key.
-    :param profile_headers: header name to profile attribute, sent when the profile has it.
-    :param headers: headers sent with every call.
-    :param max_tokens_param: the parameter that limits the answer, where the catalogue knows the
-        model no better.
-    :param supports_stream_usage: whether ``stream_options.include_usage`` is understood.
-    :param unsupported_params: parameters it answers with an error; they are left out.
-    :param param_names: parameter to the name it has here.
-    :param max_temperature: the highest temperature it takes; a higher one is lowered to it.
-    :param temperature_or_top_p: whether it takes only one of the two; then it is temperature.
-    :param thinking_tags: whether its models think aloud inside the text, between ``<think>``
-        and ``</think>``.
-    :param protocol: how it is spoken to: ``"chat_completions"``, or an
+    :param profile_headers: header name to profile attribute; sent when the profile has a value.
+    :param headers: headers of every request.
+    :param max_tokens_param: the parameter that limits the length of the response, unless the
+        catalogue has another one for the model.
+    :param supports_stream_usage: whether it accepts ``stream_options.include_usage``.
+    :param unsupported_params: parameters that it rejects; they are left out.
+    :param param_names: the name of a parameter to its name at this provider.
+    :param max_temperature: its maximum temperature; a higher one is lowered to it.
+    :param temperature_or_top_p: whether it accepts only one of the two; ``top_p`` is left out.
+    :param thinking_tags: whether its models put their reasoning inside the text, between
+        ``<think>`` and ``</think>``.
+    :param protocol: its upstream protocol: ``"chat_completions"``, or an
         :class:`UpstreamProtocol` of your own.
     :param extra_params: provider-specific parameters that clients may pass through. Never list one
         that selects a model, costs more (``service_tier``) or enables hosted tools
         (``web_search_options``); set those in ``before_chat``.
-    :param extra_message_fields: fields of messages that it takes besides, such as ``prefix``.
-    :param extra_parts: types of parts of messages that it takes besides, such as ``audio_url``.
+    :param extra_message_fields: provider-specific fields of messages, such as ``prefix``.
+    :param extra_parts: provider-specific types of content parts, such as ``audio_url``.
     :param replay_fields: fields of assistant messages to replay to this provider:
         ``reasoning_content``, ``reasoning_details``, ``thinking_blocks``, ``extra_content``,
-        ``provider_specific_fields``. They are stripped for all others.
-    :param replay_by_model: whether it may pass a chat on to whoever made the model, so that
-        what the model's maker wants back is sent as well.
-    :param supports_developer_role: whether it knows the role ``developer``; elsewhere that is
-        sent as ``system``.
-    :param expose_errors: whether its error messages may be shown to people. False for hosts
-        that nobody vouches for.
+        ``provider_specific_fields``. All others are left out.
+    :param replay_by_model: whether it may forward a chat to the maker of the model, so that the
+        fields that this maker needs are replayed as well.
+    :param supports_developer_role: whether it accepts the role ``developer``; otherwise the role
+        is sent as ``system``.
+    :param expose_errors: whether its error messages may be shown to users. False for endpoints
+        that users bring along.
     :param public_only: whether only public internet addresses may be called.
-    :param catalogue: whose models it serves, by default its own.
-    :param messages: makes the messages such as it takes.
-    :param target: ``(provider, chat, key, base_url) -> Target``, for a provider that is not
-        simply reached at ``{base_url}/chat/completions`` with a bearer key. It may read
-        ``chat.profile`` and refuse with a ChatError.
+    :param catalogue: the catalogue with its models, by default of its own name.
+    :param messages: a function that adapts the messages to its rules.
+    :param target: ``(provider, chat, key, base_url) -> Target``, for a provider that needs more
+        than its base URL and a bearer token. It may read ``chat.profile`` and raise a ChatError.
     :raises ValueError: naming the field that is wrong and what it should be. Lists, tuples and
-        single names are taken for sets, and addresses as people paste them.
+        single names are accepted for sets, and addresses as people paste them.
     """
 
     name: str
@@ -129,7 +131,7 @@ class Provider:
     max_temperature: float = 2.0
     temperature_or_top_p: bool = False
     thinking_tags: bool = False
-    # A word, or an UpstreamProtocol: that seam stands above the rows, and they know none of it.
+    # A name, or an UpstreamProtocol: that seam is above the rows, which must not import it.
     protocol: Any = "chat_completions"
     extra_params: frozenset[str] = frozenset()
     extra_message_fields: frozenset[str] = frozenset()
@@ -144,7 +146,7 @@ class Provider:
     target: Callable[[Provider, ChatRequest, str, str], Target] = bearer_target
 
     def __post_init__(self) -> None:
-        """Check every field, and fill in what follows from the name."""
+        """Check every field, and set the defaults that follow from the name."""
         for one in fields(self):
             try:
                 check = _CHECKS.get(one.name) or _CHECKS[one.type]
@@ -159,9 +161,9 @@ class Provider:
             object.__setattr__(self, "catalogue", self.name)
 
     def address(self, base_url: str) -> Address:
-        """Read an address the operator gave for this provider; its path may be forgotten.
+        """Parse an address that the operator set for this provider; its path may be missing.
 
-        :raises ValueError: for one that cannot be understood.
+        :raises ValueError: when it is not a valid address.
         """
         address = read_address(base_url)
         if address.path:
@@ -170,13 +172,17 @@ class Provider:
         return address.with_path(own.path if own.host == address.host else self.path)
 
     def accept_params(self, chat: ChatRequest) -> None:
-        """Take what of a chat's unknown parameters and fields is this provider's own.
+        """Accept those of a chat's unknown parameters and message fields that are this provider's.
 
-        :raises ChatError: with status 422, naming those that are not. What else a message holds
-            is left out: programs hand answers back with whatever some provider put into them.
+        Other message fields are left out: programs send responses back with the fields that some
+        provider put into them.
+
+        :raises ChatError: with status 422, naming the parameters that are not this provider's.
         """
         if refused := sorted(chat.unknown.keys() - self.extra_params):
-            reasons = [f"{name[:50]}: {_TOLD.get(name, 'Unknown field')}" for name in refused[:20]]
+            reasons = [
+                f"{name[:50]}: {_REASONS.get(name, 'Unknown field')}" for name in refused[:20]
+            ]
             raise ChatError("; ".join(reasons), provider=self.name, status=422)
         reject_unknown_parts(chat.messages, self)
         chat.extra |= chat.unknown
@@ -188,7 +194,7 @@ class Provider:
         chat.unknown, chat.unknown_in_messages = {}, {}
 
     def fallback_chat(self, other: Provider, chat: ChatRequest, model: str) -> ChatRequest:
-        """Return a chat that another row has taken, without what is that row's own."""
+        """Return a chat that another provider has accepted, without that provider's own fields."""
         own = other.extra_message_fields - self.extra_message_fields
         messages = [{n: v for n, v in m.items() if n not in own} for m in chat.messages]
         own = other.extra_params - self.extra_params
@@ -196,25 +202,25 @@ class Provider:
         return replace(chat, provider=self.name, model=model, messages=messages, extra=extra)
 
 
-_TOLD = {
+_REASONS = {
     "modalities": 'Only ["text"] is answered; leave it out',
-    # What costs more, or has the provider go and look: no built-in row takes it from a page.
+    # They cost more, or enable hosted tools: no built-in row accepts them from a client.
     **dict.fromkeys(
         ("service_tier", "web_search_options", "search_parameters"),
         "Not taken from a page; the app adds it in before_chat, or has its provider row take it",
     ),
 }
-"""What to say of a parameter that is some provider's own, where there is more to say."""
+"""Reasons for refusing a provider-specific parameter, where there is more to say."""
 
 
-# By the fields' names, and else by the types they are declared with, which are text here.
+# By the name of the field, or else by its declared type, which is text here.
 _CHECKS: dict[Any, Callable[[Any], Any]] = {
     "name": checks.route_name,
     "base_url": checks.address,
     "path": checks.path,
     "headers": checks.headers,
     "profile_headers": checks.header_names,
-    "replay_fields": checks.state,
+    "replay_fields": checks.replay_fields,
     "str": checks.text,
     "Any": checks.protocol,
     "str | None": checks.text_or_none,

@@ -1,4 +1,4 @@
-"""Where a chat is sent, and what of that must not be told."""
+"""Where a request is sent, and which of its values are secret."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# Anything else may be what a gateway knows its customers by, whatever it is called.
+# Any other header may identify a gateway's customer, whatever its name.
 _HARMLESS = frozenset(
     {
         "accept",
@@ -28,19 +28,19 @@ _HARMLESS = frozenset(
 _KEY = re.compile(r"key|token|auth|secret|cookie", re.IGNORECASE)
 
 
-_LONG = 8  # characters: to take out "on" or "Bearer" would tear ordinary sentences apart
+_LONG = 8  # characters: removing "on" or "Bearer" would tear ordinary sentences apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where one chat is sent, and as whom. Headers and key stay out of its repr.
+    """Where one request is sent, with its credentials. Its repr has no headers and no key.
 
-    :param model: the model as this provider names it.
+    :param model: the model's name at this provider.
     :param base_url: the address up to and without the protocol's path.
     :param url: the whole address, where it is not the base URL followed by that path.
-    :param headers: what authenticates, and what else the profile adds.
-    :param query: what is added to the URL. No place for a key: URLs are logged by others.
-    :param supports_stream_usage: whether the token count can be asked for.
+    :param headers: the credentials, and further headers from the profile.
+    :param query: the query of the URL. Put no key there: other hosts log URLs.
+    :param supports_stream_usage: whether token counts can be requested.
     """
 
     model: str
@@ -51,10 +51,10 @@ class Target:
     supports_stream_usage: bool = True
 
     def secrets(self) -> tuple[str, ...]:
-        """Return what must not be told to anybody: all of headers and query that may be a key.
+        """Return the parts of headers and query that may be a key.
 
-        That is every long value, and every long word in one, save of what is known to be
-        harmless; and where the name says that it is a key, the last word of any length.
+        That is every long value, and every long word in one, except in headers that are known to
+        be harmless; and where the name suggests a key, the last word whatever its length.
         """
         found = set()
         for name, value in {**self.headers, **self.query}.items():

@@ -1,4 +1,4 @@
-"""Admission: from a chat to the upstream request, with the key of the chat's user."""
+"""Admission: makes the upstream request of a chat, with the key of the chat's user."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .upstream_request import UpstreamRequest
 def build_request(
     host: Host, provider: Provider, chat: ChatRequest, deadline: float
 ) -> UpstreamRequest:
-    """Return the request that asks a provider for the next response of a chat.
+    """Return the upstream request for the next response of a chat.
 
-    :param deadline: :func:`time.monotonic` at which the chat has to be over.
-    :raises ChatError: when the key, or what the provider needs besides, is missing.
+    :param deadline: the :func:`time.monotonic` at which the chat must have ended.
+    :raises ChatError: when the key, or something else that the provider needs, is missing.
     """
     config = host.config
     key = clean_key(host.resolve_key(provider, chat.profile))
@@ -34,7 +34,8 @@ def build_request(
     base_url = config.base_urls.get(provider.name, provider.base_url)
     target = provider.target(provider, chat, key, base_url)
     protocol = protocol_of(provider)
-    model = get_model(provider.catalogue, chat.model, config.models.get(provider.name))
+    overrides = config.models.get(provider.name)
+    model = get_model(provider.catalogue, chat.model, overrides, sent_as=target.model)
     return UpstreamRequest(
         provider=provider.name,
         label=provider.label,

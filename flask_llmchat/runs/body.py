@@ -1,4 +1,4 @@
-"""The streaming body: events in, bytes out, one ending."""
+"""The streaming body: reads events, writes bytes, and ends the chat once."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ logger = logging.getLogger("flask_llmchat")
 class StreamingBody:
     """The body of a streaming response. It owns the event source, and closes it.
 
-    It iterates over bytes, one item for whatever came in one read. It holds no request and no
-    context. :meth:`start` comes first.
+    It iterates over bytes, one item for each read of the source. It holds no request and no
+    Flask context. Call :meth:`start` first.
 
-    :param cancel: the chat's; no longer watched once the body is closed.
+    :param cancel: the cancel token of the chat; the watchdog drops it once the body is closed.
     :param heartbeat: seconds without an event after which the encoder's heartbeat is written.
-    :ivar slot: its slot among the chats that may run at once, released when it is closed.
+    :ivar slot: the chat's slot in the concurrency limit, released when the body is closed.
     """
 
     def __init__(
@@ -47,28 +47,28 @@ class StreamingBody:
 
     @property
     def mimetype(self) -> str:
-        """The type of the body."""
+        """The media type of the body."""
         return self._encoder.mimetype
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Further headers that the body asks for."""
+        """Further headers of the response."""
         return self._encoder.headers
 
     def start(self) -> None:
-        """Wait for the first bytes: until they are there, an error can still have a status.
+        """Wait for the first bytes: until they come, an error can still have a status.
 
-        :raises ChatError: when there are none to come.
+        :raises ChatError: when the response fails before its first bytes.
         """
         try:
-            self._first = self._next(None)  # a heartbeat would be a byte already
+            self._first = self._next(None)  # without heartbeats: they would be the first bytes
         except BaseException:
             self._source.close()
             raise
         self._begun = True
 
     def __iter__(self) -> Iterator[bytes]:
-        """Return itself: a body is read once."""
+        """Return itself: a body is iterated over once."""
         return self
 
     def __next__(self) -> bytes:
@@ -83,19 +83,19 @@ class StreamingBody:
                 return data
         except ChatError as error:
             return self._break(error)
-        except Exception:  # whatever failed, the client must not take the answer for complete
+        except Exception:  # the client must not take the response for complete
             logger.exception("chat %s failed", self._recorder.request_id)
             return self._break(ChatError.of("internal"))
-        # Before the end is written: the next chat in a row finds this connection in the pool.
+        # Before the end is written: the client's next chat finds this connection in the pool.
         self._source.close()
         if data := self._encoder.finish(self._recorder.finish_complete()):
             return data
         raise StopIteration
 
     def _next(self, timeout: float | None) -> bytes:
-        """Return the next bytes that this dialect has for the client; b"" when there are none.
+        """Return the next bytes for the client; b"" when the response is complete.
 
-        :param timeout: seconds without an event after which that is the heartbeat.
+        :param timeout: seconds without an event after which the heartbeat is returned.
         """
         while events := self._source.read(timeout):
             self._recorder.observe(events)
@@ -107,7 +107,7 @@ class StreamingBody:
         self._source.close()
         self._recorder.finish_failed(error)
         if error.code == "cancelled":
-            raise StopIteration  # the connection is shut
+            raise StopIteration  # the connection is closed
         if (data := self._encoder.fail(error)) is None:
             # The status is gone, so the server has to break the connection off.
             raise StreamAborted(
@@ -116,19 +116,19 @@ class StreamingBody:
         return data
 
     def close(self) -> None:
-        """End it, at whatever point it is. The server always calls this."""
+        """End the chat, wherever it is. The server always calls this."""
         try:
             self._source.close()
-            if self._begun:  # otherwise another provider may be tried
+            if self._begun:  # otherwise a fallback may be tried
                 self._watchdog.remove(self._cancel)
                 if self._recorder.result is None:
-                    self._end_unread()
-        finally:  # a receiver of the host's may raise what is no Exception
+                    self._finish_unread()
+        finally:  # a receiver may raise a BaseException
             if self.slot is not None:
                 self.slot.release()
 
-    def _end_unread(self) -> None:
-        # A client that stops reading is cut off in the end; it has not left by itself.
+    def _finish_unread(self) -> None:
+        # A client that stops reading is cut off at the deadline; it has not left.
         if error := self._source.interruption():
             self._recorder.finish_failed(error)
         else:

@@ -1,4 +1,4 @@
-"""What a run needs from the app it runs in: its settings, its providers, its hooks."""
+"""What a run needs of its app: settings, providers and hooks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..providers import Provider
 
 
 class Host(Protocol):
-    """The app, as a run sees it. Hooks run in whatever context the caller has."""
+    """The app, as a run sees it. Hooks run in the context of the caller."""
 
     @property
     def config(self) -> Config:
@@ -21,16 +21,19 @@ class Host(Protocol):
 
     @property
     def providers(self) -> Mapping[str, Provider]:
-        """The providers served here, by name."""
+        """The providers that the app serves, by name."""
 
     def chat_started(self, chat: ChatRequest) -> None:
-        """Send the signal."""
+        """Send the ``chat_started`` signal."""
 
     def chat_finished(self, result: ChatResult) -> None:
-        """Send the signal, in an app context of its own. Nothing a receiver raises gets out."""
+        """Send the ``chat_finished`` signal in an app context of its own.
+
+        Exceptions of receivers are logged, not raised.
+        """
 
     def load_endpoint(self, endpoint_id: str | None) -> Any:
-        """Return the user's own endpoint of this id, or None."""
+        """Return the user's own endpoint with this id, or None."""
 
     def run_before_chat(self, chat: ChatRequest) -> None:
         """Run the ``before_chat`` hooks."""
@@ -39,10 +42,10 @@ class Host(Protocol):
         """Return the key for a provider; "" when there is none."""
 
     def why_no_key(self, provider: Provider, profile: Any) -> str:
-        """Return why a profile has no key for a provider, for the app's developer."""
+        """Return the reason why a profile has no key for a provider, for the app's developer."""
 
     def warn_once(self, message: str) -> None:
         """Log a warning, once in a process."""
 
     def refusal(self, error: BaseException) -> ChatError:
-        """Return what a hook's exception means for the chat: ``abort(403)`` is a 403."""
+        """Return the error for an exception of a hook: ``abort(403)`` becomes a 403."""

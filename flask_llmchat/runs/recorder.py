@@ -1,4 +1,4 @@
-"""The recorder: collects the state of a chat and emits its result exactly once."""
+"""The recorder: collects the state of a chat, and emits its result exactly once."""
 
 from __future__ import annotations
 
@@ -21,44 +21,43 @@ logger = logging.getLogger("flask_llmchat")
 class AttemptRecord:
     """One attempt while it runs.
 
-    :ivar upstream_request_id: the provider's id of the call, once its response has begun.
+    :ivar parser: the parser of its response, once that has begun.
+    :ivar upstream_request_id: the provider's id of the request, once the response has begun.
     """
 
     def __init__(self, provider: str, model: str) -> None:
         self.provider = provider
         self.model = model
+        self.parser: ResponseParser | None = None
         self.upstream_request_id: str | None = None
+        self._error: ChatError | None = None
         self._started = time.monotonic()
         self._ended: float | None = None
-        self._error: ChatError | None = None
-        self._parser: ResponseParser | None = None
         self._totals: Totals | None = None
 
-    def opened(self, parser: ResponseParser, upstream_request_id: str | None) -> None:
-        """Take the parser of the response that has begun: it knows what comes of it."""
-        self._parser = parser
-        self.upstream_request_id = upstream_request_id
-
-    def failed(self, error: ChatError) -> None:
-        """Take the error that the attempt ended with."""
-        self._error = error
-        self._ended = time.monotonic()
+    def end(self, error: ChatError | None = None) -> None:
+        """End it, with the error that it failed with. Only the first call counts."""
+        if self._ended is None:
+            self._ended = time.monotonic()
+            self._error = error
 
     def totals(self) -> Totals:
-        """Return what has come of it; read once, when the chat is over."""
+        """Return what its response adds up to; read from the parser once, at the end."""
         if self._totals is None:
-            self._totals = self._parser.totals() if self._parser else Totals()
+            self._totals = self.parser.totals() if self.parser else Totals()
         return self._totals
 
     def result(self) -> Attempt:
-        """Return it as a value."""
+        """End it and return it as a value."""
+        self.end()
+        assert self._ended is not None
         error = self._error
         return Attempt(
             provider=self.provider,
             model=self.model,
             error=error,
             usage=self.totals().usage,
-            duration=(self._ended or time.monotonic()) - self._started,
+            duration=self._ended - self._started,
             upstream_request_id=self.upstream_request_id
             or (error.upstream_request_id if error else None),
         )
@@ -69,7 +68,7 @@ class ChatRecorder:
 
     :param emit: takes the result.
     :ivar result: the result, once the chat has ended.
-    :ivar attempt: the attempt that counts in the present step; None before the first one.
+    :ivar attempt: the attempt of the present step that counts; None before the first one.
     """
 
     def __init__(self, chat: ChatRequest, emit: Callable[[ChatResult], None]) -> None:
@@ -80,62 +79,63 @@ class ChatRecorder:
         self._emit = emit
         self._started = time.monotonic()
         self._first_token: float | None = None
-        self._attempts: list[list[AttemptRecord]] = [[]]  # of each step
-        self._steps: list[AttemptRecord] = []  # the attempts that counted in earlier steps
+        self._steps: list[list[AttemptRecord]] = [[]]  # the attempts of each step
+        self._earlier: list[AttemptRecord] = []  # of each earlier step, the attempt that counts
 
     def update(self, chat: ChatRequest) -> None:
-        """Read the chat again: hooks may have changed the model, or put a context there."""
+        """Read the chat again: hooks may have changed its model or its context."""
         # Not the chat itself: its messages are not needed for as long as the response.
         self._provider, self._model, self._context = chat.provider, chat.model, chat.context
 
-    def start_attempt(self, provider: str, model: str) -> AttemptRecord:
+    def start_attempt(self, provider: str, model: str) -> None:
         """Begin an attempt of the present step."""
         self.attempt = AttemptRecord(provider, model)
-        self._attempts[-1].append(self.attempt)
-        return self.attempt
+        self._steps[-1].append(self.attempt)
 
-    def opened(self, parser: ResponseParser, upstream_request_id: str | None) -> None:
-        """Take what parses the response of the present attempt, now that it has begun."""
+    def open_attempt(self, parser: ResponseParser, upstream_request_id: str | None) -> None:
+        """Record that the response of the present attempt has begun."""
         assert self.attempt is not None
-        self.attempt.opened(parser, upstream_request_id)
+        self.attempt.parser = parser
+        self.attempt.upstream_request_id = upstream_request_id
 
     def fail_attempt(self, error: ChatError) -> None:
-        """Take the error that the present attempt ended with."""
+        """Record the error that the present attempt failed with."""
         assert self.attempt is not None
-        self.attempt.failed(error)
+        self.attempt.end(error)
 
     def retry_attempt(self, error: ChatError) -> None:
-        """Begin the present attempt anew, after it failed in a way that may pass."""
+        """Record that the present attempt failed, and begin another one at the same provider."""
         assert self.attempt is not None
-        self.fail_attempt(error)
+        self.attempt.end(error)
         self.start_attempt(self.attempt.provider, self.attempt.model)
 
     def start_step(self) -> None:
-        """Begin a further step: the response so far stands, and another one follows."""
+        """Begin a further step: the response so far is complete, and another one follows."""
         if self.attempt is not None:
-            self._steps.append(self.attempt)
+            self.attempt.end()
+            self._earlier.append(self.attempt)
         self.attempt = None
-        self._attempts.append([])
+        self._steps.append([])
 
     def observe(self, events: list[Event]) -> None:
-        """Take the time when the first text, reasoning or tool call comes."""
+        """Record the time of the first text, reasoning or tool call."""
         if self._first_token is None and not all(isinstance(e, Finish | Chunk) for e in events):
             self._first_token = time.monotonic() - self._started
 
     def finish(self, outcome: Outcome, error: ChatError | None = None) -> None:
-        """Emit how the chat ended. Only the first call counts."""
+        """Emit the result. Only the first call counts."""
         if self.result is not None:
             return
         attempt = self.attempt
-        counted = [*self._steps, *([attempt] if attempt else [])]
-        parts = [record.totals() for record in counted]
+        if attempt is not None:
+            attempt.end(error)
+        steps = tuple(Step(tuple(a.result() for a in step)) for step in self._steps if step)
+        parts = [a.totals() for a in (*self._earlier, attempt) if a is not None]
         self.result = ChatResult(
             provider=attempt.provider if attempt else self._provider,
             model=attempt.model if attempt else self._model,
             outcome=outcome,
-            steps=tuple(
-                Step(tuple(a.result() for a in tried)) for tried in self._attempts if tried
-            ),
+            steps=steps,
             text="".join(chain.from_iterable(part.text for part in parts)),
             reasoning="".join(chain.from_iterable(part.reasoning for part in parts)),
             reasoning_details=tuple(chain.from_iterable(p.reasoning_details for p in parts)),
@@ -153,7 +153,7 @@ class ChatRecorder:
         self._emit(self.result)
 
     def finish_complete(self) -> ChatResult:
-        """Emit that the provider ended the chat itself; return the result."""
+        """Emit the result of a complete response, and return it."""
         totals = self.attempt.totals() if self.attempt else Totals()
         # Tool calls may also come after the finish reason.
         reason = effective_reason(totals.finish_reason, bool(totals.tool_calls))
@@ -162,13 +162,13 @@ class ChatRecorder:
         return self.result
 
     def finish_cancelled(self) -> None:
-        """Emit that the client left."""
+        """Emit the result of a chat whose client left."""
         self.finish("cancelled", ChatError.of("cancelled", provider=self._provider))
 
     def finish_failed(self, error: ChatError) -> None:
-        """Emit that the chat broke off after the provider was called."""
+        """Emit the result of a chat that failed after its request was sent, and log the error."""
         attempt = self.attempt
-        if error.code != "cancelled":  # clients come and go: no fault to look into
+        if error.code != "cancelled":  # clients come and go: not a fault
             logger.warning(
                 "chat %s with %s failed: %s (status %s, the provider's request id %s): %s",
                 self.request_id,
@@ -178,13 +178,13 @@ class ChatRecorder:
                 error.upstream_request_id or (attempt and attempt.upstream_request_id),
                 error.detail or error.message,
             )
-        # A provider that reports a time-out of its own has failed; "timeout" is our own limit.
+        # A provider that reports a time-out of its own has failed; "timeout" is for our own limit.
         ours = ERROR_CODES[error.code].outcome
         self.finish("upstream_error" if error.detail else ours, error)
 
 
 def _sum(usages: list[Usage]) -> Usage | None:
-    """Return what several responses used together; one is returned as it is."""
+    """Return the sum of several responses' token counts; one is returned as it is."""
     if len(usages) < 2:
         return usages[0] if usages else None
     return Usage(

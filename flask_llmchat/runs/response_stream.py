@@ -1,4 +1,4 @@
-"""One provider's answer on its way in: opened, read as events, closed."""
+"""The response of one upstream request: opened, read as events, closed."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from ..protocols.errors import PlainText, message_in, parse_json, upstream_reque
 from ..protocols.json_values import read_json
 from ..protocols.sse import EventTooLarge
 from ..transport.watchdog import CancelToken
-from .client import send
+from .retry import send
 from .upstream_request import UpstreamRequest
 
 _AFTER_FINISH = 5.0
-"""Seconds to wait for the token count after the provider's own ending."""
+"""Seconds to wait for the token counts after the finish reason."""
 
 
 _DRAIN = 0.2
-"""Seconds the rest of a complete answer's body may take, for its connection to be kept."""
+"""Seconds that reading the rest of a complete response may take, to keep its connection."""
 
 
-_LONGEST_ERROR = 64 * 2**10  # bytes of an error that are looked at
+_LONGEST_ERROR = 64 * 2**10  # bytes of an error that are parsed
 
 
-_LONGEST_ANSWER = 64 * 2**20
-"""Bytes one answer may have in all: many images fit, a provider gone mad does not."""
+_LONGEST_RESPONSE = 64 * 2**20
+"""Bytes that one response may have: many images fit, a faulty provider's endless one does not."""
 
 
 class ResponseStream:
@@ -40,9 +40,9 @@ class ResponseStream:
 
     :param request: what to send.
     :param parser: what parses its server-sent events.
-    :param cancel: the chat's; it ends the waiting.
-    :param on_retry: called with the error of each attempt that is repeated.
-    :ivar request_id: the provider's id of the call.
+    :param cancel: the cancel token of the chat: it ends every wait.
+    :param on_retry: called with the error of each attempt that is retried.
+    :ivar upstream_request_id: the provider's id of the request.
     :raises ChatError: when the provider cannot be reached, or refuses.
     """
 
@@ -58,16 +58,17 @@ class ResponseStream:
         self._request = replace(request, body={})
         self._parser = parser
         self._failure: ChatError | None = None
+        self._ended = False  # the body has
         self._closed = False
-        self._received = 0
-        self._left: float | None = None  # of the wait for an event, seconds
+        self._received = 0  # bytes
+        self._left: float | None = None  # seconds of the idle timeout, after a read that timed out
         self._cancel = cancel
         self._body = send(request, cancel, on_retry)
         try:
-            import httpx2  # here already, with the SDK; looked up once, and not for every read
+            import httpx2  # loaded already, with the SDK; looked up once, not for every read
 
             self._http_failures = (httpx2.HTTPError, OSError)
-            self.request_id = upstream_request_id(self._body.headers, request.secrets)
+            self.upstream_request_id = upstream_request_id(self._body.headers, request.secrets)
             self._content_type = self._body.headers.get("content-type", "text/event-stream")
             self._decoder = BodyDecoder(self._content_type)
         except BaseException:
@@ -75,11 +76,11 @@ class ResponseStream:
             raise
 
     def read(self, timeout: float | None = None) -> list[Event] | None:
-        """Return the next events; an empty list means that the answer is complete.
+        """Return the next events; an empty list when the response is complete.
 
-        :param timeout: seconds after which None is returned if no event has come. The next
-            call goes on waiting where this one was.
-        :raises ChatError: when it is no answer, or broke off, and why.
+        :param timeout: seconds after which None is returned if no event has come. The idle
+            timeout goes on from there at the next call.
+        :raises ChatError: when the response is an error, or broke off.
         """
         if self._failure is not None:
             raise self._failure
@@ -87,7 +88,7 @@ class ResponseStream:
         until = math.inf if timeout is None else now + timeout
         self._cancel.idle_deadline = now + (self._left or self._longest_wait())
         try:
-            while not self._parser.done:
+            while not (self._ended or self._parser.done):
                 piece = self._next_piece(timeout)
                 now = time.monotonic()
                 if piece is not None and (events := self._events_in(piece, now)):
@@ -103,23 +104,34 @@ class ResponseStream:
             self._cancel.idle_deadline = math.inf
 
     def _finished(self) -> list[Event]:
+        """Return what the parser held back, if the response is complete.
+
+        The end of the body is not the end of the response: that has a finish reason, or the
+        protocol's last event.
+        """
+        complete = self._parser.done or self._parser.finish_reason is not None
         try:
-            return self._parser.finish()
+            events = self._parser.finish()
         except StreamErrorEvent as error:
-            self._failure = self._error_from(error.body)
-            raise self._failure from None
+            explained = complete or message_in(error.body)
+            self._failure = self._error_from(error.body) if explained else self._truncated()
+        else:
+            if complete:
+                return events
+            self._failure = self._truncated()
+        raise self._failure
 
     def _longest_wait(self) -> float:
         wait = self._request.read_timeout
         return wait if self._parser.finish_reason is None else min(_AFTER_FINISH, wait)
 
     def _next_piece(self, wait: float | None) -> bytes | None:
-        """Return the next bytes; b"" is the end of the body, and None means: not yet."""
+        """Return the next bytes; b"" at the end of the body, None when the wait is over."""
         failure: Exception | None = None
         try:
             if piece := self._body.read(wait):
                 self._received += len(piece)
-                if self._received > _LONGEST_ANSWER:
+                if self._received > _LONGEST_RESPONSE:
                     raise self._unreadable()
                 return piece
         except self._http_failures as error:
@@ -129,7 +141,7 @@ class ResponseStream:
         elif isinstance(failure, TimeoutError) or not (failure or self._body.ended):
             return None
         if failure is None or self._parser.finish_reason is not None:
-            return b""  # once the provider has said how it ended, the rest may be missing
+            return b""  # after the finish reason, the rest may be missing
         raise self._explain(failure) from None
 
     def _explain(self, failure: Exception) -> ChatError:
@@ -144,25 +156,25 @@ class ResponseStream:
     def _events_in(self, piece: bytes, now: float) -> list[Event]:
         events = self._parse(self._feed(piece), now)
         if not piece and not events:
-            self._require_ending()
+            self._ended = True
         return events
 
     def _feed(self, piece: bytes) -> list[tuple[str, bytes]]:
         try:
             if piece:
                 return self._decoder.feed(piece)
-            # What stands there without its blank line may have been cut.
+            # An event without its blank line may have been cut.
             return [event for event in self._decoder.finish() if _is_whole(event)]
         except EventTooLarge:
             raise self._unreadable() from None
         except NotAResponse:
-            # Nothing in it is about an error.
+            # Such a body has no error message.
             raise self._error_from(
                 PlainText(f"not an event stream but {self._content_type}")
             ) from None
 
     def _parse(self, sse_events: list[tuple[str, bytes]], now: float) -> list[Event]:
-        """Parse what came; a failure in the middle is raised after the events before it."""
+        """Parse events; an error among them is raised by the read after those before it."""
         events: list[Event] = []
         is_alive = False
         try:
@@ -177,12 +189,12 @@ class ResponseStream:
             if not events:
                 raise
             self._failure = error
-        if is_alive:  # what only keeps a connection open is no progress
+        if is_alive:  # heartbeats do not restart the idle timeout
             self._cancel.idle_deadline = now + self._longest_wait()
         return events
 
     def _parse_one(self, name: str, data: bytes) -> list[Event] | None:
-        """Return what one event brings; None for one that holds nothing at all."""
+        """Return the events of one server-sent event; None for a heartbeat."""
         if "error" in name.lower():
             raise self._error_from(parse_json(data[:_LONGEST_ERROR]))
         try:
@@ -197,47 +209,38 @@ class ResponseStream:
             raise self._unreadable() from None
 
     def _parse_whole(self, data: bytes) -> list[Event]:
-        """Take a whole JSON response for a stream of one event, any other for an error's body."""
+        """Parse a whole response that came as JSON; any other JSON is an error body."""
         events = self._parser.parse_whole(read_json(data), data)
         if events is None:
             raise self._error_from(parse_json(data[:_LONGEST_ERROR]))
-        self._parser.done = True
         return events
 
     def _error_from(self, body: Any) -> ChatError:
         return self._request.error_from(body, None, self._body.headers)
 
-    def _require_ending(self) -> None:
-        """Take the end of the body for the end of the response, if the provider said it was."""
-        if not self._parser.done and self._parser.finish_reason is None:
-            unexpected = self._parser.unexpected()
-            raise self._error_from(unexpected) if message_in(unexpected) else self._truncated()
-        self._parser.done = True
-
     def _truncated(self) -> ChatError:
-        return ChatError.of(
-            "truncated",
-            self._request.label,
-            provider=self._request.provider,
-            upstream_request_id=self.request_id,
-        )
+        return ChatError.of("truncated", self._request.label, **self._sender())
 
     def _unreadable(self) -> ChatError:
+        label = self._request.label
         return ChatError(
-            f"{self._request.label} sent something that cannot be read.",
-            "upstream_error",
-            provider=self._request.provider,
-            upstream_request_id=self.request_id,
+            f"{label} sent something that cannot be read.", "upstream_error", **self._sender()
         )
 
+    def _sender(self) -> dict[str, Any]:
+        return {
+            "provider": self._request.provider,
+            "upstream_request_id": self.upstream_request_id,
+        }
+
     def interruption(self) -> ChatError | None:
-        """Return why the watch has ended the answer, if it has and the client had not left."""
+        """Return why the watchdog has ended the response, if not because the client left."""
         if self._cancel.reason in (None, "cancelled"):
             return None
         return self._request.interrupted(self._cancel)
 
     def close(self) -> None:
-        """Let go of the connection: back to the pool after a whole answer, else dropped."""
+        """Release the connection: to the pool after a complete response, otherwise close it."""
         if self._closed:
             return
         self._closed = True
@@ -246,7 +249,7 @@ class ResponseStream:
         self._body.close()
 
     def _drain(self) -> None:
-        """Read what follows the answer, or the connection could not be used again."""
+        """Read the rest of the body: otherwise the connection cannot serve another request."""
         until = time.monotonic() + _DRAIN
         with contextlib.suppress(*self._http_failures):
             while not self._body.ended and (left := until - time.monotonic()) > 0:

@@ -29,9 +29,10 @@ class ChatRun:
 
     Its result is emitted exactly once, whatever happens.
 
-    :param dialect: the one that encodes the response.
-    :param client: the client's socket, if the server shows it. When the client closes it, the
-        chat is cancelled.
+    :param host: the app.
+    :param dialect: the dialect that encodes the response.
+    :param client: the client's socket, if the server gives access to it. When the client closes
+        it, the chat is cancelled.
     """
 
     def __init__(
@@ -47,11 +48,12 @@ class ChatRun:
     def start(self, provider: Provider) -> StreamingBody:
         """Call the provider, or a fallback, and wait for the first bytes of the response.
 
+        :return: the body, which owns the event source and has its first bytes.
         :raises ChatError: when a hook or the provider refuses, or a key is missing.
         """
         try:
             request = self._admit(provider)
-        except BaseException as error:  # also a worker that is being stopped
+        except BaseException as error:  # also when the worker is being stopped
             self._recorder.finish("refused", self._host.refusal(error))
             raise
         try:
@@ -74,7 +76,7 @@ class ChatRun:
         try:
             return build_request(host, provider, chat, self._cancel.deadline)
         except ChatError as error:
-            if error.detail:  # what only the app's developer can mend
+            if error.detail:  # only the app's developer can fix it
                 host.warn_once(f"{provider.name} chats are refused: {error.detail}")
             raise
 
@@ -87,14 +89,14 @@ class ChatRun:
             first = self._recorder.attempt
             if ERROR_CODES[error.code].fallback and (body := self._try_fallbacks(provider)):
                 return body
-            self._recorder.attempt = first  # when all fail, the result is the first one's
+            self._recorder.attempt = first  # when all fail, the result has the first error
             raise
 
     def _try_fallbacks(self, failed: Provider) -> StreamingBody | None:
-        """Try the fallbacks in their order; None when none of them answers."""
+        """Try the fallbacks in their order; None when all of them fail."""
         chat, host = self._chat, self._host
         if self._watchdog.server_is_stopping():
-            return None  # the failure is this server's, and would be again
+            return None  # the failure is this server's own, and would repeat
         for name, models in host.config.fallbacks.get(failed.name, {}).items():
             logger.warning("chat %s: %s failed, trying %s", chat.request_id, failed.name, name)
             other = host.providers[name]
@@ -106,14 +108,14 @@ class ChatRun:
                 logger.warning("chat %s: %s failed too: %s", chat.request_id, name, error.code)
                 if error.code in ("cancelled", "deadline"):
                     raise
-            except Exception:  # in a hook of the host's: the first error says more
+            except Exception:  # in a hook of the app: the first provider's error is more useful
                 logger.exception("chat %s: %s could not be tried", chat.request_id, name)
         return None
 
     def _attempt(
         self, provider: Provider, chat: ChatRequest, request: UpstreamRequest
     ) -> StreamingBody:
-        """Make one attempt, repeated where its failure may pass, up to the first bytes."""
+        """Call one provider, with retries, and wait for the first bytes of the response."""
         recorder = self._recorder
         encoder = self._dialect.encoder(chat)
         parser = protocol_of(provider).parser(provider, passthrough=encoder.passes_chunks)
@@ -121,7 +123,7 @@ class ChatRun:
         recorder.start_attempt(chat.provider, chat.model)
         try:
             source = ResponseStream(request, parser, self._cancel, on_retry=recorder.retry_attempt)
-            recorder.opened(parser, source.request_id)
+            recorder.open_attempt(parser, source.upstream_request_id)
             body = StreamingBody(
                 source, encoder, recorder, self._cancel, heartbeat=self._host.config.heartbeat
             )

@@ -5,24 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.errors import ChatError
 from ..protocols.errors import from_body
 from ..transport.watchdog import CancelToken
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamRequest:
-    """One call of a provider's chat-completions endpoint, ready to be sent.
+    """One request to a provider, ready to be sent.
 
-    :param secrets: keys, which must not be told to anybody.
-    :param expose_errors: whether the provider's own words may be shown to people.
+    :param provider: name of the provider's row.
+    :param label: the provider's name for people.
+    :param request_id: our id of the chat.
+    :param secrets: keys, which must appear in no message and no log.
+    :param connect_timeout: seconds.
+    :param read_timeout: seconds: the idle timeout.
+    :param deadline: the :func:`time.monotonic` at which the chat must have ended.
+    :param expose_errors: whether the provider's own error messages may be shown to users.
     :param public_only: whether only public internet addresses may be called.
-    :param deadline: :func:`time.monotonic` at which the chat has to be over.
     """
 
     provider: str
@@ -43,7 +45,7 @@ class UpstreamRequest:
     def error_from(
         self, body: Any, status: int | None = None, headers: Mapping[str, str] | None = None
     ) -> ChatError:
-        """Make our error of one that the provider told."""
+        """Return the ChatError for an error of the provider."""
         return from_body(
             body,
             status=status,
@@ -55,7 +57,7 @@ class UpstreamRequest:
         )
 
     def interrupted(self, cancel: CancelToken) -> ChatError:
-        """Make the error for a wait that the chat's watch has ended."""
+        """Return the error for a wait that the cancel token has ended."""
         if cancel.reason == "cancelled":
             cancel.hang_up()
             return ChatError.of("cancelled", provider=self.provider)
@@ -68,6 +70,6 @@ class UpstreamRequest:
         return self.timed_out()
 
     def timed_out(self) -> ChatError:
-        """Make the error for a provider that kept us waiting too long."""
+        """Return the error for a provider that did not respond in time."""
         code = "deadline" if time.monotonic() >= self.deadline else "timeout"
         return ChatError.of(code, self.label, provider=self.provider)

@@ -42,15 +42,17 @@ def encoders() -> Iterator[Any]:
 
 def written(chunks: list[Any], encoder: Any, thinking_tags: bool = False) -> tuple[bytes, Any, Any]:
     """Return what an encoder writes of an answer, its reader, and the error it ended with."""
-    reader = ChatCompletionParser(thinking_tags=thinking_tags, passes_chunks=encoder.passes_chunks)
+    reader = ChatCompletionParser(thinking_tags=thinking_tags, passthrough=encoder.passes_chunks)
     results: list[ChatResult] = []
     record, out = ChatRecorder(CHAT, results.append), b""
-    record.begin(CHAT, reader)
+    record.start_attempt(CHAT.provider, CHAT.model)
+    record.open_attempt(reader, None)
     try:
         for chunk in chunks:
             data = json.dumps(chunk).encode()
             events: list[Event] = reader.read(json.loads(data), data)
             out += encoder.encode(events) if events else b""
+        reader.parse("", b"[DONE]")
         if left := reader.finish():
             out += encoder.encode(left)
         out += encoder.finish(record.finish_complete())
@@ -62,7 +64,7 @@ def written(chunks: list[Any], encoder: Any, thinking_tags: bool = False) -> tup
 
 def failure(*chunks: Any) -> str:
     """Return why an answer is refused."""
-    reader = ChatCompletionParser(passes_chunks=True)
+    reader = ChatCompletionParser(passthrough=True)
     with pytest.raises(StreamErrorEvent) as raised:
         for chunk in chunks:
             reader.read(chunk, json.dumps(chunk).encode())
@@ -118,18 +120,20 @@ def test_what_adds_up_over_many_chunks_is_bounded_too() -> None:
 
 
 def test_what_stands_beside_an_answer_is_left_out_beyond_a_bound() -> None:
-    reader = ChatCompletionParser(passes_chunks=True)
+    reader = ChatCompletionParser(passthrough=True)
     for i in range(2000):
         page = {"url": f"https://a.example/{i}"}
         cited = {"type": "url_citation", "url_citation": page}
         detail = {"type": "reasoning.encrypted", "data": "x", "id": i}
         reader.read(delta(annotations=[cited], reasoning_details=[detail] * 10))
-    assert len(reader.sources) == limits.MOST_SOURCES
-    assert reader.reasoning_details == []  # a part of them would be refused when it goes back
+    assert len(reader.totals().sources) == limits.MOST_SOURCES
+    assert (
+        reader.totals().reasoning_details == []
+    )  # a part of them would be refused when it goes back
     body = {**HEAD, "citations": [f"https://b.example/{i}" for i in range(10**6)], "choices": []}
     reader = ChatCompletionParser()
     reader.read(body)
-    assert len(reader.sources) == limits.MOST_SOURCES
+    assert len(reader.totals().sources) == limits.MOST_SOURCES
     out, _, error = written([delta(annotations=[cited] * 4000, content="a"), delta("stop")],
                             CompletionEncoder(CHAT))  # fmt: skip
     assert not error and len(json.loads(out)["choices"][0]["message"]["annotations"]) == 1
@@ -163,13 +167,15 @@ def test_no_cache_of_the_process_keeps_an_image(monkeypatch: pytest.MonkeyPatch)
 
 def cpu_of(chunks: list[Any], encoder: Any) -> float:
     parsed = [(chunk, json.dumps(chunk).encode()) for chunk in chunks]
-    reader = ChatCompletionParser(passes_chunks=encoder.passes_chunks)
+    reader = ChatCompletionParser(passthrough=encoder.passes_chunks)
     record = ChatRecorder(CHAT, lambda result: None)
-    record.begin(CHAT, reader)
+    record.start_attempt(CHAT.provider, CHAT.model)
+    record.open_attempt(reader, None)
     started = time.process_time()
     for chunk, data in parsed:
         if events := reader.read(chunk, data):
             encoder.encode(events)
+    reader.parse("", b"[DONE]")
     if left := reader.finish():
         encoder.encode(left)
     encoder.finish(record.finish_complete())
@@ -377,5 +383,5 @@ def test_no_text_is_lost_whatever_stands_beside_it(pieces: list[Any]) -> None:
     for encoder in encoders():
         _, reader, error = written([*chunks, delta("stop")], encoder)
         if error is None:
-            read = "".join(reader.text)
+            read = "".join(reader.totals().text)
             assert read.encode("utf-16", "surrogatepass").decode("utf-16", "replace") == text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +27,7 @@ from flask_llmchat.testing import (
     sse_reply,
     text_reply,
 )
+from flask_llmchat.transport.watchdog import CancelToken
 from tests.providers.test_recordings import everybodys_keys, route_of
 from tests.support.apps import body as text_body
 from tests.support.apps import finished, make_app
@@ -541,10 +543,10 @@ class QuietStream:
             choice = {"index": 0, "delta": delta, "finish_reason": None}
             self._reads += [reader.read({"choices": [choice]}, b"{}"), None]
 
-    def read(self, patience: float | None = None) -> Any:
+    def read(self, timeout: float | None = None) -> Any:
         while self._reads:
             events = self._reads.pop(0)
-            if events is not None or patience is not None:
+            if events is not None or timeout is not None:
                 return events
         return []
 
@@ -556,7 +558,9 @@ def test_heartbeats_stand_between_events_and_never_before_the_first() -> None:
     chat = ChatRequest(provider="x", model="m", messages=[], raw={"stream": True})
     stream: Any = QuietStream("", "a", "b")
     encoder = OpenAIDialect().encoder(chat)
-    answer = StreamingBody(stream, encoder, ChatRecorder(chat, lambda result: None), heartbeat=15.0)
+    record = ChatRecorder(chat, lambda result: None)
+    cancel = CancelToken(None, math.inf)
+    answer = StreamingBody(stream, encoder, record, cancel, heartbeat=15.0)
     answer.start()
     pieces = list(answer)
     assert [p == encoder.heartbeat for p in pieces] == [False, True, False, True, False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 import tracemalloc
 from typing import Any
@@ -26,6 +27,7 @@ from flask_llmchat.dialects.builtin import builtin_dialects
 from flask_llmchat.runs.body import StreamingBody
 from flask_llmchat.runs.recorder import ChatRecorder
 from flask_llmchat.testing import FakeUpstream
+from flask_llmchat.transport.watchdog import CancelToken
 from tests.dialects.test_dialects import ui_body
 from tests.support.apps import make_app
 from tests.support.ui_conversations import (
@@ -508,11 +510,11 @@ class QuietStream:
     def __init__(self, *events: Event) -> None:
         self._events = [[e] for e in events]
         self._quiet = 2
-        self.patience: list[float | None] = []
+        self.timeout: list[float | None] = []
 
-    def read(self, patience: float | None = None) -> list[Event] | None:
-        self.patience.append(patience)
-        if patience is not None and self._quiet:
+    def read(self, timeout: float | None = None) -> list[Event] | None:
+        self.timeout.append(timeout)
+        if timeout is not None and self._quiet:
             self._quiet -= 1
             return None
         self._quiet = 2
@@ -526,10 +528,12 @@ def test_heartbeats_stand_between_events_and_never_before_the_first() -> None:
     chat = ChatRequest(provider="lab", model="m", messages=[], request_id="r1")
     stream: Any = QuietStream(TextDelta("a"), TextDelta("b"))
     record = ChatRecorder(chat, lambda result: None)
-    answer = StreamingBody(stream, UI.encoder(chat), record, heartbeat=15.0)
+    answer = StreamingBody(
+        stream, UI.encoder(chat), record, CancelToken(None, math.inf), heartbeat=15.0
+    )
     answer.start()
     pieces = list(answer)
     beat = b": keep-alive\n\n"
     assert [piece == beat for piece in pieces] == [False, True, True, False, True, True, False]
     assert frames(b"".join(piece for piece in pieces if piece != beat))[-1] == "[DONE]"
-    assert stream.patience == [None, *[15.0] * 6]
+    assert stream.timeout == [None, *[15.0] * 6]

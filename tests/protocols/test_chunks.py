@@ -10,14 +10,21 @@ import pytest
 
 from flask_llmchat.core.errors import StreamErrorEvent
 from flask_llmchat.core.events import Event, Image, ReasoningDelta, Source, TextDelta, ToolCallDelta
+from flask_llmchat.protocols.base import Totals
 from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
 
 
-def read(*chunks: Any) -> ChatCompletionParser:
-    reader = ChatCompletionParser()
+def read(*chunks: Any) -> Totals:
+    """Return what chunks add up to."""
+    return parsed(*chunks).totals()
+
+
+def parsed(*chunks: Any) -> ChatCompletionParser:
+    """Return a parser that has read chunks."""
+    parser = ChatCompletionParser()
     for chunk in chunks:
-        reader.read(chunk)
-    return reader
+        parser.read(chunk)
+    return parser
 
 
 def delta(**fields: Any) -> dict[str, Any]:
@@ -91,7 +98,7 @@ def piece(name: str | None = None, arguments: Any = None, **more: Any) -> dict[s
     ],
 )
 def test_a_tool_call_in_pieces(chunks: list[Any]) -> None:
-    (call,) = read(*chunks).tool_calls.values()
+    (call,) = read(*chunks).tool_calls
     assert (call.id, call.name, call.arguments) == ("c", "f", '{"a": 1}')
 
 
@@ -101,9 +108,9 @@ def test_two_tool_calls_interleaved_and_without_index() -> None:
         piece("g", "2", index=1, id="d"),
         piece(None, "3", index=0),
     ).tool_calls
-    assert [(c.name, c.arguments) for c in calls.values()] == [("f", "13"), ("g", "2")]
+    assert [(c.name, c.arguments) for c in calls] == [("f", "13"), ("g", "2")]
     calls = read(piece("f", "1", id="c"), piece("g", "2", id="d"), piece(None, "3")).tool_calls
-    assert [(c.name, c.arguments) for c in calls.values()] == [("f", "1"), ("g", "23")]
+    assert [(c.name, c.arguments) for c in calls] == [("f", "1"), ("g", "23")]
 
 
 def test_usage_is_the_last_one_told() -> None:
@@ -157,9 +164,11 @@ def test_chunks_that_tell_an_error(chunk: Any) -> None:
 def test_what_is_held_back_is_told_in_the_end() -> None:
     reader = ChatCompletionParser(thinking_tags=True)
     reader.read(delta(content="<thi"))
+    reader.parse("", b"[DONE]")
     assert reader.finish() == [TextDelta("<thi")]
     reader = ChatCompletionParser()
     reader.read(delta(content="a\ud83d"))
+    reader.parse("", b"[DONE]")
     assert reader.finish() == [TextDelta("\ufffd")]
     assert reader.finish() == []
 
@@ -220,7 +229,7 @@ def test_images_are_told() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,A"}}
     reader = ChatCompletionParser()
     assert reader.read(delta(images=[image, {}, None])) == [Image("data:image/png;base64,A")]
-    assert list(reader.images) == ["data:image/png;base64,A"]
+    assert reader.totals().images == ["data:image/png;base64,A"]
 
 
 def test_a_refusal_is_what_the_model_says() -> None:
@@ -258,14 +267,17 @@ def test_thinking_inside_the_text(text: str, reasoning: str, answer: str) -> Non
         for i in range(0, len(text), size):
             reader.read(delta(content=text[i : i + size]))
         reader.read({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-        assert ("".join(reader.reasoning), "".join(reader.text)) == (reasoning, answer), size
+        assert ("".join(reader.totals().reasoning), "".join(reader.totals().text)) == (
+            reasoning,
+            answer,
+        ), size
 
 
 def test_white_space_is_not_held_back_for_ever() -> None:
     reader = ChatCompletionParser(thinking_tags=True)
     for _ in range(2000):
         reader.read({"choices": [{"delta": {"content": "\n"}}]})
-    assert len("".join(reader.text)) == 2000
+    assert len("".join(reader.totals().text)) == 2000
 
 
 def test_thinking_told_in_two_places_over_several_chunks_is_read_once() -> None:
@@ -296,14 +308,14 @@ def test_parallel_calls_that_all_have_index_zero() -> None:
         piece("g", '{"x"', index=0, id="b"),
         piece(None, ": 1}", index=0),
     ).tool_calls
-    assert [(c.id, c.name, c.arguments) for c in calls.values()] == [
+    assert [(c.id, c.name, c.arguments) for c in calls] == [
         ("a", "f", "{}"),
         ("b", "g", '{"x": 1}'),
     ]
 
 
 def test_arguments_that_are_an_empty_object() -> None:
-    (call,) = read(piece("f", {}, index=0, id="a")).tool_calls.values()
+    (call,) = read(piece("f", {}, index=0, id="a")).tool_calls
     assert call.arguments == "{}"
 
 
@@ -319,7 +331,7 @@ def test_counts_of_any_size_and_place() -> None:
 def test_calls_that_have_neither_ids_nor_indexes_of_their_own(index: dict[str, int]) -> None:
     def calls(*pieces: tuple[str | None, str]) -> list[tuple[str, str]]:
         found = read(*[piece(name, text, **index) for name, text in pieces]).tool_calls
-        return [(call.name, call.arguments) for call in found.values()]
+        return [(call.name, call.arguments) for call in found]
 
     whole = [("f", '{"a":1}'), ("f", '{"a":2}'), ("g", "{}")]
     assert calls(*whole) == whole
@@ -341,7 +353,7 @@ def test_a_character_of_arguments_cut_in_two_is_joined() -> None:
     events += reader.read({"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]})
     told = [(e.index, e.arguments) for e in events if isinstance(e, ToolCallDelta)]
     assert told == [(0, '{"a":"'), (1, '{"b":"'), (0, '😀"}'), (1, "\ufffd")]
-    assert [c.arguments for c in reader.tool_calls.values()] == ['{"a":"😀"}', '{"b":"\ufffd']
+    assert [c.arguments for c in reader.totals().tool_calls] == ['{"a":"😀"}', '{"b":"\ufffd']
     assert reader.finish() == []
 
 
@@ -361,10 +373,10 @@ def details(**more: Any) -> dict[str, Any]:
     ids=["arguments", "named arguments", "details", "calls without index", "ids again"],
 )
 def test_a_piece_costs_the_same_however_many_came_before(first: list[Any], then: Any) -> None:
-    reader = read(*first)
+    parser = parsed(*first)
     started = time.process_time()
     for _ in range(8000):
-        reader.read(then)
+        parser.read(then)
     assert time.process_time() - started < 0.8
 
 
@@ -383,5 +395,5 @@ def test_a_whole_answer_in_one_message(beside: dict[str, Any]) -> None:
     chunk = {"choices": [{"index": 0, "message": message, "finish_reason": "stop", **beside}]}
     reader = read(copy.deepcopy(chunk), copy.deepcopy(chunk))
     assert (reader.text, reader.reasoning) == (["Hi"], ["Hm"])
-    assert [c.id for c in reader.tool_calls.values()] == ["c", "d"]
+    assert [c.id for c in reader.tool_calls] == ["c", "d"]
     assert read(delta(content="H"), chunk).text == ["H"]

@@ -381,7 +381,9 @@ def test_a_short_secret_does_not_tear_words_apart() -> None:
 def test_a_chat_error_knows_its_status() -> None:
     assert ChatError("No", "rate_limited").status == 429
     assert ChatError("No").status == 400
-    with pytest.raises(ValueError, match="unknown code 'quota'; use one of missing_key"):
+    with pytest.raises(
+        ValueError, match="unknown code 'quota'; use one of bad_request, missing_key"
+    ):
         ChatError("No", "quota")  # type: ignore[arg-type]
 
 

@@ -44,9 +44,6 @@ class LinesParser:
     def parse_whole(self, body: Any, data: bytes) -> list[Event] | None:
         return None
 
-    def unexpected(self) -> list[Any]:
-        return []
-
     def finish(self) -> list[Event]:
         return []
 

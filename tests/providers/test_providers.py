@@ -19,7 +19,8 @@ from flask_llmchat import (
 )
 from flask_llmchat.models.catalogue import CATALOGUE
 from flask_llmchat.models.lookup import get_model
-from flask_llmchat.providers.perplexity import taking_turns
+from flask_llmchat.protocols.chat_completions.request import build_body
+from flask_llmchat.providers.perplexity import alternate_roles
 from flask_llmchat.testing import FakeUpstream, ReceivedRequest, error_reply, text_reply
 from tests.support.apps import body, finished, make_app
 
@@ -180,14 +181,16 @@ def message(role: str, content: Any) -> dict[str, Any]:
 def test_perplexity_gets_messages_that_take_turns(messages: str, turns: str) -> None:
     roles = {"s": "system", "u": "user", "a": "assistant"}
     given = [message(roles[letter], f"{i}") for i, letter in enumerate(messages.split())]
-    taken = taking_turns(given)
+    taken = alternate_roles(given)
     assert [m["role"] for m in taken] == [roles[letter] for letter in turns.split()]
 
 
 def test_joined_messages_lose_nothing() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,A"}}
     given = [message("user", "one"), message("user", "two"), message("user", [image])]
-    assert taking_turns(given) == [message("user", [{"type": "text", "text": "one\n\ntwo"}, image])]
+    assert alternate_roles(given) == [
+        message("user", [{"type": "text", "text": "one\n\ntwo"}, image])
+    ]
     assert given[0] == message("user", "one")
 
 
@@ -331,8 +334,7 @@ def test_an_endless_error_is_not_read_for_ever(
 def test_a_key_in_an_odd_place_is_redacted_too(upstream: FakeUpstream) -> None:
     def odd(provider: Provider, chat: Any, key: str, base_url: str) -> Target:
         headers, query = {"X-Goog-Api-Key": key}, {"key": key}
-        url = f"{base_url}/chat/completions"
-        return Target(url=url, model=chat.model, headers=headers, query=query)
+        return Target(base_url=base_url, model=chat.model, headers=headers, query=query)
 
     row = Provider(name="odd", label="Odd", base_url=upstream.base_url, target=odd)
     upstream.add(error_reply(400, "What is odd-key-0123456789 good for?"))
@@ -437,7 +439,8 @@ def told(name: str, model: str, messages: list[dict[str, Any]]) -> dict[str, Any
     """Return the body that a row makes of some messages."""
     (row,) = [row for row in builtin_providers if row.name == name]
     chat = ChatRequest(provider=name, model=model, messages=messages)
-    return row.body(chat, Target(url="", model=model, headers={}), get_model(row.catalogue, model))
+    target = Target(model=model, headers={})
+    return build_body(chat, row, target, get_model(row.catalogue, model))
 
 
 def test_what_a_provider_takes_back_of_an_earlier_answer() -> None:

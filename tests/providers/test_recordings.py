@@ -91,12 +91,12 @@ def test_every_recording_reads_as_its_index_says(recorded: dict[str, Any]) -> No
             if data != b"[DONE]":
                 reader.read(json.loads(data))
         expected = recorded["expected"]
-        assert "".join(reader.text) == expected["text"]
-        assert "".join(reader.reasoning) == expected["reasoning"]
+        assert "".join(reader.totals().text) == expected["text"]
+        assert "".join(reader.totals().reasoning) == expected["reasoning"]
         assert reader.finish_reason == expected["finish_reason"]
-        assert tool_calls(reader.tool_calls.values()) == expected_calls(expected)
-        assert_usage(reader.usage, expected["usage"])
-        assert_sources(reader.sources.values(), expected)
+        assert tool_calls(reader.totals().tool_calls) == expected_calls(expected)
+        assert_usage(reader.totals().usage, expected["usage"])
+        assert_sources(reader.totals().sources, expected)
 
 
 def assert_as_expected(result: Any, expected: dict[str, Any]) -> None:

@@ -42,12 +42,12 @@ def test_a_set_may_be_written_in_any_way(name: str, kind: Any) -> None:
 BAD = [
     *((name, 7, "must be a set of names") for name in SETS),
     *((name, None, "must be a set of names") for name in SETS),
-    *((name, ["a", 7], "must hold names alone, and there is int") for name in SETS),
-    *((name, "a, b", "which is no name: write each by itself") for name in SETS),
-    *((name, [""], "which is no name") for name in SETS),
+    *((name, ["a", 7], "must hold only names, not int") for name in SETS),
+    *((name, "a, b", "which is not a name: write each by itself") for name in SETS),
+    *((name, [""], "which is not a name") for name in SETS),
     *((name, value, "must be a mapping") for name in MAPPINGS for value in ("a", ["a"], None)),
     *((name, {"A": 7}, "must have a string under 'A', not int") for name in MAPPINGS),
-    *((name, {7: "a"}, "must have names for keys") for name in MAPPINGS),
+    *((name, {7: "a"}, "must have names as keys, not int") for name in MAPPINGS),
     *((name, value, "must be True or False") for name in FLAGS for value in (1, "no", None)),
     *((name, 7, "must be a string, not int") for name in TEXTS),
     ("name", "Acme Inc", "cannot stand in a route"),
@@ -58,13 +58,17 @@ BAD = [
     ("max_temperature", "1", "must be a number, not str"),
     ("max_temperature", True, "must be a number"),
     ("max_temperature", float("nan"), "must be 0 or more"),
-    ("replay_fields", {"prefix"}, "has 'prefix'; there are extra_content, provider_specific"),
-    ("headers", {"X Acme": "a"}, "'X Acme', which is no name of a header"),
+    (
+        "replay_fields",
+        {"prefix"},
+        "has unknown 'prefix'; known are extra_content, provider_specific",
+    ),
+    ("headers", {"X Acme": "a"}, "'X Acme', which is not a header name"),
     ("headers", {"X-Acme": "hush\r\nX: y"}, "'X-Acme' holds a line break"),
     ("headers", {"X-Acme": "hush-é"}, "'X-Acme' holds a line break or a character"),
-    ("profile_headers", {"X:": "a"}, "'X:', which is no name of a header"),
+    ("profile_headers", {"X:": "a"}, "'X:', which is not a header name"),
     ("messages", "as_they_are", "must be a function (messages), not str"),
-    ("messages", lambda: None, "must be a function (messages), and cannot be called so"),
+    ("messages", lambda: None, "must be a function (messages), and cannot be called that way"),
     ("target", None, "must be a function (provider, chat, key, base_url), not NoneType"),
     ("target", lambda chat: None, "must be a function (provider, chat, key, base_url), and"),
 ]
@@ -120,7 +124,7 @@ def test_whatever_a_header_is_called_its_value_is_a_secret(
     caplog.set_level("DEBUG")
 
     def target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> Target:
-        return Target(url=f"{base_url}/chat/completions", model=chat.model, headers=headers)
+        return Target(base_url=base_url, model=chat.model, headers=headers)
 
     secret = "planted-12345678" if "planted-" in str(headers) else "planted"
     upstream.add(error_reply(400, f"Who is {secret}? And who uses Basic?"))
@@ -145,12 +149,12 @@ def test_headers_known_to_be_harmless_are_no_secrets() -> None:
         "X-Title": "The host's name",
         "X-Beta": "on",
     }
-    target = Target(url="u", model="m", headers=headers, query={"api-version": "2024-10-21"})
+    target = Target(model="m", headers=headers, query={"api-version": "2024-10-21"})
     assert target.secrets() == ()
 
 
 def test_a_query_is_as_secret_as_a_header() -> None:
-    target = Target(url="u", model="m", headers={}, query={"customer": "c-12345678"})
+    target = Target(model="m", headers={}, query={"customer": "c-12345678"})
     assert target.secrets() == ("c-12345678",)
 
 

@@ -21,6 +21,7 @@ from flask_llmchat import (
 )
 from flask_llmchat.models.lookup import get_model
 from flask_llmchat.protocols.chat_completions.messages import PARTS, REPLAY_FIELDS
+from flask_llmchat.protocols.chat_completions.request import build_body
 from flask_llmchat.testing import FakeUpstream, error_reply, event, sse_reply
 from tests.providers.test_recordings import everybodys_keys
 from tests.support.apps import finished, make_app
@@ -332,9 +333,9 @@ def test_no_limit_is_no_limit(limit: int) -> None:
 
 def made(row: str, chat: ChatRequest, **target: Any) -> dict[str, Any]:
     """Return the body that a row makes of a chat."""
-    to = Target(**{"url": "", "model": chat.model, "headers": {}, **target})
+    to = Target(**{"model": chat.model, "headers": {}, **target})
     found = get_model(ROWS[row].catalogue, chat.model, sent_as=to.model)
-    return ROWS[row].body(chat, to, found)
+    return build_body(chat, ROWS[row], to, found)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from flask import Flask
 
-from flask_llmchat import ChatError, ChatRequest, LLMChat
+from flask_llmchat import ChatError, ChatRequest, ChatResult, LLMChat
 from flask_llmchat.core.server import Server
 from flask_llmchat.testing import CUT, FakeUpstream, Reply, error_reply, event, text_reply
 from flask_llmchat.transport.runtime import current_runtime
@@ -44,6 +45,12 @@ def app_with(
     return make_app(config=config, **more)
 
 
+def attempts(result: ChatResult) -> list[tuple[str, bool]]:
+    """Return the provider of each attempt, and whether it failed."""
+    (step,) = result.steps
+    return [(attempt.provider, attempt.error is not None) for attempt in step.attempts]
+
+
 FAILURES = {
     "503": error_reply(503, "busy"),
     "500": error_reply(500, "broken"),
@@ -72,7 +79,7 @@ def test_another_provider_answers(
         assert (response.status_code, response.text) == (200, "Hi there")
         assert done.only.provider == "openrouter"
         assert done.only.model == "openai/gpt-4.1"
-        assert done.only.tried == ("openai",)
+        assert attempts(done.only) == [("openai", True), ("openrouter", False)]
         assert done.only.outcome == "ok"
     (asked,) = other.requests
     assert asked.json["model"] == "openai/gpt-4.1"
@@ -95,7 +102,7 @@ def test_what_the_user_has_to_mend_is_told(
     with finished(app) as done:
         response = app.test_client().post("/api/chat/openai", json=body())
         assert response.status_code == failure.status
-        assert (done.only.provider, done.only.tried) == ("openai", ())
+        assert attempts(done.only) == [("openai", True)]
     assert other.requests == []
 
 
@@ -110,7 +117,7 @@ def test_they_are_asked_in_order_and_the_first_error_is_told(
         assert (response.status_code, response.json["code"]) == (503, "overloaded")
         assert response.json["provider"] == "openai"
         assert done.only.provider == "openai"
-        assert done.only.tried == ("openrouter", "groq")
+        assert attempts(done.only) == [("openai", True), ("openrouter", True), ("groq", True)]
         assert done.only.outcome == "upstream_error"
 
 
@@ -121,7 +128,7 @@ def test_one_without_a_key_is_passed_over(upstream: FakeUpstream, other: FakeUps
     app = app_with(upstream, other, ["openrouter", "groq"], profile=profile)
     with finished(app) as done:
         assert app.test_client().post("/api/chat/openai", json=body()).text == "Hi"
-        assert (done.only.provider, done.only.tried) == ("groq", ("openai",))
+        assert attempts(done.only) == [("openai", True), ("groq", False)]
 
 
 def test_an_answer_that_has_begun_is_not_begun_again(
@@ -240,3 +247,50 @@ def test_what_a_hook_notes_comes_back_whoever_answers(
         {"user": 7, "model": "straight"},
         {"user": 7},
     ]
+
+
+def test_a_retry_is_an_attempt_of_the_same_step(
+    upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_llmchat.runs.retry._BACKOFF", 0.01)
+    upstream.add(
+        error_reply(503, "busy", headers={"x-request-id": "req-1"}),
+        replace(text_reply("Hi"), headers={"x-request-id": "req-2"}),
+    )
+    app = make_app(upstream, config={"LLMCHAT_MAX_RETRIES": 1})
+    with finished(app) as done:
+        assert app.test_client().post("/api/chat/openai", json=body()).text == "Hi"
+        (step,) = done.only.steps
+    failed, taken = step.attempts
+    assert failed.error is not None and failed.error.code == "overloaded"
+    assert (failed.usage, failed.upstream_request_id) == (None, "req-1")
+    assert taken.error is None
+    assert taken.usage is not None and taken.usage == done.only.usage
+    assert taken.upstream_request_id == done.only.upstream_request_id == "req-2"
+    assert {(attempt.provider, attempt.model) for attempt in step.attempts} == {
+        ("openai", done.only.model)
+    }
+    assert failed.duration > 0 and taken.duration > 0
+    assert failed.duration + taken.duration <= done.only.duration
+
+
+def test_an_attempt_that_breaks_off_has_the_error(upstream: FakeUpstream) -> None:
+    upstream.add(text_reply("Hi", finish_reason=None, usage=None, done=False, then=[CUT]))
+    app = make_app(upstream)
+    with finished(app) as done:
+        response = app.test_client().post(
+            "/api/chat/openai/chat/completions",
+            json={"model": "m", "stream": True, "messages": [{"role": "user", "content": "?"}]},
+        )
+        assert "truncated" in response.text
+        (step,) = done.only.steps
+    (attempt,) = step.attempts
+    assert attempt.error is done.only.error
+    assert attempt.error is not None and attempt.error.code == "truncated"
+
+
+def test_a_refused_chat_has_no_steps(upstream: FakeUpstream) -> None:
+    app = make_app(upstream, profile=profile_for(openai_api_key=""))
+    with finished(app) as done:
+        assert app.test_client().post("/api/chat/openai", json=body()).status_code == 400
+        assert (done.only.outcome, done.only.steps) == ("refused", ())

@@ -130,7 +130,7 @@ def told(url: str, **more: Any) -> str:
     with closing(WatchedStream(call_of(url, **more), reader)) as stream:
         while stream.read():
             pass
-    return "".join(reader.text)
+    return "".join(reader.totals().text)
 
 
 def always(*answer: bytes) -> Talk:
@@ -232,7 +232,7 @@ def test_records_of_tls_that_come_in_pieces(
         while (events := stream.read(0.01)) != []:
             beats += events is None
     assert beats > 5
-    assert len("".join(stream._parser.text)) == 160_000  # type: ignore[attr-defined]
+    assert len("".join(stream._parser.totals().text)) == 160_000  # type: ignore[attr-defined]
 
 
 # Proxies
@@ -997,7 +997,7 @@ def waits(stream: ResponseStream, patience: float) -> tuple[int, str]:
     ended = 0
     while (events := stream.read(patience)) != []:
         ended += events is None
-    return ended, "".join(stream._parser.text)  # type: ignore[attr-defined]
+    return ended, "".join(stream._parser.totals().text)  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow

@@ -6,16 +6,14 @@ https://platform.openai.com/docs/api-reference/chat
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base import ResponseParser
 from .parser import ChatCompletionParser
 from .request import build_body
 
 if TYPE_CHECKING:
-    from ...core.request import ChatRequest
-    from ...models import Model
-    from ...providers import Provider, Target
+    from ...providers import Provider
 
 
 class ChatCompletions:
@@ -24,12 +22,7 @@ class ChatCompletions:
     name = "chat_completions"
     path = "/chat/completions"
     headers: Mapping[str, str] = {}
-
-    def build_body(
-        self, chat: ChatRequest, provider: Provider, target: Target, model: Model
-    ) -> dict[str, Any]:
-        """Return the body of the request."""
-        return build_body(chat, provider, target, model)
+    build_body = staticmethod(build_body)
 
     def parser(self, provider: Provider, *, passthrough: bool) -> ResponseParser:
         """Return the parser for one response."""

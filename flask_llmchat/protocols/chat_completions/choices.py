@@ -1,10 +1,10 @@
-"""Which choices of a stream are of the answer.
+"""Which choices of a stream belong to the response.
 
-One answer is asked for, so ``n`` is never sent. All the same gateways count the index up with
-every chunk, or answer on 1, or put the tool call into a choice of its own. So a choice belongs to
-the answer whatever its index, with one exception: a choice that opens anew, with a role of its
-own, beside another that has text, is another answer. Its text is dropped; its calls count where
-the first has none.
+One response is requested, so ``n`` is never sent. All the same gateways count the index up with
+every chunk, or respond on index 1, or put the tool call into a choice of its own. So a choice
+belongs to the response whatever its index, with one exception: a choice that begins with a role
+of its own, beside another that has text, is an alternative response. Its text is dropped; its
+tool calls count where the response has none.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ _NOT_YET = -1
 
 
 class Choices:
-    """Tells the choices of the answer from those of other answers.
+    """Separates the choices of the response from those of alternatives.
 
     :ivar first: index of the choice that was the first to have text.
-    :ivar last: index of the last choice of the answer.
+    :ivar last: index of the last choice of the response.
     """
 
     def __init__(self) -> None:
         self.first = self.last = _NOT_YET
         self._opened: set[int] = set()  # with a role, before any had text
         self._wholes: set[int] = set()  # that came as one ``message``
-        self._others: dict[int, bool] = {}  # of other answers: whether text was dropped
+        self._others: dict[int, bool] = {}  # of alternatives: whether their text was dropped
 
     @property
     def dropped(self) -> bool:
-        """Tell whether any text was dropped."""
+        """Whether any text was dropped."""
         return any(self._others.values())
 
     def sort(self, choices: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return the choices of a chunk that are of the answer, and those of other answers.
+        """Return the choices of a chunk that belong to the response, and those that do not.
 
-        :raises ErrorChunk: when there are too many.
+        :raises StreamErrorEvent: when there are too many.
         """
         if choices.__class__ is not list:
             return [], []
@@ -73,13 +73,13 @@ class Choices:
         return not opens or self.first == _NOT_YET
 
     def delta_instead(self, choice: dict[str, Any], is_empty: bool) -> dict[str, Any] | None:
-        """Return what a choice without a delta has in its place, and put it where deltas are.
+        """Return what a choice has in place of a delta, and set it as the choice's delta.
 
-        :param is_empty: whether nothing of the answer has come yet.
+        :param is_empty: whether nothing of the response has come yet.
         """
         delta, text, message = choice.get("delta"), choice.get("text"), choice.get("message")
         if isinstance(message, dict):
-            # All of the answer at once, as without streaming; or what has come piece by piece.
+            # The whole response, as without streaming; or a repetition of what has been streamed.
             index = index_of(choice)
             if index in self._wholes or not (self._wholes or is_empty):
                 return None
@@ -94,16 +94,16 @@ class Choices:
         return made
 
     def drop(self, choice: dict[str, Any]) -> None:
-        """Note that text of another answer is left out."""
+        """Record that the text of an alternative is left out."""
         self._others[index_of(choice)] = True
 
     def is_whole(self, choice: dict[str, Any]) -> bool:
-        """Tell whether nothing of a choice of another answer was left out."""
+        """Return whether no text of an alternative was left out."""
         return not self._others[index_of(choice)]
 
 
 def index_of(choice: dict[str, Any]) -> int:
-    """Return the index of a choice; that of one without is 0."""
+    """Return the index of a choice; 0 when it has none."""
     index = choice.get("index")
     if isinstance(index, str) and index.isdecimal() and len(index) < 10:
         return int(index)

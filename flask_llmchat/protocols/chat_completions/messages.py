@@ -1,4 +1,4 @@
-"""What of a chat's messages a provider is sent: what its row, and the model, can take."""
+"""The messages of a request body: a chat's, without what the provider or the model rejects."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from ...providers.parts import PARTS, reject_unknown_parts
 
 
 def sent_messages(messages: list[Message], row: Provider, model: Model) -> Iterator[Message]:
-    """Give messages without what the row or the model would refuse.
+    """Give messages without what the provider or the model would reject.
 
-    What an earlier answer brought along is left out: another provider may have given it.
+    Of earlier responses, only the fields that are replayed to this provider are kept: another
+    provider may have sent the rest.
 
-    :raises ChatError: with status 422, for a part of the user's that the row does not take.
+    :raises ChatError: with status 422, for a content part of the user's that the provider rejects.
     """
     reject_unknown_parts(messages, row)
     wanted = row.replay_fields | (model.replay_fields if row.replay_by_model else frozenset())
@@ -31,16 +32,16 @@ def sent_messages(messages: list[Message], row: Provider, model: Model) -> Itera
             yield message
         else:
             kept = _kept(message, wanted, row)
-            # An answer that was stopped while the model still thought, say, leaves nothing.
+            # A response that was stopped during its reasoning, for example, leaves nothing.
             if kept.get("content") or kept.get("tool_calls") or kept == message:
                 yield kept
 
 
 def _kept(message: Message, wanted: frozenset[str], row: Provider) -> Message:
-    """Return what goes back of an earlier answer."""
+    """Return what is replayed of an earlier response."""
     left_out = REPLAY_FIELDS - wanted
     if "reasoning_details" in message and not left_out & {"reasoning_details"}:
-        left_out |= {"reasoning_content"} - row.replay_fields  # which says the same once more
+        left_out |= {"reasoning_content"} - row.replay_fields  # which repeats it
     kept = {name: value for name, value in message.items() if name not in left_out}
     content = kept.get("content")
     if content.__class__ is list:

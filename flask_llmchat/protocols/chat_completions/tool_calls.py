@@ -1,4 +1,4 @@
-"""Tool calls, put together from the pieces that providers send."""
+"""Tool calls, assembled from the pieces that providers send."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from ...core.errors import StreamErrorEvent
 from ...core.events import ToolCallDelta
 from ...core.limits import MOST_CALLS, Budget
 from ...core.result import ToolCall, new_call_id
+from ..json_values import as_dicts
+from .text import join_surrogates
 
-_SIGNS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
+_DELIMITERS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 
 
-def join_surrogates(text: str) -> tuple[str, str]:
-    """Join surrogate pairs, and mend what has no pair.
+def tool_call_pieces(delta: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the pieces of tool calls in a delta; its ``function_call`` counts as one.
 
-    :return: the text, and the half at its end whose other half may come with the next piece.
+    ``function_call`` is the form that tool calls replaced.
     """
-    half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
-    text = text[: len(text) - len(half)]
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"), half
+    calls, function = delta.get("tool_calls"), delta.get("function_call")
+    if isinstance(calls, dict) and calls:
+        calls = [calls]
+    if not calls and isinstance(function, dict) and function:
+        return [{"index": 0, "function": function}]
+    return as_dicts(calls)
 
 
 @dataclass(slots=True)
@@ -33,14 +38,14 @@ class _Call:
     id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
-    half: str = ""
+    half: str = ""  # the first half of a surrogate pair that the last piece ended with
     extra_content: dict[str, Any] | None = None
     custom: bool = False
-    begun: bool = False  # its first event is out
-    sent: int = 0  # how many of the pieces are
-    repeat: str = ""  # a piece that may be all of the arguments so far, said again
+    begun: bool = False  # its first event has been returned
+    sent: int = 0  # pieces that events have brought
+    repeat: str = ""  # a piece that may repeat all of the arguments so far
     length: int = 0
-    _looked_at: int = 0  # how many of the pieces
+    _scanned: int = 0  # pieces
     _escape: str = ""
     _in_string: bool = False
     _depth: int = -1  # until something opens
@@ -52,17 +57,17 @@ class _Call:
         if not arguments:
             return
         if self.repeat:
-            # Once a piece does not go on where the one before stood, they are pieces after all.
+            # Once a piece does not begin with the repetition before it, they are pieces after all.
             self.repeat = arguments if arguments.startswith(self.repeat) else ""
         elif len(arguments) >= self.length > 0 and arguments[0] == "{" and not self.custom:
-            # Some send all of the arguments so far, each time. So it seems here too where an object
-            # holds another under its own name, {"a":{"a":1}}: the end has to show which it is.
+            # Some providers send all of the arguments so far, each time. An object that holds
+            # another under its own name, {"a":{"a":1}}, looks the same: only the end shows which.
             self.repeat = arguments if arguments.startswith("".join(self.arguments)) else ""
         self.arguments.append(arguments)
         self.length += len(arguments)
 
     def event(self, index: int) -> ToolCallDelta:
-        """Return what no event has brought yet, but for what is in doubt."""
+        """Return what no event has brought yet, except for a piece that may be a repetition."""
         pieces = [] if self.repeat else self.arguments[self.sent :]
         self.sent += len(pieces)
         id_, name = ("", "") if self.begun else (self.id, self.name)
@@ -71,7 +76,7 @@ class _Call:
         return ToolCallDelta(index, id_, name, text, self.extra_content, self.custom)
 
     def finish(self) -> None:
-        """Decide what is in doubt: no more pieces come."""
+        """Decide whether a piece was a repetition: no more pieces come."""
         if self.half:
             self.half = ""
             self.add("\ufffd")
@@ -82,54 +87,54 @@ class _Call:
             self.sent = min(self.sent, 1)
 
     def is_closed(self) -> bool:
-        """Tell whether the arguments are an object, or a list, that has come to its end."""
-        text = self._escape + "".join(self.arguments[self._looked_at :])
-        self._looked_at, self._escape = len(self.arguments), ""
-        for found in _SIGNS.finditer(text):
-            sign = found[0]
+        """Return whether the arguments are an object, or a list, that is complete."""
+        text = self._escape + "".join(self.arguments[self._scanned :])
+        self._scanned, self._escape = len(self.arguments), ""
+        for match in _DELIMITERS.finditer(text):
+            sign = match[0]
             if sign == '"':
                 self._in_string = not self._in_string
             elif sign == "\\":
-                self._escape = sign  # of what the next piece begins with
+                self._escape = sign  # of the first character of the next piece
             elif len(sign) == 1 and not self._in_string:
                 self._depth = max(self._depth, 0) + (1 if sign in "{[" else -1)
         return self._depth == 0 and not self._in_string
 
 
 class ToolCallAssembler:
-    """Reads the pieces of one answer's tool calls, and keeps what they add up to.
+    """Assembles the tool calls of one response from their pieces.
 
-    A client throws at a call whose first piece lacks its id or its name. So nothing of a call is
-    given out before both are there, or the answer has ended; then an id is made.
+    Clients throw at a call whose first piece lacks its id or its name. So no event of a call is
+    returned before both are there, or the response has ended; then an id is made.
     """
 
     def __init__(self) -> None:
         self._calls: dict[int, _Call] = {}
         self._by_id: dict[str, int] = {}
         self._last = 0  # the highest index
-        self._moved: dict[int, int] = {}  # of calls that came under another's index
+        self._moved: dict[int, int] = {}  # index as sent: index of a call that reused another's
         self._budget = Budget()
 
     def __bool__(self) -> bool:
-        """Tell whether there is a call that can be carried out, one with a name."""
+        """Return whether there is a call that can be carried out: one with a name."""
         return any(call.name.strip() for call in self._calls.values())
 
-    def joined(self) -> dict[int, ToolCall]:
-        """Return the calls so far, by index."""
-        return {
-            index: ToolCall(c.id, c.name, "".join(c.arguments), c.extra_content, c.custom)
-            for index, c in self._calls.items()
-            if c.name.strip()
-        }
+    def joined(self) -> list[ToolCall]:
+        """Return the calls so far, in the order of their index."""
+        return [
+            ToolCall(call.id, call.name, "".join(call.arguments), call.extra_content, call.custom)
+            for _, call in sorted(self._calls.items())
+            if call.name.strip()
+        ]
 
     def read(self, piece: dict[str, Any]) -> list[ToolCallDelta]:
-        """Take the next piece of a call; return what it brings.
+        """Take the next piece of a call; return the events it brings.
 
-        :raises ErrorChunk: when there are too many calls.
+        :raises StreamErrorEvent: when there are too many calls.
         """
         custom = isinstance(piece.get("custom"), dict)
         held = piece["custom"] if custom else piece.get("function")
-        held = held if isinstance(held, dict) else piece  # without the object around it
+        held = held if isinstance(held, dict) else piece  # some leave out the object around it
         id_, name = _word(piece.get("id")), _word(held.get("name"))
         arguments = held.get("arguments", held.get("input"))
         if not isinstance(arguments, str):
@@ -145,7 +150,7 @@ class ToolCallAssembler:
         call = self._calls[index]
         if id_ and not call.id:
             if self._by_id.setdefault(id_, index) != index:
-                id_ = new_call_id()  # another call's
+                id_ = new_call_id()  # the one given is another call's
             call.id = id_
         call.name = call.name or name
         call.custom = call.custom or custom
@@ -158,14 +163,14 @@ class ToolCallAssembler:
         return [call.event(index)] if ready else []
 
     def begin_again(self) -> None:
-        """Have :meth:`finish` give all of the calls, for no event has brought any of them."""
+        """Have :meth:`finish` give every call whole: no event of them has reached the client."""
         for call in self._calls.values():
             call.begun, call.sent = False, 0
 
     def finish(self) -> Iterator[ToolCallDelta]:
         """Give what was held back, now that no more pieces come.
 
-        A call that got no name stays back: it cannot be carried out.
+        A call without a name is left out: it cannot be carried out.
         """
         for index, call in sorted(self._calls.items()):
             if not call.name.strip():
@@ -187,7 +192,7 @@ class ToolCallAssembler:
                 return index
             index = self._moved[given] = self._by_id.get(id_, self._last + 1)
         elif self._calls and given not in self._moved:
-            # Some count the index up with every piece.
+            # Some providers count the index up with every piece.
             known = self._by_id.get(id_) if id_ else None if name else self._last
             if known is not None and name in ("", self._calls[known].name):
                 return index if self._calls[known].is_closed() else known
@@ -205,10 +210,10 @@ class ToolCallAssembler:
 
 
 def _is_another(there: _Call, id_: str, name: str, arguments: str) -> bool:
-    """Tell whether a piece begins a call of its own, though it has the index of one.
+    """Return whether a piece begins a new call, although it has the index of an earlier one.
 
-    Gemini's parallel calls all have index 0, and each an id and a name; others' not even an
-    id. But a name alone may be said again in every piece of one call.
+    Gemini's parallel calls all have index 0, and each has an id and a name; other providers' have
+    no id either. But a name alone may be repeated in every piece of one call.
     """
     if not name or (id_ and id_ == there.id):
         return False
@@ -219,7 +224,7 @@ def _is_another(there: _Call, id_: str, name: str, arguments: str) -> bool:
 
 
 def _word(value: Any) -> str:
-    """Return an id or a name: some count instead of naming."""
+    """Return an id or a name as text: some providers send numbers."""
     if isinstance(value, int) and abs(value) < 2**63:
         return str(value)
     return value if isinstance(value, str) else ""

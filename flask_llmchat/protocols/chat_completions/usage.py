@@ -1,4 +1,4 @@
-"""Token counts, wherever a chunk has them and whatever they are made of."""
+"""Token counts, wherever a chunk has them and in whatever form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...core.result import TOKEN_COUNTS, Usage
 
 
 def usage_in(chunk: Mapping[str, Any]) -> Usage | None:
-    """Return the token count of a chunk; the last one of an answer is the whole."""
+    """Return the token counts of a chunk; the last ones of a response are its totals."""
     usage = chunk.get("usage")
     if not usage and isinstance(groq := chunk.get("x_groq"), dict):
         usage = groq.get("usage")
@@ -34,7 +34,7 @@ def _count(counts: Any, name: str) -> int:
 
 
 def counts_are_plain(usage: Any) -> bool:
-    """Tell whether a chunk's ``usage`` is none, or has the three integers that clients expect."""
+    """Return whether a chunk's ``usage`` is null, or has the three integers that clients expect."""
     if usage is None:
         return True
     return isinstance(usage, dict) and all(_is_plain(usage.get(name)) for name in TOKEN_COUNTS)
