@@ -82,10 +82,10 @@ async def ask(port: int, path: str, body: bytes, words: int) -> None:
         f"application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         + body
     )
-    told = await reader.read(-1)
+    received = await reader.read(-1)
     writer.close()
-    if told.count(WORD.encode()) != words or b" 200 " not in told[:20]:
-        raise SystemExit(f"{path} answered {told[:300]!r}")
+    if received.count(WORD.encode()) != words or b" 200 " not in received[:20]:
+        raise SystemExit(f"{path} returned {received[:300]!r}")
 
 
 async def load(
@@ -178,8 +178,8 @@ def main() -> None:
     print(f"{'':24}{'a request':>12}{'':8}{'a word':>12}")
     cost = {n: [statistics.median(r[n][i] for r in rounds) for i in (0, 1)] for n in there}
     for name, (request, word) in cost.items():
-        told = f"{request:9.0f} us {request / cost[ours][0]:5.1f} x"
-        print(f"{name:24}{told}{word:12.1f} us {word / cost[ours][1]:5.1f} x")
+        cost_of_request = f"{request:9.0f} us {request / cost[ours][0]:5.1f} x"
+        print(f"{name:24}{cost_of_request}{word:12.1f} us {word / cost[ours][1]:5.1f} x")
 
 
 if __name__ == "__main__":

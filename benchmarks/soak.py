@@ -119,34 +119,36 @@ def post(port: int, tag: str, dialect: str) -> socket.socket:
 def chat(port: int, tag: str, dialect: str) -> str:
     """Be one client: read the response, perhaps slowly, or leave. Return its faults."""
     kind = tag.split(":")[1]
-    told = bytearray()
+    received = bytearray()
     with contextlib.suppress(ConnectionError), post(port, tag, dialect) as client:
         if kind == "left early":
             time.sleep(random.uniform(0.05, 0.4))
             return ""
         while piece := client.recv(4096 if kind == "slow" else 65536):
-            told += piece
+            received += piece
             if kind == "left":
                 return ""
             if kind == "slow":
                 time.sleep(0.004)
     return (
-        f"{tag} over {dialect}: {fault}" if (fault := misread(bytes(told), kind, dialect)) else ""
+        f"{tag} over {dialect}: {fault}"
+        if (fault := misread(bytes(received), kind, dialect))
+        else ""
     )
 
 
-def misread(told: bytes, kind: str, dialect: str) -> str:
+def misread(received: bytes, kind: str, dialect: str) -> str:
     """Return whether the client could mistake the response for another outcome."""
-    status = told[9:12]
+    status = received[9:12]
     begun = status == b"200"
-    whole = begun and told.endswith(b"0\r\n\r\n")
+    whole = begun and received.endswith(b"0\r\n\r\n")
     if PROVIDER[kind][1] in ("ok", "length"):
-        return "" if whole else f"no whole answer: {told[:80]!r} … {told[-80:]!r}"
+        return "" if whole else f"no complete response: {received[:80]!r} … {received[-80:]!r}"
     if not begun:
         return "" if status in (b"429", b"500", b"502", b"504") else f"status {status!r}"
     if dialect == "text":
         return "a broken answer looks whole" if whole else ""
-    return "" if whole and b'"error"' in told else f"the error is not told: {told[-80:]!r}"
+    return "" if whole and b'"error"' in received else f"the error is missing: {received[-80:]!r}"
 
 
 def held(port: int) -> dict[str, int]:

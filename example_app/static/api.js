@@ -1,9 +1,9 @@
-// Asking the server, and turning what went wrong into sentences that say what to do.
+// Requests to the server, and errors as sentences that say what to do.
 
 import { byId } from "./dom.js";
 
 let token = document.querySelector('meta[name="csrf-token"]').content;
-// Whose page this is; and whether somebody else has logged in since, in another tab.
+// The user of this page; and whether another user has logged in since, in another tab.
 const { user } = byId("main").dataset;
 let isOthers = false;
 
@@ -52,10 +52,10 @@ const ADVICE = {
   bad_request: "Pick another model, or begin a new chat.",
   no_permission: "Pick another model, or one of another provider.",
   deadline: "Ask for less at once, or pick a faster model.",
-  internal: "Please try again. If it happens again, tell whoever runs this page.",
+  internal: "Please try again. If it happens again, report it to the people who run this page.",
 };
 
-// What to tell of an answer that is none: {message, advice, link, wait, elsewhere}.
+// What the page shows for an error response: {message, advice, link, wait, elsewhere}.
 export async function problemOf(response) {
   const { message, code } = await toldBy(response);
   if (response.status === 401 && code !== "bad_key") {
@@ -101,8 +101,8 @@ async function toldBy(response) {
 }
 
 function secondsToWait(response) {
-  const told = response.headers.get("Retry-After");
-  if (!told) return 0;
-  const seconds = /^\d+$/.test(told) ? Number(told) : (Date.parse(told) - Date.now()) / 1000;
+  const after = response.headers.get("Retry-After");
+  if (!after) return 0;
+  const seconds = /^\d+$/.test(after) ? Number(after) : (Date.parse(after) - Date.now()) / 1000;
   return seconds > 0 ? Math.ceil(seconds) : 0;
 }

@@ -178,7 +178,7 @@ function addTurn(message) {
   for (const turn of turns) {
     turn.view.setLast(false);
     if (turn.answer.metadata.outcome !== "running") continue;
-    turn.answer.metadata.outcome = "lost"; // nobody waits for it any more
+    turn.answer.metadata.outcome = "lost"; // the page no longer waits for it
     restore(turn);
   }
   const turn = newTurn(message, byId("turns"));
@@ -266,22 +266,22 @@ async function prependOlder() {
   const before = older;
   const response = await ask(`/api/chats/${chatId}?before=${before}`);
   if (before !== older) return; // the chat was opened anew meanwhile
-  // Deleted in another window. The server says so when this one goes on with the chat.
+  // Deleted in another window. The server reports it when this one goes on with the chat.
   if (response.status === 404) return setOlder(null);
   if (!response.ok) {
     const problem = await problemOf(response);
     throw Object.assign(new Error(problem.message), { problem });
   }
-  const told = await response.json();
+  const page = await response.json();
   if (before !== older) return;
   const list = document.createDocumentFragment();
-  const found = turnsOf(told.messages, list);
+  const found = turnsOf(page.messages, list);
   found.forEach(restore);
   const first = byId("turns").firstElementChild;
   const top = first?.getBoundingClientRect().top;
   turns = [...found, ...turns];
   byId("turns").prepend(list);
-  setOlder(told.older);
+  setOlder(page.older);
   if (first) scroll.scrollTop += first.getBoundingClientRect().top - top;
 }
 
@@ -324,10 +324,10 @@ function restore(turn) {
 
 function showMissing(response) {
   if (response?.status === 404) chatId = ""; // what is sent now begins a new one
-  const told = byId("missing");
-  told.querySelector("span").textContent =
+  const note = byId("missing");
+  note.querySelector("span").textContent =
     response?.status === 404 ? "There is no such chat." : "The chat could not be loaded.";
-  told.hidden = false;
+  note.hidden = false;
 }
 
 // ---- The controls
@@ -403,7 +403,7 @@ for (const tried of document.querySelectorAll("[data-try]")) {
   });
 }
 
-send.disabled = false; // before this script is here there is nobody to send anything
+send.disabled = false; // disabled until this script runs, since only the script can send
 refresh(chatId);
 if (chatId) {
   byId("empty").hidden = true;

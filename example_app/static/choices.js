@@ -59,7 +59,7 @@ function remember() {
     const choice = [provider.value, model.value, temperature.value];
     localStorage.setItem("choice", JSON.stringify(choice));
   } catch {
-    // No storage in this browser: then the page begins as it does for everybody.
+    // No storage in this browser: the page begins with the default choice.
   }
 }
 

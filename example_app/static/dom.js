@@ -17,8 +17,8 @@ export function button(text, onclick, props = {}) {
   return el("button", { type: "button", onclick, ...props }, text);
 }
 
-// Say something to a screen reader. Word by word an answer would be a stammer, so it is told
-// of the beginnings and the ends of things.
+// Announce something to screen readers: only beginnings and endings, since a response that is read
+// out word by word would stutter.
 export function announce(text) {
   byId("status").textContent = text;
 }

@@ -120,7 +120,7 @@ function begin(token, parent) {
     return append(parent, url ? linkTo(url) : el("span"));
   }
   if (token.type === "heading_open") {
-    // Below the heading that says who speaks.
+    // Below the heading with the speaker's name.
     return append(parent, el(`h${Math.min(6, Number(token.tag[1]) + 2)}`));
   }
   const inner = el(TAGS.has(token.tag) ? token.tag : "span");
@@ -166,7 +166,7 @@ function codeBlock(token) {
   return el("div", { className: "code" }, bar, pre);
 }
 
-// An image would be loaded without anybody's asking, and its address may tell what was said.
+// An image would be loaded without a click, and its address could reveal parts of the chat.
 function imageLink(token, parent) {
   const name = `Image: ${token.content || "without a name"}`;
   const url = safeUrl(token.attrGet("src"));

@@ -27,7 +27,7 @@ export const textOf = (message) =>
 
 export const filesOf = (message) => message.parts.filter((part) => part.type === "file");
 
-// Whether a model can be told of it; an answer that never came would only confuse it.
+// Whether to send it to a model; an empty response would only confuse the model.
 export const isAnswered = (answer) =>
   answer.parts.some((part) => part.text || part.type.startsWith("tool-") || part.type === "file");
 

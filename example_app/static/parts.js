@@ -80,7 +80,7 @@ function reasoningView() {
 function toolView() {
   const summary = el("summary");
   const input = el("pre", { tabIndex: 0, role: "region", "aria-label": "What it is called with" });
-  const hint = "This page carries out no tools. When you write on, the model is told so.";
+  const hint = "This page runs no tools. If you go on, the model receives that as the result.";
   const node = el("details", { className: "aside-part", open: true }, summary, input);
   node.append(el("p", { className: "hint" }, hint));
   return [

@@ -23,6 +23,6 @@ export async function* events(body) {
       }
     }
   } finally {
-    reader.cancel().catch(() => {}); // whoever has heard enough lets go of the connection
+    reader.cancel().catch(() => {}); // a caller that stops early closes the connection
   }
 }

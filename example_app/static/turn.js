@@ -127,8 +127,8 @@ export class TurnView {
     this.#answer.removeAttribute("aria-busy");
     this.show(answer);
     const text = textOf(answer);
-    const told = problem ?? endingOf(about, answer.parts.length);
-    if (told) this.#showNote(told, Boolean(problem));
+    const note = problem ?? endingOf(about, answer.parts.length);
+    if (note) this.#showNote(note, Boolean(problem));
     this.#showFoot(text, about, isLast);
   }
 
@@ -169,7 +169,7 @@ export class TurnView {
     this.#note.hidden = false;
   }
 
-  // Until the provider takes questions again, as it has told.
+  // Until the provider accepts requests again, according to Retry-After.
   #countDown(wait, again) {
     const left = el("span");
     const until = Date.now() + wait * 1000;

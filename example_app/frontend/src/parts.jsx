@@ -35,7 +35,7 @@ function Part({ part }) {
       <details className="aside-part" open>
         <summary>Asks for the tool “{getToolName(part)}”</summary>
         <pre>{JSON.stringify(part.input, null, 2)}</pre>
-        <p className="hint">{part.errorText ?? 'This page carries out no tools. When you write on, the model is told so.'}</p>
+        <p className="hint">{part.errorText ?? 'This page runs no tools. If you go on, the model receives that as the result.'}</p>
       </details>
     );
   }

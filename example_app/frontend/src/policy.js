@@ -1,6 +1,6 @@
 import { config } from 'zod';
 
-// zod, which the AI SDK checks messages with, tries whether it may make functions out of text.
-// The app's Content-Security-Policy says no, and the browser's console tells of every try. So
+// The AI SDK validates messages with zod, which tries whether it may make functions out of text.
+// The app's Content-Security-Policy forbids that, and the browser's console reports every try. So
 // this module comes before all others.
 config({ jitless: true });

@@ -2,7 +2,7 @@ import { DefaultChatTransport } from 'ai';
 
 // What is asked for comes with every question: see `asking` in chat.jsx.
 export const transport = new DefaultChatTransport({
-  // Asked for each time: whoever has logged in again, in another tab, has another token by now.
+  // Requested each time: after a new login in another tab the token is another one.
   headers: async () => ({ Accept: 'text/event-stream', 'X-CSRFToken': await token() }),
   prepareSendMessagesRequest: ({ id, messages, body, headers, requestMetadata }) => ({
     api: requestMetadata.url,
@@ -34,10 +34,10 @@ async function getJson(url) {
 
 async function errorOf(response) {
   const { message } = await response.json().catch(() => ({})); // a proxy's page is no JSON
-  const told = message ?? `The server answered with an error (${response.status}).`;
-  return Object.assign(new Error(told), { status: response.status });
+  const shown = message ?? `The server answered with an error (${response.status}).`;
+  return Object.assign(new Error(shown), { status: response.status });
 }
 
-// A browser says "Failed to fetch", or the like, in words of its own.
+// Browsers have messages of their own, such as "Failed to fetch".
 export const sentence = (error) =>
   error instanceof TypeError ? 'The connection to the server was lost.' : error.message;
