@@ -50,7 +50,7 @@ _ROWS = (
     ErrorCode(
         code="bad_request",
         status=400,
-        when="The body is not JSON, or the provider says that the request is wrong.",
+        when="The body is not JSON, or the provider rejects the request as invalid.",
         sentence="{label} did not accept this request.",
         openai_type="invalid_request_error",
     ),
@@ -79,7 +79,7 @@ _ROWS = (
     ErrorCode(
         code="model_not_found",
         status=404,
-        when="There is no such model or endpoint.",
+        when="The model or the endpoint does not exist.",
         sentence="Model not found",
         openai_type="invalid_request_error",
     ),
@@ -109,7 +109,7 @@ _ROWS = (
     ErrorCode(
         code="internal",
         status=500,
-        when="Something unforeseen failed; the log has it.",
+        when="An unexpected failure, which is in the log.",
         sentence=UNEXPECTED,
         retryable=True,
     ),
@@ -124,7 +124,7 @@ _ROWS = (
     ErrorCode(
         code="truncated",
         status=502,
-        when="The provider's response broke off before it was complete.",
+        when="The provider's response ended before it was complete.",
         sentence="{label} broke off before the answer was complete.",
         retryable=True,
         fallback=True,
@@ -133,8 +133,8 @@ _ROWS = (
     ErrorCode(
         code="overloaded",
         status=503,
-        when="The provider, or this app, has too much to do.",
-        sentence="{label} has too much to do at the moment. Please try again.",
+        when="The provider, or this app, is overloaded.",
+        sentence="{label} is overloaded at the moment. Please try again.",
         retryable=True,
         fallback=True,
         outcome="cancelled",  # without a detail of the provider: this server is stopping

@@ -1,11 +1,11 @@
-"""Everything that can go wrong with a chat, as one exception.
+"""The exceptions of a chat.
 
 ::
 
     Exception
-    ├── ChatError        a chat cannot go on; carries a safe sentence, a code and a status
-    ├── AnswerBroken     raised inside a streaming body, so that the server breaks it off
-    └── ErrorChunk       a chunk of a provider's stream that tells an error; never leaves us
+    ├── ChatError          a chat cannot continue; has a safe message, a code and a status
+    ├── StreamAborted      raised inside a streaming body, so that the server aborts it
+    └── StreamErrorEvent   an error event in a provider's stream; never leaves this package
 
 Hosts raise :class:`ChatError` in hooks to refuse a chat, and read it in
 :attr:`ChatResult.error <flask_llmchat.ChatResult.error>`.
@@ -30,16 +30,16 @@ _CODE_OF_STATUS = {
 
 
 class ChatError(Exception):
-    """A chat that cannot go on, told in words that may be shown to its user.
+    """A chat that cannot continue, with a message that may be shown to its user.
 
-    :param message: one sentence for a person. It reaches the browser: no keys, no internals.
+    :param message: one sentence for people. It reaches the browser: no keys, no internals.
     :param code: one of :data:`~flask_llmchat.core.error_codes.ERROR_CODES`.
     :param status: HTTP status; by default the code's.
     :param provider: name of the provider the chat was meant for.
     :param retry_after: value for the ``Retry-After`` header: seconds, or an HTTP date.
     :param upstream_request_id: the provider's own id of the failed call.
-    :param detail: what the provider said in full, without keys. For the log alone.
-    :raises ValueError: for any other code.
+    :param detail: the provider's full message, without keys. For the log only.
+    :raises ValueError: for an unknown code, or a ``retry_after`` with control characters.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ChatError(Exception):
 
     @classmethod
     def of(cls, code: str, label: str = "The provider", **fields: Any) -> ChatError:
-        """Make one with the sentence of its code.
+        """Return an error with the sentence of its code.
 
         :param label: the provider's name, as people know it.
         :param fields: the other arguments of the constructor.
@@ -77,48 +77,53 @@ class ChatError(Exception):
 
     @classmethod
     def from_status(cls, status: int, message: str) -> ChatError:
-        """Make one from a bare HTTP status, as ``abort()`` gives it."""
+        """Return an error for an HTTP status without a code, as ``abort()`` raises it."""
         code = _CODE_OF_STATUS.get(status, "internal" if status >= 500 else "bad_request")
         return cls(message, code, status=status)
 
 
 class StreamAborted(Exception):
-    """Ends a streaming body whose dialect has no other way to say that it failed.
+    """Ends a streaming body whose dialect has no other way to report a failure.
 
-    The server breaks the connection off and logs this exception, so its text holds a code
-    and a request id and nothing that anybody sent.
+    The server aborts the connection and logs this exception, so its text holds a code and a request
+    id, and nothing that the client or the provider sent.
     """
 
 
 class StreamErrorEvent(Exception):
-    """The provider said in the middle of its stream that it failed; ``body`` is how."""
+    """The provider reported an error in the middle of its stream.
+
+    :param body: the error, as the provider sent it.
+    """
 
     def __init__(self, body: Any) -> None:
         super().__init__()
         self.body = body
 
 
-# Keys as providers write them, what they print of a key in its place (asterisks), and
-# whatever stands behind "Bearer".
+# Keys in the forms of the providers, keys masked with asterisks, and everything after "Bearer".
 _KEY_LIKE = re.compile(
     r"\b(?:sk-|gsk_|xai-|pplx-|csk-|fw_|hf_|tgp_|AIza)[\w*.-]{4,}"
-    r"|(?<![\w-])[\w-]*\*{3,}[\w*-]*"  # begun at words alone, or long ones cost their square
+    r"|(?<![\w-])[\w-]*\*{3,}[\w*-]*"  # from the start of words: long ones would take quadratic time
     r"|(?<=[Bb]earer )\S+"
 )
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return ``text`` with the given secrets, and whatever looks like a key, taken out."""
+    """Return ``text`` without the given secrets, and without anything that looks like a key."""
     for secret in secrets:
-        if len(secret) >= 4:  # a shorter one would tear ordinary words apart
+        if len(secret) >= 4:  # a shorter one would match inside ordinary words
             text = text.replace(secret, "[key]")
-        if len(secret) >= 20:  # some providers quote how the key began
+        if len(secret) >= 20:  # some providers quote the beginning of the key
             text = re.sub(re.escape(secret[:8]) + r"[\w*.-]*", "[key]", text)
     return _KEY_LIKE.sub("[key]", text)
 
 
 def safe_sentence(text: str, secrets: Iterable[str] = (), limit: int = 500) -> str:
-    """Make a provider's message fit to be shown: one line, without keys, at most ``limit`` long."""
+    """Return a provider's message in a form that may be shown: one line without keys.
+
+    :param limit: most characters.
+    """
     line = " ".join(redact(text, secrets).split())
     line = "".join(c for c in line if c.isprintable())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

@@ -1,21 +1,17 @@
-"""One chat as it will be sent: the request, after the dialect has read it."""
+"""The chat request: what a dialect reads from a body, hooks change, and a protocol sends."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Any
 
 Message = dict[str, Any]
-"""One message in the OpenAI chat-completions form: ``role``, ``content``, and what tools add.
+"""One message in OpenAI's chat-completions form: ``role``, ``content``, and the fields of tools.
 
-An earlier answer may also have ``reasoning_content``, ``reasoning_details`` and
-``thinking_blocks``, and its tool calls ``extra_content`` and ``provider_specific_fields``. They go
-to those providers and models alone that want them back.
+An earlier response may also have ``reasoning_content``, ``reasoning_details`` and
+``thinking_blocks``, and its tool calls ``extra_content`` and ``provider_specific_fields``. These
+are sent only to providers and models that need them.
 """
 
 
@@ -28,18 +24,18 @@ REPLAY_FIELDS = frozenset(
         "provider_specific_fields",
     }
 )
-"""What an earlier answer, or a tool call in one, may hold that only some providers and models
-want back. Others refuse to be sent it."""
+"""Fields of an earlier response, or of a tool call in one, that only some providers and models
+need. Others reject them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address of a user's own, for the ``custom`` provider. Its key stays out of the repr.
+    """A user's own address, for the ``custom`` provider. The repr leaves out the key.
 
     :param base_url: address up to and without ``/chat/completions``; http(s), and public
         unless ``LLMCHAT_ALLOW_PRIVATE_ENDPOINTS`` is set.
-    :param api_key: its key; None when it takes none.
-    :param model: the model to ask for; None asks for the one the front end named.
+    :param api_key: its key; None if it needs none.
+    :param model: the model to use; None uses the one that the client named.
     """
 
     base_url: str
@@ -49,37 +45,37 @@ class Endpoint:
 
 @dataclass(slots=True, kw_only=True)
 class ChatRequest:
-    """One chat as it will be asked.
+    """One chat as it will be sent to the provider.
 
-    ``before_chat`` hooks may change what is asked: the model, the messages, and everything
-    from ``temperature`` to ``extra``. The rest tells them about the request.
+    ``before_chat`` hooks may change the model, the messages, and everything from ``temperature`` to
+    ``extra``. The other attributes inform them about the request.
 
     :param provider: name of the provider row, the last part of the route.
-    :param model: the model as the front end names it (for Azure not yet the deployment).
+    :param model: the model as the client names it (for Azure not yet the deployment).
     :param messages: the conversation, oldest first, in the chat-completions form.
     :param temperature: sampling temperature; None leaves it to the provider.
-    :param max_tokens: the most tokens to answer with; None leaves it to the catalogue.
-    :param top_p: the share of probability to sample from, 0 to 1.
-    :param stop: text, or texts, at which the answer ends.
-    :param seed: for answers that can be repeated, where the provider does that.
-    :param reasoning_effort: how long to think: ``none``, ``low``, … in the model's own words.
+    :param max_tokens: the most tokens in the response; None leaves it to the catalogue.
+    :param top_p: the share of probability to sample from (nucleus sampling), 0 to 1.
+    :param stop: text, or texts, at which the response ends.
+    :param seed: for reproducible responses, where the provider supports that.
+    :param reasoning_effort: ``none``, ``low``, … as the model names them.
     :param response_format: such as ``{"type": "json_object"}``.
-    :param tools: what the model may call, in the chat-completions form.
-    :param tool_choice: ``auto``, ``none``, ``required``, or which one.
-    :param extra: further parameters of chat completions, by the names they have there.
-    :param unknown: what else the body of a client with OpenAI's SDK held. What the provider's row
-        takes of it is moved to ``extra`` before any hook sees the chat; the rest is refused.
-    :param unknown_in_messages: the same of messages: the place of one to its further fields. What
-        the row does not take of them is passed over.
+    :param tools: the tools that the model may call, in the chat-completions form.
+    :param tool_choice: ``auto``, ``none``, ``required``, or one tool.
+    :param extra: further parameters of chat completions, by their names there.
+    :param unknown: undeclared fields of a body in the ``openai`` dialect. Those that the provider's
+        row accepts are moved to ``extra`` before any hook sees the chat; the others are refused.
+    :param unknown_in_messages: the same for messages: index of a message to its undeclared fields.
+        Those that the row does not accept are ignored.
     :param settings: ``chatSettings`` as the client sent it, for hooks; keys in camelCase.
-    :param profile: whatever the profile loader returned.
+    :param profile: what the profile loader returned.
     :param endpoint_id: which of the user's own endpoints the client named, for ``custom``.
-    :param endpoint: that endpoint, as the host's loader gave it.
+    :param endpoint: that endpoint, as the endpoint loader returned it.
     :param raw: the request body as the client sent it. Not to be trusted.
-    :param request_id: our own id of this chat, also sent as ``X-Request-ID``.
-    :param dialect: how the client spoke: ``text``, ``ui``, ``openai``, or a dialect of yours.
-    :param context: the host's own: what a hook puts here, whose chat it is, say, comes back in
-        :attr:`ChatResult.context`. It is sent nowhere.
+    :param request_id: the id of this chat, also sent as ``X-Request-ID``.
+    :param dialect: dialect of the request: ``text``, ``ui``, ``openai``, or one of your own.
+    :param context: for the app's own data: what a hook puts here, such as the user's id, is in
+        :attr:`ChatResult.context`. It is never sent.
     """
 
     provider: str

@@ -103,6 +103,6 @@ class StrictSchema(ma.Schema):
         return data
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
-        """Add the most fields, if it allows unknown ones."""
+        """Add the highest number of fields, where undeclared ones are allowed."""
         if self.unknown != ma.RAISE:
             schema["maxProperties"] = self.MOST_FIELDS

@@ -29,16 +29,16 @@ _OTHERS = (
 )
 
 
-BESIDE = "beside"
+UNDECLARED = "undeclared"
 """Key in a loaded message for its undeclared fields, some of which a row may accept."""
 
 
-def _with_beside(message: dict[str, Any], data: dict[str, Any], known: Any) -> dict[str, Any]:
+def _with_undeclared(message: dict[str, Any], data: dict[str, Any], known: Any) -> dict[str, Any]:
     """Add the undeclared fields that can be sent."""
-    beside = {n: v for n, v in data.items() if n not in known and v is not None}
-    if not is_encodable(beside):
-        beside = {n: v for n, v in beside.items() if is_encodable([n, v])}
-    return {**message, BESIDE: beside} if beside else message
+    undeclared = {n: v for n, v in data.items() if n not in known and v is not None}
+    if not is_encodable(undeclared):
+        undeclared = {n: v for n, v in undeclared.items() if is_encodable([n, v])}
+    return {**message, UNDECLARED: undeclared} if undeclared else message
 
 
 class CompletionMessageSchema(NullableSchema):
@@ -68,7 +68,7 @@ class CompletionMessageSchema(NullableSchema):
     @ma.post_load
     def _separate(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         message = {name: value for name, value in data.items() if name in self.fields}
-        return _with_beside(message, data, self.fields)
+        return _with_undeclared(message, data, self.fields)
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
         """Describe which names are refused."""
@@ -181,7 +181,7 @@ class AssistantMessageSchema(ma.Schema):
         ):
             if value:
                 message[key] = value
-        return _with_beside(message, data, {"role", *self.fields})
+        return _with_undeclared(message, data, {"role", *self.fields})
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
         """Describe what is checked before the fields are loaded."""

@@ -16,7 +16,7 @@ from ..json_schema import Components, JSONSchema
 from ..messages import MOST_PARTS_IN_ALL
 from ..parameters import with_parameters
 from ..schema import StrictSchema, load
-from .messages import BESIDE, MessageField
+from .messages import UNDECLARED, MessageField
 
 
 class Only(fields.Raw):
@@ -116,7 +116,9 @@ def chat_request(body: dict[str, Any]) -> ChatRequest:
         messages=messages,
         **parameters_of(loaded, BY_WIRE_NAME),
         unknown=unknown,
-        unknown_in_messages={i: m.pop(BESIDE) for i, m in enumerate(messages) if BESIDE in m},
+        unknown_in_messages={
+            i: m.pop(UNDECLARED) for i, m in enumerate(messages) if UNDECLARED in m
+        },
         endpoint_id=loaded.get("endpointId") or None,
         raw=body,
     )
