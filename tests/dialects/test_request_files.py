@@ -46,6 +46,15 @@ def read_file(media_type: str, content: bytes, **more: Any) -> Any:
         ("", b"\xef\xbb\xbfHi", "notes", "Hi"),
         ("video/mp2t", b"let a = 1;", "a.ts", "let a = 1;"),
         ("application/x-unheard-of", b"x", "a.toml", "x"),
+        ("text/plain", "ä,b".encode("utf-16"), "a.txt", "ä,b"),
+        (
+            "text/csv",
+            ("Name\tOrt\n" * 200 + "Köln").encode("utf-16"),
+            "a.csv",
+            "Name\tOrt\n" * 200 + "Köln",
+        ),
+        ("text/csv", "Köln;€".encode("cp1252"), "a.csv", "Köln;€"),
+        ("text/csv", "Köln ü".encode() + b"\xe4", "a.csv", "Köln ü\ufffd"),
     ],
 )
 def test_a_file_is_a_text_by_its_name_or_its_content(

@@ -155,12 +155,27 @@ def _inline(part: dict[str, Any], url: str) -> dict[str, Any] | None:
 
 def _text_of_file(content: bytes) -> str:
     """Return the text of a file with a text type; invalid bytes are replaced."""
+    if (text := _utf_16(content)) is not None:
+        return text
     most = len(content) // 8 + _MOST_STRAYS
     if len(content) - len(content.translate(None, _NOT_IN_TEXTS + _NOT_IN_UTF8)) <= most:
         text = content.decode("utf-8-sig", "replace")
-        if text.isascii() or text.count("\ufffd") <= most:
+        if text.isascii():
+            return text
+        strays = text.count("\ufffd")
+        if strays and text.replace("\ufffd", "").isascii():
+            return content.decode("cp1252", "replace")  # nothing in it is UTF-8: Windows' own code
+        if strays <= most:
             return text
     raise ma.ValidationError("The file is not a text in UTF-8.")
+
+
+def _utf_16(content: bytes) -> str | None:
+    """Return the text of a file in UTF-16, which Windows programs call Unicode; None for others."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        with contextlib.suppress(UnicodeDecodeError):
+            return content.decode("utf-16")
+    return None
 
 
 def _text_of_unknown(part: dict[str, Any], media_type: str, content: bytes) -> str | None:
@@ -169,9 +184,8 @@ def _text_of_unknown(part: dict[str, Any], media_type: str, content: bytes) -> s
     by_name = isinstance(name, str) and _TEXT_NAME.fullmatch(name[-100:])
     if not (by_name or media_type in _UNKNOWN_TYPES):
         return None
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # Excel's "Unicode text"
-        with contextlib.suppress(UnicodeDecodeError):
-            return content.decode("utf-16")
+    if (text := _utf_16(content)) is not None:
+        return text
     if len(content.translate(None, _NOT_IN_TEXTS)) < len(content):
         return None
     # Most Windows programs write cp1252. In latin-1 every byte is valid.
