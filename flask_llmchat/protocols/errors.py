@@ -123,6 +123,11 @@ _MESSAGE_NAMES = (
 )  # fmt: skip
 
 
+_REASON_NAME = re.compile(r"error|exception|fault|fail|reason|messag|descri|cause", re.IGNORECASE)
+
+_NO_ERROR = frozenset({"ok", "success"})
+
+
 def _codes_in(body: Any) -> Iterator[str]:
     """Give every code in a body, the most specific first, as lower-case text."""
     if isinstance(body, list):
@@ -145,7 +150,8 @@ def message_in(body: Any) -> str:
     """Return the message of an error body of any shape; "" when it holds none."""
     if isinstance(body, str):
         text = body.strip()
-        return "" if text.startswith("<") else text  # HTML is not a message
+        # HTML is not a message, and "success" is not an error.
+        return "" if text.startswith("<") or text.lower() in _NO_ERROR else text
     if isinstance(body, list):
         return next((text for item in body[:_MOST_ITEMS] if (text := message_in(item))), "")
     if not isinstance(body, dict):
@@ -166,7 +172,13 @@ def message_in(body: Any) -> str:
         for name, value in body.items()
         if isinstance(value, dict) and name not in _MESSAGE_NAMES
     )
-    return next(sentence, "") or next(filter(None, wrapped), "")
+    # A text that reads like a sentence, under a name like one of an error.
+    others = (
+        value.strip()
+        for name, value in islice(body.items(), _MOST_ITEMS)
+        if isinstance(value, str) and " " in value.strip() and _REASON_NAME.search(name)
+    )
+    return next(sentence, "") or next(filter(None, wrapped), "") or next(others, "")
 
 
 def _retry_after(headers: Mapping[str, str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -158,6 +159,27 @@ def test_what_is_made_of_brackets_is_refused(client: FlaskClient) -> None:
         response = client.post(ROUTE.format("openai"), data=data, content_type="application/json")
         assert response.status_code == 400
         assert "almost only of brackets" in response.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(let [x {:a [1]}] [[x]])\n",
+        "\\frac{a}{b}^{c}_{d}\\{x\\}",
+        '[{"a":[]},{"b":"\\\\"}]',
+        "[[1,2],[3,4]],",
+        '\\"[[[',
+    ],
+)
+def test_brackets_in_a_text_are_no_structure(client: FlaskClient, text: str) -> None:
+    told = text * (600_000 // len(text))
+    data = json.dumps(body(text=told))
+    response = client.post(ROUTE.format("openai"), data=data, content_type="application/json")
+    assert response.status_code == 200, response.text
+    # But a text beside them hides none.
+    data = data[:-1] + ',"x":[' + "[]," * len(data) + "[]]}"
+    response = client.post(ROUTE.format("openai"), data=data, content_type="application/json")
+    assert "made of little but brackets" in response.text
 
 
 def test_parts_and_calls_are_counted_wherever_they_stand(client: FlaskClient) -> None:

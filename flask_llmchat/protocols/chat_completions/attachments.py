@@ -18,14 +18,23 @@ from ..json_values import as_dicts, as_list
 _IMAGE_FIELDS = {"image_url", "image", "source", "inline_data", "inlineData"}
 
 
-_URL_FIELDS = ("url", "uri", "image_url", "file_uri", *sorted(_IMAGE_FIELDS))
+_URL_FIELDS = ("url", "uri", "image_url", "file_uri", *sorted(_IMAGE_FIELDS), "file")
 
 
-_DATA_FIELDS = ("b64_json", "data", "base64", "result")
+_DATA_FIELDS = ("b64_json", "data", "base64", "result", "file_data")
 
 
 _TYPE_FIELDS = ("media_type", "mime_type", "mimeType", "mediaType")
 
+
+_KNOWN_LISTS = (
+    "content",
+    "images",
+    "tool_calls",
+    "annotations",
+    "reasoning_details",
+    "citations",
+)
 
 _LONGEST_NOT_ASCII = 2**13  # characters of a URL that is not ASCII
 
@@ -110,8 +119,27 @@ def _images_in(parts: list[Any]) -> Iterator[str]:
     for part in as_dicts(parts):
         kind = part.get("type")
         is_image = (isinstance(kind, str) and "image" in kind) or part.keys() & _IMAGE_FIELDS
-        if is_image and (url := _image_url(part)):
+        url = _image_url(part)
+        # A file is an image if its own media type, or that in its URL, is one.
+        is_file = url.startswith("data:image/") or _media_type(part).startswith("image/")
+        if url and (is_image or is_file):
             yield url
+
+
+def other_parts(delta: dict[str, Any]) -> list[Any]:
+    """Return the content parts that a delta has under a name of the provider's own."""
+    found: list[Any] = []
+    for name, value in delta.items():
+        if name in ("image", "image_url") and value:
+            found.append({"type": "image", name: value})
+        elif value.__class__ is list and name not in _KNOWN_LISTS:
+            found += value[: MOST_IMAGES - len(found)]
+    return found[:MOST_IMAGES]
+
+
+def _media_type(holder: dict[str, Any]) -> str:
+    types = (holder[name] for name in _TYPE_FIELDS if isinstance(holder.get(name), str))
+    return next(types, "")
 
 
 def _image_url(image: Any) -> str:
@@ -123,8 +151,7 @@ def _image_url(image: Any) -> str:
             break
         data = next((image[n] for n in _DATA_FIELDS if isinstance(image.get(n), str)), "")
         if data and not data.startswith(("data:", "http:", "https:")):
-            types = (image[name] for name in _TYPE_FIELDS if isinstance(image.get(name), str))
-            return f"data:{next(types, 'image/png')};base64,{data}"
+            return f"data:{_media_type(image) or 'image/png'};base64,{data}"
         image = data or next((image[name] for name in _URL_FIELDS if image.get(name)), "")
     if not isinstance(image, str) or (len(image) > _LONGEST_NOT_ASCII and not image.isascii()):
         return ""  # not a URL, and such a text takes four times its bytes

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.errors import StreamErrorEvent
 from ...core.events import Event, ReasoningDelta, TextDelta
 from ...core.limits import Budget
 from ..base import Totals
 from ..json_values import as_dicts
-from .attachments import Attachments
+from .attachments import Attachments, other_parts
 from .reasoning import ReasoningDetails, ThinkingTagParser, reasoning_in
 from .text import join_surrogates, text_in, transcript_in
 from .tool_calls import ToolCallAssembler, tool_call_pieces
@@ -131,6 +132,8 @@ class Content:
         self, delta: dict[str, Any], parts: list[Any], data: bytes, events: list[Event]
     ) -> bool:
         """Read tool calls and attachments; return whether the delta had to be changed."""
+        if delta.get("error"):
+            raise StreamErrorEvent({"error": delta["error"]})
         changed = False
         for piece in tool_call_pieces(delta):
             if "extra_content" in piece:
@@ -139,8 +142,9 @@ class Content:
         if delta.get("function_call"):
             delta["function_call"] = None  # passed on as a tool call, which replaced it
             changed = True
-        if "images" in delta or parts:
-            changed |= self._attachments.read_images(delta, parts, events)
+        images = parts + other_parts(delta)
+        if "images" in delta or images:
+            changed |= self._attachments.read_images(delta, images, events)
         if "annotations" in delta or parts:
             self._keep(data)
             changed |= self._attachments.read_annotations(delta, parts, events)

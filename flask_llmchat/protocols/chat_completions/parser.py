@@ -86,10 +86,14 @@ class ChatCompletionParser:
             if not data.strip() or _HEARTBEAT.match(data):
                 return None
             raise
-        return self.read(chunk, data) if chunk else None  # null, [] or {}
+        if not chunk or (isinstance(chunk, str) and _HEARTBEAT.match(data)):  # null, [], {}, "ping"
+            return None
+        return self.read(chunk, data)
 
     def parse_whole(self, body: Any, data: bytes) -> list[Event] | None:
         """Parse a whole completion as a stream of one chunk; None for anything else."""
+        if isinstance(body, dict) and not body.get("choices"):
+            body = self._errors.unwrap(body, data)
         if not (isinstance(body, dict) and body.get("choices")):
             return None
         events = self.read(body, data)
@@ -205,6 +209,8 @@ class ChatCompletionParser:
         if not delta or delta.__class__ is not dict:
             delta = self._choices.delta_instead(choice, self._content.is_empty())
             self._changed = self._changed or delta is not None
+        if choice.get("error"):  # whatever its finish reason is
+            raise StreamErrorEvent({"error": choice["error"]})
         if delta is not None and self._content.read(delta, data, events):
             self._changed = True
         if "usage" in choice:  # Moonshot's place for it

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...core.errors import StreamErrorEvent
+from .finish_reasons import is_failure
 
 _MESSAGE_FIELDS = ("message", "detail", "msg", "errors", "error_message", "error_msg", "errmsg")
 
@@ -44,7 +45,8 @@ class StreamErrors:
 
         :raises StreamErrorEvent: when it reports an error.
         """
-        inner = next((v for v in chunk.values() if isinstance(v, dict) and _is_chunk(v)), None)
+        found = (value for value in map(_only_item, chunk.values()) if _is_chunk(value))
+        inner: dict[str, Any] | None = next(found, None)
         code = _code_in(chunk)
         if (body := error_in(chunk)) is not None:
             raise StreamErrorEvent(body)
@@ -78,13 +80,19 @@ def error_in(chunk: Mapping[str, Any]) -> Any:
         return {"code": base["status_code"], "message": base.get("status_msg")}
     if chunk.get("choices"):
         return None
-    kinds = (chunk.get(name) for name in _KIND_FIELDS)
-    if chunk.get("success") is False or any(kind in ("error", "failed") for kind in kinds):
+    if chunk.get("success") is False or any(is_failure(chunk.get(name)) for name in _KIND_FIELDS):
         return chunk.get("errors") or chunk
     return None
 
 
-def _is_chunk(value: dict[str, Any]) -> bool:
+def _only_item(value: Any) -> Any:
+    """Return the one item of a list; anything else as it is."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _is_chunk(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
     return isinstance(value.get("choices"), list) or bool(value.get("error"))
 
 
