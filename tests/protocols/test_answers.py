@@ -74,8 +74,8 @@ def payloads(data: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def got(upstream: FakeUpstream, raw: bytes, provider: str = "openai") -> Got:
-    reply = sse_reply(raw)
+def got(upstream: FakeUpstream, raw: bytes, provider: str = "openai", headers: Any = None) -> Got:
+    reply = sse_reply(raw, headers=headers)
     upstream.add(*[reply] * 4)
     keys = {row.key_attr: "sk-x" for row in builtin_providers if row.key_attr}
     app = make_app(upstream, profile=profile_for(upstream, **keys))
@@ -249,6 +249,11 @@ WORDS = "Upstream service unavailable"
         # Known as an error only when the answer turns out to be empty.
         {"output": {"message": WORDS}},
         {"response": {"detail": WORDS}, "choices": []},
+        {"Error": {"Message": WORDS, "Code": "X"}},
+        {"fault": {"faultstring": WORDS}},
+        {"exception": WORDS},
+        delta(error={"message": WORDS}),
+        {**HEAD, "choices": [{"index": 0, "delta": {}, "error": {"message": WORDS}}]},
     ],
 )
 def test_an_error_in_other_clothes(upstream: FakeUpstream, chunk: dict[str, Any]) -> None:
@@ -273,6 +278,60 @@ def test_a_chunk_wrapped_up_is_unwrapped(upstream: FakeUpstream, wrapped: Any) -
     answer = got(upstream, wire([wrapped(chunk) for chunk in chunks]))
     assert answer.texts() == {"Hello"}
     assert all("choices" in chunk and "x" not in chunk for chunk in answer.chunks[1])
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"status": "failure", "reason": WORDS},
+        {"type": "response.failed", "message": WORDS},
+        delta(error={"message": WORDS}),
+        {**HEAD, "choices": [{"index": 0, "delta": {"content": ""}, "error": {"message": WORDS}}]},
+        {
+            **HEAD,
+            "choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "error": WORDS}],
+        },
+    ],
+)
+@pytest.mark.parametrize("more", [[], [delta("stop")]])
+def test_an_answer_with_an_error_in_it_is_no_whole_one(
+    upstream: FakeUpstream, chunk: dict[str, Any], more: list[Any]
+) -> None:
+    answer = got(upstream, wire([delta(role="assistant", content="Hal"), chunk, *more]))
+    assert answer.whole[0] == 502 and answer.whole[1]["error"]["message"] == WORDS
+    assert {r.outcome for r in answer.results} == {"upstream_error"}
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda c: {"code": 0, "data": c},
+        lambda c: {"success": True, "errors": [], "result": c},
+        lambda c: {"result": [c]},
+    ],
+)
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+def test_a_whole_answer_wrapped_up_is_unwrapped(
+    upstream: FakeUpstream, wrapped: Any, kind: str
+) -> None:
+    message = {"role": "assistant", "content": "Hello"}
+    whole = {**HEAD, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    raw = json.dumps(wrapped(whole)).encode()
+    assert got(upstream, raw, headers={"Content-Type": kind}).texts() == {"Hello"}
+
+
+def test_a_whole_answer_without_one_is_not_told_as_success(upstream: FakeUpstream) -> None:
+    raw = b'{"code": 0, "data": null, "message": "success"}'
+    answer = got(upstream, raw, headers={"Content-Type": "application/json"})
+    assert answer.statuses == [502] * 4 and "success" not in answer.text[1]
+
+
+@pytest.mark.parametrize("beat", [b'"ping"', b'"keep-alive"', b"null", b'""', b"0", b"false"])
+def test_a_heartbeat_that_is_a_json_string_is_no_error(upstream: FakeUpstream, beat: bytes) -> None:
+    chunks = [delta(role="assistant", content="Hel"), delta(content="lo"), delta("stop")]
+    raw = b"data: " + beat + b"\n\n"
+    first, rest = wire(chunks).split(b"\n\n", 1)
+    assert got(upstream, raw + first + b"\n\n" + raw + rest).texts() == {"Hello"}
 
 
 def test_good_news_beside_an_answer_is_no_error(upstream: FakeUpstream) -> None:
@@ -401,6 +460,13 @@ PNG = "data:image/png;base64,iVBO"
         {"images": [PNG, PNG]},
         {"images": ["iVBO"]},
         {"images": {"url": PNG}},
+        {"image": {"url": PNG}},
+        {"image_url": {"url": PNG}},
+        {"attachments": [{"type": "image", "url": PNG}]},
+        {"multi_mod_content": [{"inlineData": {"mimeType": "image/png", "data": "iVBO"}}]},
+        {"content": [{"type": "file", "mediaType": "image/png", "url": PNG}]},
+        {"content": [{"type": "file", "mediaType": "image/png", "data": "iVBO"}]},
+        {"content": [{"type": "file", "file": {"file_data": PNG, "filename": "a.png"}}]},
         {"images": [{"image_url": {"url": PNG}}], "content": [{"image_url": {"url": PNG}}]},
     ],
 )
