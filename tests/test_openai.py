@@ -29,6 +29,7 @@ from flask_llmchat.testing import (
     sse_reply,
     text_reply,
 )
+from flask_llmchat.transport.watchdog import CancelToken
 
 URL = "/api/chat/openai/chat/completions"
 HI = {"role": "user", "content": "Hi"}
@@ -533,12 +534,12 @@ class QuietStream:
     """A provider that pauses after every chunk for longer than we are patient."""
 
     def __init__(self, *pieces: str) -> None:
-        reader = ChatCompletionParser(passthrough=True)
+        self.parser = ChatCompletionParser(passthrough=True)
         self._reads: list[Any] = []
         for piece in pieces:
             delta = {"role": "assistant", "content": piece}
             choice = {"index": 0, "delta": delta, "finish_reason": None}
-            self._reads += [reader.read({"choices": [choice]}, b"{}"), None]
+            self._reads += [self.parser.read({"choices": [choice]}, b"{}"), None]
 
     def read(self, patience: float | None = None) -> Any:
         while self._reads:
@@ -555,9 +556,13 @@ def test_heartbeats_stand_between_events_and_never_before_the_first() -> None:
     chat = ChatRequest(provider="x", model="m", messages=[], raw={"stream": True})
     stream: Any = QuietStream("", "a", "b")
     encoder = OpenAIDialect().encoder(chat)
-    answer = StreamingBody(stream, encoder, ChatRecorder(chat, lambda result: None), heartbeat=15.0)
-    answer.start()
-    pieces = list(answer)
+    recorder = ChatRecorder(chat, lambda result: None)
+    recorder.start_attempt("x", "m")
+    recorder.opened(stream.parser, None)
+    cancel = CancelToken(None, time.monotonic() + 60)
+    streaming = StreamingBody(stream, encoder, recorder, cancel, heartbeat=15.0)
+    streaming.start()
+    pieces = list(streaming)
     assert [p == encoder.heartbeat for p in pieces] == [False, True, False, True, False]
     assert len(payloads(b"".join(pieces))) == 5  # the role, a, b, the ending, [DONE]
 
