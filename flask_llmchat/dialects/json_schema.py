@@ -54,21 +54,21 @@ class DialectSpec:
 
     :param body: JSON schema of a request body.
     :param example: makes an example of a request body, given a model's name; None for no example.
-    :param answers: media type to JSON schema of the response.
+    :param responses: media type to JSON schema of the response.
     :param headers: further headers that a response may have, as OpenAPI header objects.
     :param errors: media type to JSON schema of an error.
     :param error_headers: further headers that an error may have.
-    :param takes_own: whether the body may hold the provider's own parameters, its row's
+    :param takes_extra_params: whether the body may hold the provider's own parameters, its row's
         ``extra_params``; then ``body`` is a reference.
     """
 
     body: JSONSchema
     example: Callable[[str], Any] | None = None
-    answers: Mapping[str, JSONSchema]
+    responses: Mapping[str, JSONSchema]
     headers: Mapping[str, JSONSchema] = field(default_factory=dict)
     errors: Mapping[str, JSONSchema]
     error_headers: Mapping[str, JSONSchema] = field(default_factory=dict)
-    takes_own: bool = False
+    takes_extra_params: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,7 @@ class InstanceSpec:
         schemas, examples, name = [], {}, f"{self._own}{_kind(path)}Body"
         for dialect, spec in self._described[path]:
             schema = spec.body
-            if own and spec.takes_own:
+            if own and spec.takes_extra_params:
                 schema = self._schemas.widened(schema, own, provider.name)
                 name = f"{self._own}{_kind(path)}Body_{provider.name}"
             schemas.append(schema)
@@ -149,7 +149,7 @@ class InstanceSpec:
             "description": "The response, from its first byte on. Its media type depends on the"
             " body, and on `Accept` where that names one of these.",
             "headers": headers,
-            "content": content_of(item for _, spec in described for item in spec.answers.items()),
+            "content": content_of(item for _, spec in described for item in spec.responses.items()),
         }
         kind = _kind(path)
         complete = {"200": self._response(f"{kind}Answer", response)}
@@ -208,7 +208,7 @@ def describe(dialect: Dialect, components: Components) -> DialectSpec:
         described: DialectSpec = dialect.describe(components)
         return described
     _, mimetype, _ = dialect.error(ChatError("Any."), "")
-    return DialectSpec(body=ANY_OBJECT, answers={dialect.mimetype: {}}, errors={mimetype: {}})
+    return DialectSpec(body=ANY_OBJECT, responses={dialect.mimetype: {}}, errors={mimetype: {}})
 
 
 def _named(path: str) -> str:

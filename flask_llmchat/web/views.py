@@ -27,7 +27,7 @@ def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
 
     def view() -> Response:
         try:
-            # None of the body is read of a request that its head or its user is reason to refuse.
+            # A request that is refused for its head or its user costs little: its body is unread.
             refuse_if_full(state)
             refuse_cross_site(request, config.trusted_origins)
             profile = state.require_profile()

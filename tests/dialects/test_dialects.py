@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from flask import abort
 from flask.testing import FlaskClient
 
 from flask_llmchat import (
@@ -167,25 +168,25 @@ def test_what_answers_over_http(
             assert response.headers["X-Request-ID"]
 
 
-def test_who_asks_for_a_dialect_is_told_its_way_of_a_body_that_cannot_be_read(
+def test_an_error_uses_the_response_dialect_when_the_body_is_unreadable(
     upstream: FakeUpstream,
 ) -> None:
     of_ui = json.dumps(ui_body()).encode()
     config = {"LLMCHAT_MAX_CONTENT_LENGTH": len(of_ui) - 1}
     client = make_app(upstream, config=config).test_client()
-    for posted, status, told in (
+    for posted, status, content_type in (
         (b"{", 400, "application/json"),
         (of_ui[:-1], 400, "text/plain; charset=utf-8"),
         (of_ui, 413, "text/plain; charset=utf-8"),
     ):
         response = client.post(URL, data=posted)
-        assert (response.status_code, response.content_type) == (status, told)
+        assert (response.status_code, response.content_type) == (status, content_type)
         response = client.post(URL, data=posted, headers={"Accept": "text/event-stream"})
         assert response.status_code == status
         assert response.text.startswith("The request body is ")
 
 
-def test_hooks_are_told_the_dialect(upstream: FakeUpstream) -> None:
+def test_hooks_see_the_dialect(upstream: FakeUpstream) -> None:
     chats: list[ChatRequest] = []
     llmchat = LLMChat()
     llmchat.before_chat(chats.append)
@@ -298,7 +299,26 @@ def test_a_dialect_from_outside(upstream: FakeUpstream, toy: Toy, path: str) -> 
         assert "text-delta" in response.text
 
 
-def test_a_dialect_from_outside_answers_who_asks_for_its_type(upstream: FakeUpstream) -> None:
+def test_a_request_is_negotiated_once(upstream: FakeUpstream) -> None:
+    seen: list[dict[str, Any]] = []
+
+    class Counting(Toy):
+        def recognises(self, body: dict[str, Any]) -> bool:
+            seen.append(body)
+            return "toy" in body
+
+    llmchat = LLMChat(dialects=[Counting(), *builtin_dialects])
+    app = make_app(upstream, llmchat=llmchat)
+    with app.test_client().post(URL, json={"toy": "Hi"}) as response:
+        assert response.status_code == 200
+    assert seen == [{"toy": "Hi"}]
+    llmchat.before_chat(lambda chat: abort(403, "No."))
+    assert app.test_client().post(URL, json={"toy": "Hi"}).text == "<No.>"
+    assert app.test_client().post(URL, json={"toy": ""}).text == "<toy: Say something.>"
+    assert len(seen) == 3
+
+
+def test_accept_chooses_a_dialect_from_outside_for_the_response(upstream: FakeUpstream) -> None:
     client = make_app(upstream, dialects=[Toy(), *builtin_dialects]).test_client()
     headers = {"Accept": "application/x-toy"}
     for posted in (body(), ui_body()):

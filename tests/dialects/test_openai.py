@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -536,12 +535,12 @@ class QuietStream:
     """A provider that pauses after every chunk for longer than we are patient."""
 
     def __init__(self, *pieces: str) -> None:
-        reader = ChatCompletionParser(passthrough=True)
+        self.parser = ChatCompletionParser(passthrough=True)
         self._reads: list[Any] = []
         for piece in pieces:
             delta = {"role": "assistant", "content": piece}
             choice = {"index": 0, "delta": delta, "finish_reason": None}
-            self._reads += [reader.read({"choices": [choice]}, b"{}"), None]
+            self._reads += [self.parser.read({"choices": [choice]}, b"{}"), None]
 
     def read(self, timeout: float | None = None) -> Any:
         while self._reads:
@@ -558,11 +557,13 @@ def test_heartbeats_stand_between_events_and_never_before_the_first() -> None:
     chat = ChatRequest(provider="x", model="m", messages=[], raw={"stream": True})
     stream: Any = QuietStream("", "a", "b")
     encoder = OpenAIDialect().encoder(chat)
-    record = ChatRecorder(chat, lambda result: None)
-    cancel = CancelToken(None, math.inf)
-    answer = StreamingBody(stream, encoder, record, cancel, heartbeat=15.0)
-    answer.start()
-    pieces = list(answer)
+    recorder = ChatRecorder(chat, lambda result: None)
+    recorder.start_attempt("x", "m")
+    recorder.opened(stream.parser, None)
+    cancel = CancelToken(None, time.monotonic() + 60)
+    streaming = StreamingBody(stream, encoder, recorder, cancel, heartbeat=15.0)
+    streaming.start()
+    pieces = list(streaming)
     assert [p == encoder.heartbeat for p in pieces] == [False, True, False, True, False]
     assert len(payloads(b"".join(pieces))) == 5  # the role, a, b, the ending, [DONE]
 

@@ -73,13 +73,13 @@ class OpenAIDialect:
         return DialectSpec(
             body=components.body_schema(BODY),
             example=_example,
-            answers={
+            responses={
                 "application/json": components.add_schema("Completion", COMPLETION_SCHEMA),
                 "text/event-stream": chunks,
             },
             errors={"application/json": components.add_schema("CompletionError", error)},
             error_headers={"x-should-retry": retry},
-            takes_own=True,
+            takes_extra_params=True,
         )
 
 

@@ -84,7 +84,7 @@ class TextDialect:
         return DialectSpec(
             body=components.body_schema(_BODY),
             example=_example,
-            answers={"text/plain": text},
+            responses={"text/plain": text},
             errors={"application/json": components.add_schema("Error", error)},
         )
 

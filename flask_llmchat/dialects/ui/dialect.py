@@ -102,7 +102,7 @@ class UIDialect:
         return DialectSpec(
             body=components.body_schema(_BODY),
             example=_example,
-            answers={"text/event-stream": stream},
+            responses={"text/event-stream": stream},
             headers={"x-vercel-ai-ui-message-stream": version},
             errors={"text/plain": message},
             error_headers={"X-LLMChat-Error": code},
