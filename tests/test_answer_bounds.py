@@ -42,10 +42,10 @@ def encoders() -> Iterator[Any]:
 
 def written(chunks: list[Any], encoder: Any, thinking_tags: bool = False) -> tuple[bytes, Any, Any]:
     """Return what an encoder writes of an answer, its reader, and the error it ended with."""
-    reader = ChatCompletionParser(thinking_tags=thinking_tags, passes_chunks=encoder.passes_chunks)
+    reader = ChatCompletionParser(thinking_tags=thinking_tags, passthrough=encoder.passes_chunks)
     results: list[ChatResult] = []
     record, out = ChatRecorder(CHAT, results.append), b""
-    record.begin(CHAT, reader)
+    record.start_attempt("x", "m").opened(reader, None)
     try:
         for chunk in chunks:
             data = json.dumps(chunk).encode()
@@ -62,7 +62,7 @@ def written(chunks: list[Any], encoder: Any, thinking_tags: bool = False) -> tup
 
 def failure(*chunks: Any) -> str:
     """Return why an answer is refused."""
-    reader = ChatCompletionParser(passes_chunks=True)
+    reader = ChatCompletionParser(passthrough=True)
     with pytest.raises(StreamErrorEvent) as raised:
         for chunk in chunks:
             reader.read(chunk, json.dumps(chunk).encode())
@@ -118,14 +118,14 @@ def test_what_adds_up_over_many_chunks_is_bounded_too() -> None:
 
 
 def test_what_stands_beside_an_answer_is_left_out_beyond_a_bound() -> None:
-    reader = ChatCompletionParser(passes_chunks=True)
+    reader = ChatCompletionParser(passthrough=True)
     for i in range(2000):
         page = {"url": f"https://a.example/{i}"}
         cited = {"type": "url_citation", "url_citation": page}
         detail = {"type": "reasoning.encrypted", "data": "x", "id": i}
         reader.read(delta(annotations=[cited], reasoning_details=[detail] * 10))
     assert len(reader.sources) == limits.MOST_SOURCES
-    assert reader.reasoning_details == []  # a part of them would be refused when it goes back
+    assert reader.totals().reasoning_details == []  # a part of them would be refused when it goes back
     body = {**HEAD, "citations": [f"https://b.example/{i}" for i in range(10**6)], "choices": []}
     reader = ChatCompletionParser()
     reader.read(body)
@@ -163,9 +163,9 @@ def test_no_cache_of_the_process_keeps_an_image(monkeypatch: pytest.MonkeyPatch)
 
 def cpu_of(chunks: list[Any], encoder: Any) -> float:
     parsed = [(chunk, json.dumps(chunk).encode()) for chunk in chunks]
-    reader = ChatCompletionParser(passes_chunks=encoder.passes_chunks)
+    reader = ChatCompletionParser(passthrough=encoder.passes_chunks)
     record = ChatRecorder(CHAT, lambda result: None)
-    record.begin(CHAT, reader)
+    record.start_attempt("x", "m").opened(reader, None)
     started = time.process_time()
     for chunk, data in parsed:
         if events := reader.read(chunk, data):

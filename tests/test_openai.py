@@ -533,7 +533,7 @@ class QuietStream:
     """A provider that pauses after every chunk for longer than we are patient."""
 
     def __init__(self, *pieces: str) -> None:
-        reader = ChatCompletionParser(passes_chunks=True)
+        reader = ChatCompletionParser(passthrough=True)
         self._reads: list[Any] = []
         for piece in pieces:
             delta = {"role": "assistant", "content": piece}

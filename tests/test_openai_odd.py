@@ -65,7 +65,7 @@ CITED_TOO = {"type": "url_citation", "url_citation": {"url": "https://b.example"
 @pytest.mark.slow
 def test_a_piece_costs_the_same_however_many_came_before() -> None:
     chat = ChatRequest(provider="x", model="m", messages=[], request_id="r")
-    reader, whole = ChatCompletionParser(passes_chunks=True), CompletionEncoder(chat)
+    reader, whole = ChatCompletionParser(passthrough=True), CompletionEncoder(chat)
     streamed = ChunkEncoder(chat, include_usage=False)
     texts = ["x" * 4_000_000, *["abcd"] * 8000]
     written = [{"index": 0, "id": "c", "custom": {"name": "f", "input": text}} for text in texts]
@@ -456,7 +456,7 @@ CHUNK = some(
 @given(st.lists(CHUNK, min_size=1, max_size=6), st.booleans())
 def test_pythons_sdk_adds_up_whatever_comes(chunks: list[Any], thinking_tags: bool) -> None:
     chat = ChatRequest(provider="x", model="m", messages=[], request_id="r")
-    reader = ChatCompletionParser(thinking_tags=thinking_tags, passes_chunks=True)
+    reader = ChatCompletionParser(thinking_tags=thinking_tags, passthrough=True)
     encoder, told = ChunkEncoder(chat, include_usage=True), b""
     try:
         for body in chunks:
@@ -466,7 +466,7 @@ def test_pythons_sdk_adds_up_whatever_comes(chunks: list[Any], thinking_tags: bo
             told += encoder.encode(left)
     except StreamErrorEvent:
         return
-    calls = tuple(call for _, call in sorted(reader.tool_calls.items()))
+    calls = tuple(reader.totals().tool_calls)
     result = ChatResult(provider="x", model="m", outcome="ok", tool_calls=calls, usage=reader.usage)
     told += encoder.finish(result)
     events = SSEDecoder()
