@@ -125,7 +125,8 @@ def test_what_stands_beside_an_answer_is_left_out_beyond_a_bound() -> None:
         detail = {"type": "reasoning.encrypted", "data": "x", "id": i}
         reader.read(delta(annotations=[cited], reasoning_details=[detail] * 10))
     assert len(reader.sources) == limits.MOST_SOURCES
-    assert reader.totals().reasoning_details == []  # a part of them would be refused when it goes back
+    # A part of them would be refused when it goes back.
+    assert reader.totals().reasoning_details == []
     body = {**HEAD, "citations": [f"https://b.example/{i}" for i in range(10**6)], "choices": []}
     reader = ChatCompletionParser()
     reader.read(body)
