@@ -21,15 +21,14 @@ CHAT = """
 import json, sys, time
 sys.path[:0] = sys.argv[2:]
 from contextlib import closing
-from test_transport import call_of
+from test_transport import WatchedStream, call_of
 from flask_llmchat.core.errors import ChatError
 from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser as ChunkReader
-from flask_llmchat.runs.response_stream import ResponseStream as Stream
 
 def chat(url):
     reader = ChunkReader()
     try:
-        with closing(Stream(call_of(url, read_timeout=30.0), reader)) as stream:
+        with closing(WatchedStream(call_of(url, read_timeout=30.0), reader)) as stream:
             while stream.read():
                 pass
         return "ok"
