@@ -408,7 +408,7 @@ def test_the_host_may_add_and_override_models(upstream: FakeUpstream) -> None:
         ({"openai": {"m": None}}, "['m'] must be a mapping of facts to values, not None"),
         (
             {"openai": {"m": {"limit": 7}}},
-            "['m']['limit'] is no fact of a model. Known facts: context_",
+            "['m']['limit'] is not a fact of a model. Known facts: context_",
         ),
         (
             {"openai": {"m": {"max_output": "9"}}},
