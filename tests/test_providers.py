@@ -234,7 +234,9 @@ def test_perplexity_gets_messages_that_take_turns(messages: str, turns: str) -> 
 def test_joined_messages_lose_nothing() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,A"}}
     given = [message("user", "one"), message("user", "two"), message("user", [image])]
-    assert alternate_roles(given) == [message("user", [{"type": "text", "text": "one\n\ntwo"}, image])]
+    assert alternate_roles(given) == [
+        message("user", [{"type": "text", "text": "one\n\ntwo"}, image])
+    ]
     assert given[0] == message("user", "one")
 
 

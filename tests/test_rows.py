@@ -58,7 +58,11 @@ BAD = [
     ("max_temperature", "1", "must be a number, not str"),
     ("max_temperature", True, "must be a number"),
     ("max_temperature", float("nan"), "must be 0 or more"),
-    ("replay_fields", {"prefix"}, "has unknown 'prefix'; known are extra_content, provider_specific"),
+    (
+        "replay_fields",
+        {"prefix"},
+        "has unknown 'prefix'; known are extra_content",
+    ),
     ("headers", {"X Acme": "a"}, "'X Acme', which is not a header name"),
     ("headers", {"X-Acme": "hush\r\nX: y"}, "'X-Acme' holds a line break"),
     ("headers", {"X-Acme": "hush-é"}, "'X-Acme' holds a line break or a character"),
