@@ -1159,7 +1159,7 @@ with Peer(always(WHOLE), tls_context({server_file!r})) as peer:
     time.sleep(0.2)
     assert told(url) == "Hello" and peer.connections == 1, "nothing was sent to the other side"
     assert len(peer._open) == 1
-    for sdk in process.current_runtime().sdks.values():
+    for sdk in runtime.current_runtime().sdks.values():
         sdk.close()
     until = time.monotonic() + 1
     while peer._open and time.monotonic() < until:
