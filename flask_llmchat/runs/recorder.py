@@ -103,10 +103,9 @@ class ChatRecorder:
         assert self.attempt is not None
         self.attempt.end(error)
 
-    def retry_attempt(self, error: ChatError) -> None:
-        """Record that the present attempt failed, and begin another one at the same provider."""
+    def retry_attempt(self) -> None:
+        """Begin another attempt at the same provider, after the present one has failed."""
         assert self.attempt is not None
-        self.attempt.end(error)
         self.start_attempt(self.attempt.provider, self.attempt.model)
 
     def start_step(self) -> None:

@@ -41,7 +41,8 @@ class ResponseStream:
     :param request: what to send.
     :param parser: what parses its server-sent events.
     :param cancel: the cancel token of the chat: it ends every wait.
-    :param on_retry: called with the error of each attempt that is retried.
+    :param on_failure: called with the error of an attempt before the wait for its retry.
+    :param on_retry: called when a retry begins.
     :ivar upstream_request_id: the provider's id of the request.
     :raises ChatError: when the provider cannot be reached, or refuses.
     """
@@ -52,7 +53,8 @@ class ResponseStream:
         parser: ResponseParser,
         cancel: CancelToken,
         *,
-        on_retry: Callable[[ChatError], None] = lambda error: None,
+        on_failure: Callable[[ChatError], None] = lambda error: None,
+        on_retry: Callable[[], None] = lambda: None,
     ) -> None:
         # The prompt is not needed for as long as the response.
         self._request = replace(request, body={})
@@ -63,7 +65,7 @@ class ResponseStream:
         self._received = 0  # bytes
         self._left: float | None = None  # seconds of the idle timeout, after a read that timed out
         self._cancel = cancel
-        self._body = send(request, cancel, on_retry)
+        self._body = send(request, cancel, on_failure, on_retry)
         try:
             import httpx2  # loaded already, with the SDK; looked up once, not for every read
 

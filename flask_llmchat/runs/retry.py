@@ -28,7 +28,10 @@ _LONGEST_WAIT = 5.0  # seconds: when a provider asks for more, its error is pass
 
 
 def send(
-    request: UpstreamRequest, cancel: CancelToken, on_retry: Callable[[ChatError], None]
+    request: UpstreamRequest,
+    cancel: CancelToken,
+    on_failure: Callable[[ChatError], None],
+    on_retry: Callable[[], None],
 ) -> ResponseBody:
     """Post a request, and again if its failure may pass; return the body of the response.
 
@@ -37,7 +40,8 @@ def send(
 
     :param cancel: the cancel token of the chat: it ends the wait when the client leaves or the
         deadline passes.
-    :param on_retry: called with the error of each attempt that is retried.
+    :param on_failure: called with the error of an attempt before the wait for its retry.
+    :param on_retry: called when a retry begins.
     :raises ChatError: when the provider cannot be reached, is too slow or refuses.
     """
     # The first chat makes the SDK's client: not within the provider's idle timeout.
@@ -53,12 +57,13 @@ def send(
             last = retries == request.max_retries or not failed.may_pass
             if last or wait is None or time.monotonic() + wait >= request.deadline:
                 raise failed.error from None
-            on_retry(failed.error)
+            on_failure(failed.error)
             logger.info("chat %s is tried again: %s", request.request_id, failed.error.message)
             cancel.idle_deadline = math.inf
             _sleep(wait, cancel)
             if cancel.reason is not None:
                 raise request.interrupted(cancel) from None
+            on_retry()
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -61,8 +61,7 @@ class ChatRun:
             return self._attempt_with_fallbacks(provider, request)
         except BaseException as error:
             self._watchdog.remove(self._cancel)
-            failure = error if isinstance(error, ChatError) else ChatError.of("internal")
-            self._recorder.finish_failed(failure)
+            self._recorder.finish_failed(_as_chat_error(error))
             raise
 
     def _admit(self, provider: Provider) -> UpstreamRequest:
@@ -122,13 +121,23 @@ class ChatRun:
         self._cancel.forget_timeout()
         recorder.start_attempt(chat.provider, chat.model)
         try:
-            source = ResponseStream(request, parser, self._cancel, on_retry=recorder.retry_attempt)
+            source = ResponseStream(
+                request,
+                parser,
+                self._cancel,
+                on_failure=recorder.fail_attempt,
+                on_retry=recorder.retry_attempt,
+            )
             recorder.open_attempt(parser, source.upstream_request_id)
             body = StreamingBody(
                 source, encoder, recorder, self._cancel, heartbeat=self._host.config.heartbeat
             )
             body.start()
-        except ChatError as error:
-            recorder.fail_attempt(error)
+        except BaseException as error:
+            recorder.fail_attempt(_as_chat_error(error))
             raise
         return body
+
+
+def _as_chat_error(error: BaseException) -> ChatError:
+    return error if isinstance(error, ChatError) else ChatError.of("internal")

@@ -559,7 +559,7 @@ def test_heartbeats_stand_between_events_and_never_before_the_first() -> None:
     encoder = OpenAIDialect().encoder(chat)
     recorder = ChatRecorder(chat, lambda result: None)
     recorder.start_attempt("x", "m")
-    recorder.opened(stream.parser, None)
+    recorder.open_attempt(stream.parser, None)
     cancel = CancelToken(None, time.monotonic() + 60)
     streaming = StreamingBody(stream, encoder, recorder, cancel, heartbeat=15.0)
     streaming.start()

@@ -14,6 +14,7 @@ from flask_llmchat import ChatError, ChatRequest, ChatResult, LLMChat
 from flask_llmchat.core.server import Server
 from flask_llmchat.testing import CUT, FakeUpstream, Reply, error_reply, event, text_reply
 from flask_llmchat.transport.runtime import current_runtime
+from flask_llmchat.transport.watchdog import CancelToken
 from tests.support.apps import KEYS, body, finished, make_app, profile_for
 
 
@@ -294,3 +295,18 @@ def test_a_refused_chat_has_no_steps(upstream: FakeUpstream) -> None:
     with finished(app) as done:
         assert app.test_client().post("/api/chat/openai", json=body()).status_code == 400
         assert (done.only.outcome, done.only.steps) == ("refused", ())
+
+
+def test_a_retry_that_is_not_sent_is_no_attempt(
+    upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleep(seconds: float, cancel: CancelToken) -> None:
+        cancel.interrupt("stopping")
+
+    monkeypatch.setattr("flask_llmchat.runs.retry._sleep", sleep)
+    upstream.add(error_reply(503, "busy"))
+    app = make_app(upstream, config={"LLMCHAT_MAX_RETRIES": 1})
+    with finished(app) as done:
+        assert app.test_client().post("/api/chat/openai", json=body()).status_code == 503
+        assert attempts(done.only) == [("openai", True)]
+    assert len(upstream.requests) == 1
