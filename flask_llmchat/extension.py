@@ -27,20 +27,15 @@ from .web.state import AppState, current_state
 
 logger = logging.getLogger("flask_llmchat")
 
-
 ProfileLoader = TypeVar("ProfileLoader", bound=Callable[[], Any])
-
 
 KeyResolver = TypeVar(
     "KeyResolver", bound=Callable[[str, Any], str | None] | Callable[[str, Any], Awaitable[Any]]
 )
 
-
 EndpointLoader = TypeVar("EndpointLoader", bound=Callable[[str], Any])
 
-
 BeforeChat = TypeVar("BeforeChat", bound=Callable[[ChatRequest], Any])
-
 
 _DEFAULT_PREFIX = Config().url_prefix
 

@@ -14,7 +14,6 @@ An earlier response may also have ``reasoning_content``, ``reasoning_details`` a
 are sent only to providers and models that need them.
 """
 
-
 REPLAY_FIELDS = frozenset(
     {
         "reasoning_content",

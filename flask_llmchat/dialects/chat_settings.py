@@ -14,7 +14,6 @@ from .schema import PresentFieldsNested, StrictSchema
 
 _FOR_HOOKS = {"description": "For the app's hooks; not sent to the provider."}
 
-
 ENDPOINT = {"description": "Which of the user's own endpoints, for the provider `custom`."}
 
 

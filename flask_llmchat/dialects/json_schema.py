@@ -20,14 +20,11 @@ from ..core.errors import ChatError
 
 JSONSchema = dict[str, Any]
 
-
 CODES: JSONSchema = {"type": "string", "enum": list(ERROR_CODES)}
 """The error codes of :class:`~flask_llmchat.ChatError`, for programs."""
 
-
 ANY_OBJECT: JSONSchema = {"type": "object", "additionalProperties": True}
 """An object with any fields. Without ``additionalProperties`` generators take it for empty."""
-
 
 TEXT: JSONSchema = {"type": "string"}
 

@@ -15,7 +15,6 @@ from .size import MOST_PARTS, MOST_TOOLS, is_plain_text
 MOST_PARTS_IN_ALL = 4096
 """Most parts in all messages of one request together."""
 
-
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 

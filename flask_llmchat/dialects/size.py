@@ -11,10 +11,8 @@ from ..core.limits import MOST_CALLS
 MOST_PARTS = 256
 """Most parts in one message."""
 
-
 MOST_TOOLS = MOST_CALLS
 """Most tools in a request, and most tool calls in a response."""
-
 
 MOST_ELABORATE = 1024
 """Most tool calls and parts other than plain text, together, in one request.

@@ -13,12 +13,9 @@ from .sse import MAX_EVENT, EventTooLarge, SSEDecoder
 WHOLE = "\0whole"
 """The name of the one event that a body of one JSON value is decoded to."""
 
-
 _BLANK = b" \t\r\n\xef\xbb\xbf"  # with the bytes of a byte order mark
 
-
 _FIELD = re.compile(rb"(?:data|event|id|retry) *:|:")
-
 
 _LONGEST_FIELD = 10  # bytes: a field name is found within them, or the body is not an event stream
 

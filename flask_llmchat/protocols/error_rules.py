@@ -50,14 +50,12 @@ _MONEY = _rule(
     r"|余额不足|额度不足|欠费",
 )
 
-
 _RATE = _rule(
     "rate_limited",
     r"ratelimit|toomanyrequests|throttl|resourceexhausted|slowdown|requestlimit|ratequota",
     r"rate[ -]?limit|too many requests|(requests|tokens) per (second|minute|hour|day)|throttl"
     r"|quota exceeded",
 )
-
 
 _RULES = (
     _rule(
@@ -106,7 +104,6 @@ _RULES = (
         (500, 502, 503),
     ),
 )
-
 
 _STATUSES: dict[int, str] = {
     401: "bad_key",

@@ -20,9 +20,7 @@ from .sse import EventTooLarge, SSEDecoder
 
 _LOGGED = 4000  # characters of an error body: enough to see the cause, too few to fill a disk
 
-
 _MOST_ITEMS = 50  # of a list, or codes in a body, that are looked at: an error has a handful
-
 
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-generation-id", "apim-request-id")
 
@@ -113,15 +111,12 @@ def from_body(
 
 _CODE_NAMES = ("code", "error_code", "type", "status", "status_code", "statusCode", "reason")
 
-
 _CODE_PLACES = ("errors", "details")  # and all that is an object
-
 
 _MESSAGE_NAMES = (
     "error", "errors", "message", "detail", "details", "msg", "error_msg", "errmsg",
     "error_message", "status_msg", "base_resp", "error_description", "title",
 )  # fmt: skip
-
 
 _REASON_NAME = re.compile(r"error|exception|fault|fail|reason|messag|descri|cause", re.IGNORECASE)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 MAX_EVENT = 32 * 2**20
 """Bytes one event may have: a generated image fits, a faulty server's endless one does not."""
 
-
 _MOST_LINES = 10_000  # of one event: each becomes an object, however short it is
 
 

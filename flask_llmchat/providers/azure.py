@@ -17,20 +17,16 @@ from .target import Target
 # https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle
 _API_VERSION = "2024-10-21"
 
-
 # stream_options came with this version; older ones answer 400 to unknown parameters.
 _FIRST_WITH_STREAM_OPTIONS = "2024-09-01"
 
-
 # What may follow a resource's own address. The model decides the deployment.
 _DEPLOYMENTS = re.compile(r"/openai(?:/deployments(?:/[^/]*)?)?$")
-
 
 _SET_BY = (
     "azure_openai_endpoint (in the environment AZURE_OPENAI_ENDPOINT) says where the resource is,"
     " and azure_openai_deployments, a mapping, which deployment serves a model."
 )
-
 
 # The attributes of chatbot-ui, from before a profile could name any deployment.
 _DEPLOYMENT_ATTRIBUTES = {

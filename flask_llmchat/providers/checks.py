@@ -17,7 +17,6 @@ from ..core.request import REPLAY_FIELDS
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
-
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 

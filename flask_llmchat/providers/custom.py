@@ -59,7 +59,6 @@ SERVER_PARAMS = frozenset(
 )
 """Parameters of vLLM and similar servers."""
 
-
 CUSTOM = Provider(
     name="custom",
     label="Custom",

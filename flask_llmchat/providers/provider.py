@@ -212,7 +212,6 @@ _REASONS = {
 }
 """Reasons for refusing a provider-specific parameter, where there is more to say."""
 
-
 # By the name of the field, or else by its declared type, which is text here.
 _CHECKS: dict[Any, Callable[[Any], Any]] = {
     "name": checks.route_name,

@@ -24,9 +24,7 @@ _HARMLESS = frozenset(
     }
 )
 
-
 _KEY = re.compile(r"key|token|auth|secret|cookie", re.IGNORECASE)
-
 
 _LONG = 8  # characters: removing "on" or "Bearer" would tear ordinary sentences apart
 

@@ -23,13 +23,10 @@ from .upstream_request import UpstreamRequest
 _AFTER_FINISH = 5.0
 """Seconds to wait for the token counts after the finish reason."""
 
-
 _DRAIN = 0.2
 """Seconds that reading the rest of a complete response may take, to keep its connection."""
 
-
 _LONGEST_ERROR = 64 * 2**10  # bytes of an error that are parsed
-
 
 _LONGEST_RESPONSE = 64 * 2**20
 """Bytes that one response may have: many images fit, a faulty provider's endless one does not."""

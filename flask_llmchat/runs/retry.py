@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("flask_llmchat")
 
-
 _BACKOFF = 0.5  # seconds before the first retry, doubled for each further one
-
 
 _LONGEST_WAIT = 5.0  # seconds: when a provider asks for more, its error is passed on instead
 

@@ -17,13 +17,11 @@ _SYNC_WORKER = (
     " `-k gthread --threads 100` or `-k gevent`."
 )
 
-
 _UNPATCHED = (
     "this chat runs under gevent, but {names} of the standard library is not patched: while a"
     " chat waits for its provider every other request waits. Begin the module that starts the"
     " server with `from gevent import monkey; monkey.patch_all()`, before any other import."
 )
-
 
 # The modules in which a connection to a provider waits.
 _WAITING = ("socket", "ssl", "select", "time")

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("flask_llmchat")
 
-
 _MOST_WARNINGS = 100  # that are logged once
 
 

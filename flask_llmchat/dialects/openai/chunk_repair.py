@@ -21,7 +21,6 @@ from .list_indexes import ListIndexer
 # is serialized again, which does no harm.
 _NO_NUMBER = re.compile(rb"[:,\[]\s*-?(?:NaN|Infinity)")
 
-
 # An event, the position of its call in the client's list, and whether it is the call's first.
 _CallPiece = tuple[ToolCallDelta, int, bool]
 

@@ -139,9 +139,7 @@ class CompletionEncoder:
 
 _STRING_OR_NULL: JSONSchema = {"type": ["string", "null"]}
 
-
 _OBJECTS: JSONSchema = {"type": "array", "items": ANY_OBJECT}
-
 
 _CALL: JSONSchema = {
     "type": "object",
@@ -157,7 +155,6 @@ _CALL: JSONSchema = {
     },
     "required": ["id", "type"],
 }
-
 
 COMPLETION_SCHEMA: JSONSchema = {
     "type": "object",

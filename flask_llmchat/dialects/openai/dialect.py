@@ -93,5 +93,4 @@ _CHUNKS = "".join(
     for delta, reason in (('{"role":"assistant","content":"Hi!"}', "null"), ("{}", '"stop"'))
 )
 
-
 _CHUNKS += "data: [DONE]\n\n"

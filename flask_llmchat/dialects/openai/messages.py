@@ -22,12 +22,10 @@ from .parts import CompletionContent, NullableSchema, refuse_misplaced
 # Python's SDK concatenates the role of every chunk, and many providers repeat it in each.
 _REPEATED = re.compile(r"(?:assistant)+")
 
-
 _OTHERS = (
     " Other fields are ignored, except those with the name of a key, an address or headers for the"
     " provider, which are refused."
 )
-
 
 UNDECLARED = "undeclared"
 """Key in a loaded message for its undeclared fields, some of which a row may accept."""
@@ -249,6 +247,5 @@ class MessageField(fields.Field[dict[str, Any]]):
 
 
 _RESPONSE = AssistantMessageSchema()
-
 
 _OTHER = CompletionMessageSchema()

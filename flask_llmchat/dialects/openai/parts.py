@@ -23,7 +23,6 @@ _TYPES = {
     "refusal": ("Refusal", "The refusal in an earlier response."),
 }
 
-
 # Names that no program means to put into a message: they are in the wrong place.
 _MISPLACED = re.compile(
     r"^key$|api.?key|base.?url|authorization|header|password|secret", re.IGNORECASE
@@ -130,7 +129,6 @@ class CompletionContent(Content):
 
 
 _SPECIFIC_TYPE = re.compile(r"[A-Za-z][\w.:-]{0,63}")
-
 
 _FETCHABLE = re.compile(r"data:|https?://", re.IGNORECASE)
 

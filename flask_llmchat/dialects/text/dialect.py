@@ -23,7 +23,6 @@ from .request import TextBodySchema
 
 _BODY = TextBodySchema()
 
-
 # Programs that were written for OpenAI's API post a body with "model" here.
 _COMPLETION = (
     "chatSettings: Missing data for required field. Send the model in it. For a body in OpenAI's"

@@ -103,7 +103,6 @@ class AnyMessage(fields.Field[dict[str, Any]]):
 
 _MESSAGE = MessageSchema()
 
-
 _GEMINI_MESSAGE = GeminiMessageSchema()
 
 

@@ -21,12 +21,9 @@ from ..strict_json import parse_value
 
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
-
 _END = "}\n\n"
 
-
 _PREFIXES = {"text": "txt", "reasoning": "reasoning"}
-
 
 _DONE = "data: [DONE]\n\n"
 

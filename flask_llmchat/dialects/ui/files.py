@@ -20,12 +20,9 @@ _TEXTUAL = re.compile(
     r"|application/(x-)?(json|ndjson|yaml|toml|javascript|sql|sh)"
 )
 
-
 _IMAGE_TYPE = re.compile(r"image/[\w.+-]+")
 
-
 _QUOTABLE = re.compile(r"[a-z]+/[\w.+-]{1,60}")
-
 
 _AUDIO = {
     "audio/wav": "wav",
@@ -35,10 +32,8 @@ _AUDIO = {
     "audio/mpeg": "mp3",
 }
 
-
 # Browsers take media types from the system, which may not know that of a file.
 _UNKNOWN_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream"})
-
 
 # Texts to which systems give another type: application/vnd.ms-excel, video/mp2t, audio/x-mod, …
 _TEXT_NAME = re.compile(
@@ -49,12 +44,9 @@ _TEXT_NAME = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
-
 _NOT_IN_TEXTS = bytes({*range(32)} - {*b"\t\n\f\r\x1b"})
 
-
 _NOT_IN_UTF8 = bytes([0xC0, 0xC1, *range(0xF5, 0x100)])
-
 
 # How images begin; "." is any byte. Providers refuse an image whose type is wrong.
 _IMAGES = [
@@ -68,9 +60,7 @@ _IMAGES = [
     ("image/heic", re.compile(rb"\0\0\0.ftypheic", re.DOTALL)),
 ]
 
-
 _IMAGES_BEGIN = frozenset({b"G", b"\x89", b"\xff", b"R", b"B", b"I", b"M", b"\0"})
-
 
 # How other files begin, for those without a known type.
 _OTHERS = [
@@ -79,12 +69,9 @@ _OTHERS = [
     ("audio/mpeg", re.compile(rb"ID3")),
 ]
 
-
 _MOST_HEAD = 1024  # characters before the comma of a data: URL
 
-
 _MOST_STRAYS = 64  # characters in a data: URL that should be escaped, and are not
-
 
 _STRAY = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 

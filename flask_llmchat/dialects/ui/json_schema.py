@@ -10,12 +10,9 @@ from ..json_schema import TEXT, Components, JSONSchema, const, object_schema
 
 _FILLED: JSONSchema = {"type": "string", "minLength": 1}
 
-
 _TEXT = object_schema("A text.", type=const("text"), text=TEXT)
 
-
 _REASONING = object_schema("The model's reasoning.", type=const("reasoning"), text=TEXT)
-
 
 _FILE = object_schema(
     "A file: images as data: or http(s) URLs, and PDFs, texts, WAV and MP3 as data: URLs.",
@@ -25,7 +22,6 @@ _FILE = object_schema(
     url={"type": "string", "pattern": "^(data:[^,]*,|https?://)"},
     filename=TEXT,
 )
-
 
 _CALL: dict[str, JSONSchema] = {
     "toolCallId": _FILLED,
@@ -55,9 +51,7 @@ _CALL: dict[str, JSONSchema] = {
     },
 }
 
-
 _OPTIONAL = ("input", "output", "errorText", "approval", "providerExecuted")
-
 
 _TOOL = object_schema(
     "A tool call, with the tool's name in its type, and its result.",
@@ -65,7 +59,6 @@ _TOOL = object_schema(
     type={"type": "string", "pattern": "^tool-."},
     **_CALL,
 )
-
 
 _DYNAMIC_TOOL = object_schema(
     "A call of a tool that the client does not define itself, and its result.",
@@ -75,9 +68,7 @@ _DYNAMIC_TOOL = object_schema(
     **_CALL,
 )
 
-
 _OTHERS = "custom|reasoning-file|source-document|source-url|step-start"
-
 
 _OTHER = object_schema(
     "A part that is not for the model, and is ignored.",

@@ -16,14 +16,11 @@ from ..strict_json import parse_value
 MOST_SCANNED = 2**16
 """Most characters of one request that are scanned again after parsing."""
 
-
 MOST_DETAILS = 8192
 """Most reasoning details in all messages of one request together."""
 
-
 MOST_FILES = 4096
 """Most files in all messages of one request together."""
-
 
 # Parsed JSON has no cycles, and without the check for them encoding takes half the time.
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode

@@ -22,21 +22,15 @@ from .version4 import to_version5
 
 _DENIED = "Tool call execution denied."
 
-
 _NOT_RUN = "This tool call was not carried out."
-
 
 _TOOL_GONE = "Tool output omitted because the tool is no longer available."
 
-
 _WITHOUT_RESULT = {"input-available", "approval-requested", "approval-responded", "output-denied"}
-
 
 _IGNORED = {"source-url", "source-document", "custom", "reasoning-file"}
 
-
 _KINDS = {"text", "reasoning", "file", "step-start", "steering-message"}
-
 
 _METADATA = ("providerMetadata", "callProviderMetadata", "resultProviderMetadata")
 

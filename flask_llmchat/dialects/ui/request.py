@@ -16,10 +16,8 @@ MOST_PARTS_IN_ALL = 16_384
 """More than in other dialects: steps, sources and tool calls of a response are parts here, and no
 schema loads them."""
 
-
 _LOOKED_AT = 1024
 """Most messages, and parts of a message, that are checked to recognise UIMessages."""
-
 
 # Matched against names in lower case, without "_" and "-".
 _SECRET_NAME = re.compile(
@@ -29,13 +27,11 @@ _SECRET_NAME = re.compile(
     re.DOTALL,
 )
 
-
 # Doubled braces: marshmallow formats its messages.
 _NO_SETTINGS = (
     "Missing data for required field. Send it as the transport's body:"
     " new DefaultChatTransport({{api, body: {{chatSettings: {{model}}}}}})."
 )
-
 
 _NO_MESSAGES = (
     "Missing data for required field. Send the whole conversation, or"

@@ -9,7 +9,6 @@ from typing import Any
 
 _CHANGED = frozenset({"tool-invocation", "reasoning", "source", "file"})
 
-
 _STATES = {
     "partial-call": "input-streaming",
     "call": "input-available",

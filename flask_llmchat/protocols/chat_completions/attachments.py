@@ -17,15 +17,11 @@ from ..json_values import as_dicts, as_list
 
 _IMAGE_FIELDS = {"image_url", "image", "source", "inline_data", "inlineData"}
 
-
 _URL_FIELDS = ("url", "uri", "image_url", "file_uri", *sorted(_IMAGE_FIELDS), "file")
-
 
 _DATA_FIELDS = ("b64_json", "data", "base64", "result", "file_data")
 
-
 _TYPE_FIELDS = ("media_type", "mime_type", "mimeType", "mediaType")
-
 
 _KNOWN_LISTS = (
     "content",

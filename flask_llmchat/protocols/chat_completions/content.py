@@ -16,12 +16,9 @@ from .tool_calls import ToolCallAssembler, tool_call_pieces
 
 _PLAIN_REASONING, _DETAILS = frozenset({"reasoning_content", "reasoning"}), "reasoning_details"
 
-
 _REASONING = _PLAIN_REASONING | {_DETAILS}
 
-
 _COMMON = _REASONING | {"role", "content", "refusal"}
-
 
 # Fields of a delta that are a response, though without text: the sound itself, hosted tools.
 _OTHER_CONTENT = ("audio", "executed_tools", "server_tool_use", "tool_use", "tool_results")

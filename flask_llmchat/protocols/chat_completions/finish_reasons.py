@@ -13,7 +13,6 @@ from typing import Any
 # Names that mean that the response has not ended.
 _NONE = {"", "null", "none", "unspecified", "in_progress"}
 
-
 _KNOWN = {
     "stop": "stop",
     "stop_sequence": "stop",
@@ -54,29 +53,23 @@ _KNOWN = {
     "function_calls": "tool_calls",
 }
 
-
 # A name with one of these is a failure, even if it also contains a filter's name, as in
 # Google's "function_call_filter: MALFORMED_FUNCTION_CALL" and Azure's "content_filter_error".
 _FAILED = re.compile(r"error|fail|abort|malformed|unexpected|invalid|insufficient|call_filter")
-
 
 _FILTERED = re.compile(
     r"filter|safety|unsafe|prohibited|forbidden|block|recitation|copyright|spii|\bpii|sensitive"
     r"|moderat|guard_?rail|armor|refusal|refused|polic(y|ies)|flagged|censor|violat|harmful"
 )
 
-
 # MAX_TOKENS, max_output_tokens, model_length, token_limit, model_context_window_exceeded
 _TOO_LONG = re.compile(
     r"max_(\w+_)?tokens?|(model|max|token|context|output)_(length|limit)|context_window"
 )
 
-
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
-
 _NO_LETTERS = re.compile(r"[^a-z0-9]+")
-
 
 _LONGEST = 200  # characters of a name that are read
 

@@ -30,7 +30,6 @@ from .usage import counts_are_plain, usage_in
 # Fields beside the choices. Looked for together and first, for most chunks have none of them.
 _RARE = frozenset({"error", "base_resp", "usage", "x_groq", "citations", "search_results"})
 
-
 # What servers send so that a connection is not taken for dead, besides comments.
 _HEARTBEAT = re.compile(rb"\W*(ping|pong|heart[ _-]?beat|keep[ _-]?alive)\b", re.IGNORECASE)
 

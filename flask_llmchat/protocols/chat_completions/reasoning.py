@@ -11,7 +11,6 @@ from ..json_values import as_dicts, as_list
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
-
 _MOST_HELD = 1000
 """Characters of white space that may precede the tag: after more, no reasoning follows."""
 

@@ -15,18 +15,13 @@ from .finish_reasons import is_failure
 
 _MESSAGE_FIELDS = ("message", "detail", "msg", "errors", "error_message", "error_msg", "errmsg")
 
-
 _KIND_FIELDS = ("object", "type", "event", "status")
-
 
 _CODE_FIELDS = ("code", "status_code", "statusCode", "error_code", "errcode")
 
-
 _SUCCESS_CODES = frozenset({"0", "200", "ok", "success"})
 
-
 _MOST_KEPT = 4  # objects
-
 
 _LONGEST_KEPT = 2**16  # bytes of one
 
