@@ -51,7 +51,7 @@ class Profile:
     :param azure_openai_api_version: dated API version, by default the one in the endpoint's
         ``?api-version=``; not used with the version-free API.
     :param azure_openai_deployments: model name to deployment name. It takes precedence over the
-        three deployment ids, which are for the models that the original chat front end knows.
+        three deployment ids, which are for the models that chatbot-ui knows.
     :param other_keys: keys for providers that the app has added, by their rows' ``key_attr``.
     """
 

@@ -1,7 +1,7 @@
 """The catalogue's data: a row for each model of each provider, and rules for families of models.
 
-Limits are the providers' own as published up to November 2026, and for the models of the
-original chat front end those that it sent. Some of the models have been shut down;
+Limits are the providers' own as published up to November 2026, and for the models of
+chatbot-ui (mckaywrigley) those that it sent. Some of the models have been shut down;
 Azure deployments, proxies and enterprise contracts still serve them.
 """
 

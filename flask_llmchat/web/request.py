@@ -22,7 +22,7 @@ def refuse_cross_site(request: Request, trusted: frozenset[str]) -> None:
     """Refuse a request that another site's page posts with the user's cookies.
 
     A browser sends a preflight request before it posts JSON to another site, but none for a body
-    of another type. Our bodies are read whatever their type, because the original front end sends
+    of another type. Our bodies are read whatever their type, because chatbot-ui sends
     none.
 
     :raises ChatError: with status 403.

@@ -852,7 +852,7 @@ class Browser:
         return page
 
     def ask(self, text: str, chat: str = "") -> Any:
-        """Ask the demo, as the original front end does; or as our page, which names its chat."""
+        """Ask the demo, as chatbot-ui does; or as our page, which names its chat."""
         message = {"id": "q1", "role": "user", "parts": [{"type": "text", "text": text}]}
         ours = {"id": chat, "messages": [message], "chatSettings": {"model": "demo"}}
         request = urllib.request.Request(

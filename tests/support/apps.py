@@ -22,7 +22,7 @@ FOUR = ("openai", "azure", "openrouter", "groq")
 
 
 def body(model: str = "gpt-4.1", text: str = "Hi", **settings: Any) -> dict[str, Any]:
-    """Return what the original chat front end posts."""
+    """Return what chatbot-ui posts."""
     return {
         "chatSettings": {
             "model": model,

@@ -1,4 +1,4 @@
-"""The ``text`` dialect: the form of the original chat front end.
+"""The ``text`` dialect: the form of mckaywrigley's chatbot-ui.
 
 It reads a body of ``{chatSettings, messages}``. The response is the model's text as it comes, with
 nothing around it.
