@@ -53,7 +53,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def fast(session: nox.Session) -> None:
-    """Run the tests that start no other program: under a minute."""
+    """Run the tests that are not marked slow."""
     session.install("-e", ".[test]")
     session.run("pytest", "-q", "-m", "not slow", *session.posargs)
 
@@ -110,7 +110,13 @@ def package(session: nox.Session) -> None:
     session.run("twine", "check", "--strict", str(archive), str(wheel))
     with tarfile.open(archive) as opened:
         inside = {name.partition("/")[2] for name in opened.getnames()}
-    assert {"tests/conftest.py", "docs/index.md", "CONTRIBUTING.md", "noxfile.py"} <= inside
+    assert {
+        "tests/conftest.py",
+        "tests/support/apps.py",
+        "docs/index.md",
+        "CONTRIBUTING.md",
+        "noxfile.py",
+    } <= inside
     clean = made.parent / "clean"
     session.run("python", "-m", "venv", "--clear", str(clean))
     python = str(clean / "bin" / "python")

@@ -57,17 +57,20 @@ def no_key_is_in_an_error(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 SLOW = {
-    "browser",
+    "answer_bounds",
+    "answers",
     "cli",
-    "deploy",
-    "example_app",
-    "frontend",
-    "openai_clients",
+    "clients",
+    "docs",
+    "example",
+    "hostile_wire",
+    "http1_oracle",
+    "mistakes",
     "openapi",
     "recordings",
+    "refused",
+    "request_cost",
     "servers",
-    "soak",
-    "ui_client",
 }
 """Files and folders whose tests start other programs, or take long for another reason."""
 
