@@ -111,12 +111,12 @@ def test_what_adds_up_over_many_chunks_is_bounded_too() -> None:
     openings = [{**HEAD, "choices": [choice(i)]} for i in range(40)]
     assert "Many answers" in failure(*openings)
     nested = delta(reasoning_details=[{"x": [[]] * 200_000}])
-    assert "more parts" in failure(*[nested] * 30)
-    assert "longer than" in failure(*[delta(content="x" * 10**6)] * 20)
-    assert "longer than" in failure(*[delta(reasoning="x" * 10**6)] * 20)
-    assert "longer than" in failure(*[call_of("x" * 10**6)] * 20)
+    assert "too many parts" in failure(*[nested] * 30)
+    assert "too long" in failure(*[delta(content="x" * 10**6)] * 20)
+    assert "too long" in failure(*[delta(reasoning="x" * 10**6)] * 20)
+    assert "too long" in failure(*[call_of("x" * 10**6)] * 20)
     extra = delta(tool_calls=[call(0, extra_content={"x": [[]] * 200_000})])
-    assert "more parts" in failure(*[extra] * 30)
+    assert "too many parts" in failure(*[extra] * 30)
 
 
 def test_what_stands_beside_an_answer_is_left_out_beyond_a_bound() -> None:
@@ -127,9 +127,8 @@ def test_what_stands_beside_an_answer_is_left_out_beyond_a_bound() -> None:
         detail = {"type": "reasoning.encrypted", "data": "x", "id": i}
         reader.read(delta(annotations=[cited], reasoning_details=[detail] * 10))
     assert len(reader.totals().sources) == limits.MOST_SOURCES
-    assert (
-        reader.totals().reasoning_details == []
-    )  # a part of them would be refused when it goes back
+    # A part of them would be refused when it goes back.
+    assert reader.totals().reasoning_details == []
     body = {**HEAD, "citations": [f"https://b.example/{i}" for i in range(10**6)], "choices": []}
     reader = ChatCompletionParser()
     reader.read(body)

@@ -150,7 +150,7 @@ def test_openais_own_form_is_told_where_to_go(client: FlaskClient) -> None:
     assert response.status_code == 422
     told = response.get_json()["message"]
     assert told.startswith("chatSettings: Missing data for required field.")
-    assert "/chat/completions behind it" in told
+    assert "add /chat/completions to this address" in told
 
 
 def test_what_is_made_of_brackets_is_refused(client: FlaskClient) -> None:
@@ -179,7 +179,7 @@ def test_brackets_in_a_text_are_no_structure(client: FlaskClient, text: str) -> 
     # But a text beside them hides none.
     data = data[:-1] + ',"x":[' + "[]," * len(data) + "[]]}"
     response = client.post(ROUTE.format("openai"), data=data, content_type="application/json")
-    assert "made of little but brackets" in response.text
+    assert "almost only of brackets" in response.text
 
 
 def test_parts_and_calls_are_counted_wherever_they_stand(client: FlaskClient) -> None:

@@ -382,7 +382,7 @@ def test_a_chat_error_knows_its_status() -> None:
     assert ChatError("No", "rate_limited").status == 429
     assert ChatError("No").status == 400
     with pytest.raises(
-        ValueError, match="unknown code 'quota'; use one of bad_request, missing_key"
+        ValueError, match="unknown code 'quota'; use one of missing_key, bad_request"
     ):
         ChatError("No", "quota")  # type: ignore[arg-type]
 

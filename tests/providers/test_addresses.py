@@ -96,16 +96,16 @@ def chat(row: str, model: str = "gpt-4.1", **fields: Any) -> ChatRequest:
 def azure(endpoint: str, **profile: Any) -> tuple[str, dict[str, str]]:
     given = profile_for() | {"azure_openai_endpoint": endpoint, **profile}
     target = ROWS["azure"].target(ROWS["azure"], chat("azure", profile=given), "k", "")
-    return target.url, dict(target.query)
+    return target.base_url, dict(target.query)
 
 
 def custom(base_url: str) -> tuple[str, dict[str, str]]:
     one = chat("custom", endpoint=Endpoint(base_url))
     target = ROWS["custom"].target(ROWS["custom"], one, "", "")
-    return target.url, dict(target.query)
+    return target.base_url, dict(target.query)
 
 
-DATED = "/openai/deployments/my-deployment/chat/completions"
+DATED = "/openai/deployments/my-deployment"
 RESOURCE = "https://res.openai.azure.com"
 
 
@@ -125,11 +125,11 @@ RESOURCE = "https://res.openai.azure.com"
             "2025-01-01-preview",
         ),
         ("/api/openai", f"/api{DATED}", "2024-10-21"),
-        ("/openai/v1", "/openai/v1/chat/completions", None),
-        ("/openai/v1/", "/openai/v1/chat/completions", None),
-        ("/openai/v1/chat/completions", "/openai/v1/chat/completions", None),
-        ("/openai/v1/responses", "/openai/v1/chat/completions", None),
-        ("/openai/v1?api-version=preview", "/openai/v1/chat/completions", "preview"),
+        ("/openai/v1", "/openai/v1", None),
+        ("/openai/v1/", "/openai/v1", None),
+        ("/openai/v1/chat/completions", "/openai/v1", None),
+        ("/openai/v1/responses", "/openai/v1", None),
+        ("/openai/v1?api-version=preview", "/openai/v1", "preview"),
     ],
 )
 def test_azures_endpoint_in_any_form(endpoint: str, url: str, version: str | None) -> None:
@@ -185,7 +185,7 @@ def test_a_pasted_address_is_called(upstream: FakeUpstream, pasted: str) -> None
 def test_a_forgotten_path_is_added_where_it_is_known(name: str, given: str, called: str) -> None:
     row = ROWS[name]
     target = row.target(row, chat(name, profile={}), "k", given)
-    assert target.url == f"{called}/chat/completions"
+    assert target.base_url == called
 
 
 def test_the_terminal_shows_the_address_that_is_called() -> None:

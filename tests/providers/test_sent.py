@@ -266,9 +266,9 @@ def test_the_parts_of_a_fallback_are_checked_too(upstream: FakeUpstream) -> None
 
 
 def test_the_dialect_and_the_rows_know_the_same_parts() -> None:
-    from flask_llmchat.dialects.openai.parts import _PLACES
+    from flask_llmchat.dialects.openai.parts import _TYPES
 
-    assert tuple(_PLACES) == PARTS
+    assert tuple(_TYPES) == PARTS
 
 
 def test_reading_parts_of_a_rows_own_costs_what_other_parts_cost(app: Flask) -> None:

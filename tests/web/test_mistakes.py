@@ -367,9 +367,9 @@ def test_instances_that_do_not_collide() -> None:
         ("LLMCHAT_READ_TIMEOUT", "30s", "LLMCHAT_READ_TIMEOUT"),
         ("LLMCHAT_MAX_STREAMS", -1, "LLMCHAT_MAX_STREAMS"),
         ("LLMCHAT_PROVIDERS", "openai", "LLMCHAT_PROVIDERS"),
-        ("LLMCHAT_PROVIDERS", ["opnai"], "names 'opnai'; there are openai, "),
-        ("LLMCHAT_FALLBACKS", {"openai": ["opnai"]}, "names 'opnai'; there are openai, "),
-        ("LLMCHAT_MODELS", {"opnai": {}}, "names 'opnai'; there are openai, "),
+        ("LLMCHAT_PROVIDERS", ["opnai"], "names 'opnai'; available are openai, "),
+        ("LLMCHAT_FALLBACKS", {"openai": ["opnai"]}, "names 'opnai'; available are openai, "),
+        ("LLMCHAT_MODELS", {"opnai": {}}, "names 'opnai'; available are openai, "),
         ("LLMCHAT_TRUSTED_ORIGINS", ["app.example.com"], "LLMCHAT_TRUSTED_ORIGINS"),
     ],
 )
