@@ -4,7 +4,7 @@ Every public name is here. ``flask_llmchat.testing`` and ``flask_llmchat.openapi
 their own; everything else below this package may move.
 """
 
-from .core.errors import ChatError
+from .core.errors import ChatError, StreamErrorEvent
 from .core.events import (
     Chunk,
     Event,
@@ -68,6 +68,7 @@ __all__ = [
     "Source",
     "Step",
     "StepStart",
+    "StreamErrorEvent",
     "Target",
     "TextDelta",
     "ToolCall",

@@ -16,8 +16,10 @@ def _weight(content: bytes) -> int:
 
 def _outside(content: bytes) -> bytes:
     """Return JSON without the content of its strings, as far as it is valid."""
-    unescaped = content.replace(b"\\\\", b"").replace(b'\\"', b"")
-    return b"".join(unescaped.split(b'"')[::2])
+    for escaped in (b"\\\\", b'\\"'):
+        if escaped in content:  # a search that finds nothing is far cheaper than a replacement
+            content = content.replace(escaped, b"")
+    return b"".join(content.split(b'"')[::2])
 
 
 def parse_object(content: bytes) -> dict[str, Any]:

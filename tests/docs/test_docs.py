@@ -101,9 +101,12 @@ def test_the_servers_pages_fallbacks_can_be_set(python: list[str]) -> None:
     make_app(config={"LLMCHAT_FALLBACKS": config["LLMCHAT_FALLBACKS"]})
 
 
-@runs("docs/hooks.md")
+@runs("docs/hooks.md", count=2)
 def test_the_hooks_pages_code_runs(
-    python: list[str], host: FakeUpstream, capsys: pytest.CaptureFixture[str]
+    python: list[str],
+    host: FakeUpstream,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     spent: list[Any] = []
     names: dict[str, Any] = {
@@ -115,6 +118,7 @@ def test_the_hooks_pages_code_runs(
     with heard(chat_finished):
         exec(python[0], names)
         app: Flask = names["app"]
+        exec(python[1], names)
         login = LoginManager(app)
         login.request_loader(user_by_header)
         client = app.test_client()
@@ -138,6 +142,7 @@ def test_the_hooks_pages_code_runs(
     assert sent.headers["Authorization"] == "Bearer sk-of-the-team"
     assert sent.json["messages"][0]["content"] == "Answer in one paragraph."
     assert spent == [("red", "gpt-4.1", 4)]
+    assert "openai gpt-4.1: ok after " in caplog.text
     told = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert sorted(told) == ["ok", "refused", "refused"]
 

@@ -363,7 +363,7 @@ def test_instances_that_do_not_collide() -> None:
         ("LLMCHAT_URL_PREFIX", None, "must be a string that starts with '/'"),
         ("LLMCHAT_BASE_URLS", "http://x", "LLMCHAT_BASE_URLS"),
         ("LLMCHAT_BASE_URLS", {"openai": "api.openai.com/v1"}, "LLMCHAT_BASE_URLS"),
-        ("LLMCHAT_BASE_URLS", {"opnai": "http://x/v1"}, "there are openai, "),
+        ("LLMCHAT_BASE_URLS", {"opnai": "http://x/v1"}, "available are openai, "),
         ("LLMCHAT_READ_TIMEOUT", "30s", "LLMCHAT_READ_TIMEOUT"),
         ("LLMCHAT_MAX_STREAMS", -1, "LLMCHAT_MAX_STREAMS"),
         ("LLMCHAT_PROVIDERS", "openai", "LLMCHAT_PROVIDERS"),

@@ -150,7 +150,8 @@ def _text_of_file(content: bytes) -> str:
         if text.isascii():
             return text
         strays = text.count("\ufffd")
-        if strays and text.replace("\ufffd", "").isascii():
+        marked = content.startswith(b"\xef\xbb\xbf")  # as UTF-8
+        if strays and not marked and text.replace("\ufffd", "").isascii():
             return content.decode("cp1252", "replace")  # nothing in it is UTF-8: Windows' own code
         if strays <= most:
             return text
