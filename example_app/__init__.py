@@ -55,10 +55,10 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         ),
         # Limits of an account, and of an address: see quota.py and attempts.py. A chat larger than
         # LLMCHAT_MAX_CONTENT_LENGTH could not be continued: its messages would not fit a request.
-        MOST_CHAT_BYTES=16 * 2**20,
-        MOST_KEPT_BYTES=64 * 2**20,
-        MOST_KEPT_CHATS=500,
-        MOST_KEPT_MESSAGES=20_000,
+        MAX_CHAT_BYTES=16 * 2**20,
+        MAX_KEPT_BYTES=64 * 2**20,
+        MAX_KEPT_CHATS=500,
+        MAX_KEPT_MESSAGES=20_000,
         SIGN_UPS_AN_HOUR=20,
         WRONG_LOGINS_AN_HOUR=50,
     )

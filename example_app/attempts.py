@@ -11,7 +11,7 @@ import threading
 import time
 
 _HOUR = 3600
-_MOST_ADDRESSES = 10_000  # all others share one count, so that the counts cannot fill the memory
+_MAX_ADDRESSES = 10_000  # all others share one count, so that the counts cannot fill the memory
 
 
 class Attempts:
@@ -47,7 +47,7 @@ class Attempts:
             self._counts.clear()
             self._began = time.monotonic()
         name = _network(address or "")
-        is_known = name in self._counts or len(self._counts) < _MOST_ADDRESSES
+        is_known = name in self._counts or len(self._counts) < _MAX_ADDRESSES
         return name if is_known else "others"
 
 

@@ -21,8 +21,8 @@ from flask_llmchat.testing import CUT, FakeUpstream, ReceivedRequest, Reply, err
 DEMO_MODEL = "demo"
 
 _SECONDS_A_WORD = 0.03
-_LONGEST_ECHO = 160
-_MOST_READ = 2_000  # characters of a question: the demo needs no more of a long one
+_MAX_ECHO = 160
+_MAX_READ = 2_000  # characters of a question: the demo needs no more of a long one
 
 _HELLO = """\
 Hello! This is the demo speaking, not a language model: everything I say is written into the \
@@ -232,7 +232,7 @@ def _text_of(message: dict[str, Any]) -> str:
     content = message.get("content") or ""
     if isinstance(content, list):
         content = " ".join(part.get("text", "") for part in content)
-    return str(content[:_MOST_READ])
+    return str(content[:_MAX_READ])
 
 
 def _images_in(message: dict[str, Any]) -> int:
@@ -242,7 +242,7 @@ def _images_in(message: dict[str, Any]) -> int:
 
 def _shorten(text: str) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO].rstrip()}…"
+    return text if len(text) <= _MAX_ECHO else f"{text[:_MAX_ECHO].rstrip()}…"
 
 
 def _count(messages: int) -> str:

@@ -23,9 +23,9 @@ from flask_llmchat import ChatError, ChatRequest, ChatResult, chat_finished, cur
 from .chat import has_key, llmchat
 from .database import db
 from .models import Chat, Message
-from .quota import MOST_PARTS, lock_account, parts_with_room, refuse_without_room, size_of
+from .quota import MAX_PARTS, lock_account, parts_with_room, refuse_without_room, size_of
 
-_LONGEST_TITLE = 60
+_MAX_TITLE = 60
 _NAME = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
@@ -120,7 +120,7 @@ def keep_answer(sender: Flask, result: ChatResult) -> None:
         _forget(message, question)
         db.session.commit()
         return
-    parts = list(islice(_answer_parts(result), MOST_PARTS + 1))
+    parts = list(islice(_answer_parts(result), MAX_PARTS + 1))
     message.parts = parts_with_room(user_id, chat, parts)
     message.size = size_of(message.parts)
     error, usage = result.error, result.usage
@@ -163,7 +163,7 @@ def _refuse_stale_history(row: Chat | None, body: Mapping[str, Any]) -> None:
             raise ChatError(message, status=409)
     elif isinstance(body.get("known"), list):
         asked = select(Message.name).filter_by(chat_id=row.id, role="user")
-        seen = body["known"][: current_app.config["MOST_KEPT_MESSAGES"]]
+        seen = body["known"][: current_app.config["MAX_KEPT_MESSAGES"]]
         if not set(db.session.scalars(asked)) <= {name for name in seen if isinstance(name, str)}:
             message = "This chat has gone on in another window. Please look, and ask again."
             raise ChatError(message, status=409)
@@ -195,9 +195,9 @@ def _title(parts: list[dict[str, Any]]) -> str:
     """Return the first words of a question."""
     text = " ".join(part.get("text", "")[:1000] for part in parts[:10])
     text = " ".join(text.split())
-    if len(text) > _LONGEST_TITLE:
+    if len(text) > _MAX_TITLE:
         # A text without a space has no last whole word.
-        text = (text[:_LONGEST_TITLE].rpartition(" ")[0] or text[:_LONGEST_TITLE]) + "…"
+        text = (text[:_MAX_TITLE].rpartition(" ")[0] or text[:_MAX_TITLE]) + "…"
     return text or "An image"
 
 

@@ -27,7 +27,7 @@ from .database import db
 from .models import Profile, User
 
 SHORTEST_PASSWORD = 8
-LONGEST_PASSWORD = 500
+MAX_PASSWORD = 500
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _NO_USER = generate_password_hash("no user has this password")
 
@@ -74,8 +74,8 @@ def sign_up() -> ResponseReturnValue:
         problems["email"] = "This does not look like an email address."
     if len(password) < SHORTEST_PASSWORD:
         problems["password"] = f"At least {SHORTEST_PASSWORD} characters, please."
-    elif len(password) > LONGEST_PASSWORD:
-        problems["password"] = f"At most {LONGEST_PASSWORD} characters, please."
+    elif len(password) > MAX_PASSWORD:
+        problems["password"] = f"At most {MAX_PASSWORD} characters, please."
     if not problems:
         if not _attempts("sign_ups").take(request.remote_addr):
             return _refuse_for_now("sign_up.html", email, shortest=SHORTEST_PASSWORD)

@@ -18,7 +18,7 @@ from .database import db
 from .models import Chat, Message, User
 
 # Of one response: more sources, images or calls are of no use to a reader.
-MOST_PARTS = 1000
+MAX_PARTS = 1000
 
 # A question has room only if a response of this many bytes would have it, too.
 _AN_ANSWER = 100_000
@@ -46,15 +46,15 @@ def refuse_without_room(user_id: int, chat: Chat | None, size: int) -> None:
     """
     most = current_app.config
     chats = select(func.count()).select_from(Chat).filter_by(user_id=user_id)
-    if chat is None and (db.session.scalar(chats) or 0) >= most["MOST_KEPT_CHATS"]:
-        raise _no_room(f"You have {most['MOST_KEPT_CHATS']:,} saved chats, which is the most.")
+    if chat is None and (db.session.scalar(chats) or 0) >= most["MAX_KEPT_CHATS"]:
+        raise _no_room(f"You have {most['MAX_KEPT_CHATS']:,} saved chats, which is the most.")
     count = db.session.scalar(_of_account(user_id, func.count())) or 0
-    if count + 2 > most["MOST_KEPT_MESSAGES"]:
-        limit = f"{most['MOST_KEPT_MESSAGES']:,} messages"
+    if count + 2 > most["MAX_KEPT_MESSAGES"]:
+        limit = f"{most['MAX_KEPT_MESSAGES']:,} messages"
         raise _no_room(f"Your saved chats have {limit}, which is the most.")
     in_account, in_chat = _room(user_id, chat)
     if in_account < size + _AN_ANSWER:
-        limit = f"{most['MOST_KEPT_BYTES'] / 1e6:.0f} MB"
+        limit = f"{most['MAX_KEPT_BYTES'] / 1e6:.0f} MB"
         raise _no_room(f"Your saved chats fill the {limit} there are for them.")
     if in_chat < size + _AN_ANSWER:
         message = "This chat is as large as a chat can be. Please begin a new one."
@@ -65,7 +65,7 @@ def parts_with_room(user_id: int, chat: Chat, parts: list[dict[str, Any]]) -> li
     """Return the parts of a response for which there is room, earlier ones first."""
     room = min(_room(user_id, chat))
     kept = []
-    for part in parts[:MOST_PARTS]:
+    for part in parts[:MAX_PARTS]:
         if (size := size_of([part])) <= room:
             kept.append(part)
             room -= size
@@ -80,7 +80,7 @@ def _room(user_id: int, chat: Chat | None) -> tuple[int, int]:
         sizes = select(func.sum(Message.size)).filter_by(chat_id=chat.id)
         in_chat = db.session.scalar(sizes) or 0
     most = current_app.config
-    return most["MOST_KEPT_BYTES"] - kept, most["MOST_CHAT_BYTES"] - in_chat
+    return most["MAX_KEPT_BYTES"] - kept, most["MAX_CHAT_BYTES"] - in_chat
 
 
 def _of_account(user_id: int, what: Any) -> Any:

@@ -22,7 +22,7 @@ from .quota import lock_account
 # as lost too early, and a reload there shows the response once it has ended.
 _LOST_AFTER = 120
 
-_MOST_LISTED = 500
+_MAX_LISTED = 500
 # The most messages of a chat in one response; the page requests earlier ones separately.
 _PAGE = 40
 _PAGE_BYTES = 2_000_000
@@ -56,7 +56,7 @@ def token() -> ResponseReturnValue:
 def chats() -> ResponseReturnValue:
     """List the user's chats, the last used first."""
     query = select(Chat).filter_by(user_id=_user_id()).order_by(Chat.touched.desc())
-    return jsonify([_listed(chat) for chat in db.session.scalars(query.limit(_MOST_LISTED))])
+    return jsonify([_listed(chat) for chat in db.session.scalars(query.limit(_MAX_LISTED))])
 
 
 @blueprint.get("/chats/<name>")

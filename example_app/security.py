@@ -13,7 +13,7 @@ from .login import logged_in_user
 csrf = CSRFProtect()
 
 # For all requests but chats, for which the library has LLMCHAT_MAX_CONTENT_LENGTH.
-_MOST_BYTES = 256 * 1024
+_MAX_BYTES = 256 * 1024
 
 _HEADERS = {
     # The page shows a model's text with elements and text nodes, never as HTML. Should that ever
@@ -45,7 +45,7 @@ def init_app(app: Flask) -> None:
 
 def _bound_body() -> None:
     if request.blueprint != llmchat.blueprint.name:
-        request.max_content_length = _MOST_BYTES
+        request.max_content_length = _MAX_BYTES
 
 
 def _add_headers(response: Response) -> Response:

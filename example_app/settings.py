@@ -19,7 +19,7 @@ from .database import db
 from .login import logged_in_user, login_required
 from .models import Profile
 
-_LONGEST_KEY = 4000
+_MAX_KEY = 4000
 
 # Only addresses that all parsers read alike: no user, no escapes, no other port.
 _LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -93,8 +93,8 @@ def _read_form(sections: list[Section]) -> tuple[dict[str, Any], dict[str, str]]
         key = request.form.get(section.key_name, "").strip()
         if key and not all("!" <= character <= "~" for character in key):
             problems[section.key_name] = "This is no key: keys have no spaces and no accents."
-        elif len(key) > _LONGEST_KEY:
-            problems[section.key_name] = f"This is no key: it has more than {_LONGEST_KEY} letters."
+        elif len(key) > _MAX_KEY:
+            problems[section.key_name] = f"This is no key: it has more than {_MAX_KEY} letters."
         elif key:
             changes[section.key_name] = key
         elif section.key_name in to_remove:

@@ -4,8 +4,8 @@ import { announce, button, byId, el } from "./dom.js";
 
 const TYPES = ["image/png", "image/jpeg", "image/webp", "image/gif"];
 const MOST = 4;
-const MOST_BYTES = 2_000_000;
-const LONGEST_SIDE = 2048;
+const MAX_BYTES = 2_000_000;
+const MAX_SIDE = 2048;
 
 const list = byId("images");
 const picker = byId("picker");
@@ -47,9 +47,9 @@ async function read(file) {
   if (!TYPES.includes(file.type)) {
     throw new Error(`${file.name || "This"} is no PNG, JPEG, WebP or GIF image.`);
   }
-  const small = file.size > MOST_BYTES ? await shrink(file) : file;
-  if (small.size > MOST_BYTES) {
-    throw new Error(`${file.name} is larger than ${MOST_BYTES / 1e6} MB, which is the most.`);
+  const small = file.size > MAX_BYTES ? await shrink(file) : file;
+  if (small.size > MAX_BYTES) {
+    throw new Error(`${file.name} is larger than ${MAX_BYTES / 1e6} MB, which is the most.`);
   }
   return { name: file.name, type: small.type, url: await dataUrl(small) };
 }
@@ -58,7 +58,7 @@ async function read(file) {
 async function shrink(file) {
   const bitmap = await createImageBitmap(file).catch(() => null);
   if (!bitmap) throw new Error(`${file.name} cannot be read.`);
-  const scale = Math.min(1, LONGEST_SIDE / Math.max(bitmap.width, bitmap.height));
+  const scale = Math.min(1, MAX_SIDE / Math.max(bitmap.width, bitmap.height));
   const canvas = el("canvas", { width: bitmap.width * scale, height: bitmap.height * scale });
   canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve) => {

@@ -13,37 +13,37 @@ from typing import Any
 
 from .errors import StreamErrorEvent
 
-MOST_VALUES = 2**21
+MAX_VALUES = 2**21
 """JSON values in those chunks of a response of which something is kept: see :func:`count`.
 More: an error.
 
 That is some 10,000 tokens with 20 alternatives each in ``logprobs``, or 170,000 with none.
 """
 
-MOST_TEXT = 2**24
+MAX_TEXT = 2**24
 """Characters of text, reasoning, arguments and annotations in one response: ten times what the
 longest has. Each may take four bytes, several times over. More: an error."""
 
-MOST_CHOICES = 16
+MAX_CHOICES = 16
 """Choices in one chunk, and in a response besides the first. More: an error."""
 
-MOST_CALLS = 128
+MAX_CALLS = 128
 """Tool calls in one response. More: an error."""
 
-MOST_PARTS = 4096
+MAX_PARTS = 4096
 """Content parts, images or pieces of tool calls in one chunk. More: an error."""
 
-MOST_IMAGES = 256
+MAX_IMAGES = 256
 """Images in one response. More: an error."""
 
-MOST_SOURCES = 1024
+MAX_SOURCES = 1024
 """Sources in one response, and annotations. More are left out."""
 
-MOST_DETAILS = 2**14
+MAX_DETAILS = 2**14
 """Reasoning details in one response. With more, all are left out: the provider that gets them
 back would reject a part of them."""
 
-MOST_LOGPROBS = 2**18
+MAX_LOGPROBS = 2**18
 """Tokens with ``logprobs`` in one response, several times what the longest has.
 More: an error."""
 
@@ -57,7 +57,7 @@ class Budget:
     """Counts characters, JSON values and logprobs over one whole response."""
 
     def __init__(self) -> None:
-        self._text, self._values, self._tokens = MOST_TEXT, MOST_VALUES, MOST_LOGPROBS
+        self._text, self._values, self._tokens = MAX_TEXT, MAX_VALUES, MAX_LOGPROBS
 
     def spend(self, length: int) -> None:
         """Count characters that are kept.
@@ -85,4 +85,4 @@ class Budget:
         lists = logprobs.values() if isinstance(logprobs, dict) else ()
         self._tokens -= sum(len(tokens) for tokens in lists if isinstance(tokens, list))
         if self._tokens < 0:
-            raise StreamErrorEvent({"detail": f"More than {MOST_LOGPROBS} logprobs in a response."})
+            raise StreamErrorEvent({"detail": f"More than {MAX_LOGPROBS} logprobs in a response."})

@@ -11,7 +11,7 @@ import marshmallow as ma
 from ..core.fields import StrictBoolean as StrictBoolean
 from ..core.fields import StrictNumber as StrictNumber
 from .json_schema import ANY_OBJECT, Components, JSONSchema
-from .schema import MOST_ERRORS, load_each
+from .schema import MAX_ERRORS, load_each
 
 
 def is_encodable_text(text: str) -> bool:
@@ -114,7 +114,7 @@ class BoundedList(ma.fields.List[Any]):
         others = [i for i, value in enumerate(values) if value.__class__ is not dict]
         if others:
             reason = self.inner.error_messages["invalid"]
-            raise ma.ValidationError({i: [reason] for i in others[: MOST_ERRORS + 1]})
+            raise ma.ValidationError({i: [reason] for i in others[: MAX_ERRORS + 1]})
         if not is_encodable(values):
             raise self.inner.make_error("unsendable")
         return values

@@ -10,9 +10,9 @@ from marshmallow import fields, validate
 from .fields import BoundedList, Object, StrictString, URLString, is_encodable_text
 from .json_schema import TEXT, Components, JSONSchema, closed_object, const
 from .schema import StrictSchema, load_each
-from .size import MOST_PARTS, MOST_TOOLS, is_plain_text
+from .size import MAX_PARTS, MAX_TOOLS, is_plain_text
 
-MOST_PARTS_IN_ALL = 4096
+MAX_TOTAL_PARTS = 4096
 """Most parts in all messages of one request together."""
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -74,8 +74,8 @@ class Content(fields.Field[Any]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if not isinstance(value, list):
             return self._text.deserialize(value)
-        if not 1 <= len(value) <= MOST_PARTS:
-            raise ma.ValidationError(f"Must have 1 to {MOST_PARTS} parts.")
+        if not 1 <= len(value) <= MAX_PARTS:
+            raise ma.ValidationError(f"Must have 1 to {MAX_PARTS} parts.")
         return load_each(self._load_part, value)
 
     def _load_part(self, part: Any) -> Any:
@@ -89,7 +89,7 @@ class Content(fields.Field[Any]):
     def describe(self, schema: JSONSchema, components: Components) -> None:
         """Describe both forms."""
         part = components.schema(self._part)
-        parts = {"type": "array", "minItems": 1, "maxItems": MOST_PARTS, "items": part}
+        parts = {"type": "array", "minItems": 1, "maxItems": MAX_PARTS, "items": part}
         schema["anyOf"] = [TEXT, parts]
 
 
@@ -123,7 +123,7 @@ class MessageSchema(StrictSchema):
     role = StrictString(required=True, validate=validate.OneOf(ROLES))
     content = Content(PartSchema(), allow_none=True)
     name = StrictString(validate=validate.Length(1, 256))
-    tool_calls = BoundedList(Object(), MOST_TOOLS, least=1)
+    tool_calls = BoundedList(Object(), MAX_TOOLS, least=1)
     tool_call_id = CallId()
 
     @ma.validates_schema

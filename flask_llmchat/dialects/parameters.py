@@ -19,7 +19,7 @@ from .fields import (
     TokenLimit,
     Union,
 )
-from .size import MOST_TOOLS
+from .size import MAX_TOOLS
 from .tools import TemplateArguments, Tool
 
 
@@ -60,7 +60,7 @@ _FIELDS: dict[Kind, Callable[[Parameter], ma.fields.Field[Any]]] = {
     "text": _text,
     "token_limit": lambda row: TokenLimit(),
     "tool_choice": lambda row: Union(Object(), StrictString(), allow_none=True),
-    "tools": lambda row: BoundedList(Tool(), MOST_TOOLS, allow_none=True),
+    "tools": lambda row: BoundedList(Tool(), MAX_TOOLS, allow_none=True),
 }
 
 

@@ -11,7 +11,7 @@ import marshmallow as ma
 from ..core.errors import ChatError
 from .json_schema import Components, JSONSchema
 
-MOST_ERRORS = 20
+MAX_ERRORS = 20
 """Most invalid fields that one error names. Validation stops after one more."""
 
 
@@ -25,7 +25,7 @@ def load(schema: ma.Schema, body: dict[str, Any]) -> dict[str, Any]:
     except ma.ValidationError as error:
         reasons: list[str] = []
         for path, reason in _flatten(error.messages):
-            if len(reasons) == MOST_ERRORS:
+            if len(reasons) == MAX_ERRORS:
                 reasons.append("and more")
                 break
             reasons.append(f"{path}: {reason}" if path else reason)
@@ -59,7 +59,7 @@ def load_each(load: Callable[[Any], Any], values: list[Any]) -> list[Any]:
             loaded.append(load(value))
         except ma.ValidationError as error:
             errors[index] = error.messages
-            if len(errors) > MOST_ERRORS:
+            if len(errors) > MAX_ERRORS:
                 break
     if errors:
         raise ma.ValidationError(errors)
@@ -94,15 +94,15 @@ def _with_fields(kind: type[ma.Schema], present: frozenset[str]) -> ma.Schema:
 class StrictSchema(ma.Schema):
     """Refuses unknown fields, and objects with very many fields."""
 
-    MOST_FIELDS = 64
+    MAX_FIELDS = 64
 
     @ma.pre_load
     def _bounded(self, data: Any, **kwargs: Any) -> Any:
-        if isinstance(data, dict) and len(data) > self.MOST_FIELDS:
-            raise ma.ValidationError(f"Has more than {self.MOST_FIELDS} fields.")
+        if isinstance(data, dict) and len(data) > self.MAX_FIELDS:
+            raise ma.ValidationError(f"Has more than {self.MAX_FIELDS} fields.")
         return data
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
         """Add the highest number of fields, where undeclared ones are allowed."""
         if self.unknown != ma.RAISE:
-            schema["maxProperties"] = self.MOST_FIELDS
+            schema["maxProperties"] = self.MAX_FIELDS

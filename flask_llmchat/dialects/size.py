@@ -6,29 +6,29 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..core.errors import ChatError
-from ..core.limits import MOST_CALLS
+from ..core.limits import MAX_CALLS
 
-MOST_PARTS = 256
+MAX_PARTS = 256
 """Most parts in one message."""
 
-MOST_TOOLS = MOST_CALLS
+MAX_TOOLS = MAX_CALLS
 """Most tools in a request, and most tool calls in a response."""
 
-MOST_ELABORATE = 1024
+MAX_RICH_PARTS = 1024
 """Most tool calls and parts other than plain text, together, in one request.
 
 marshmallow needs thirty times as long for each as the JSON parser.
 """
 
 
-def check_size(messages: Any, max_messages: int, max_parts: int, elaborate: int) -> None:
+def check_size(messages: Any, max_messages: int, max_parts: int, max_rich: int) -> None:
     """Refuse too many messages or parts before marshmallow loads them.
 
     The items of every list in a message count, as each is loaded by itself.
 
     :param max_messages: most messages.
     :param max_parts: most parts in all messages together.
-    :param elaborate: most parts that are tool calls or not plain text.
+    :param max_rich: most parts that are tool calls or not plain text.
     :raises ChatError: with status 422.
     """
     if not isinstance(messages, list):
@@ -46,9 +46,9 @@ def check_size(messages: Any, max_messages: int, max_parts: int, elaborate: int)
                 f"messages: more than {max_parts} parts in all are not allowed.", status=422
             )
         more += sum([not is_plain_text(item) for item in items])
-        if more > elaborate:
+        if more > max_rich:
             raise ChatError(
-                f"messages: more than {elaborate} tool calls and parts other than plain text are"
+                f"messages: more than {max_rich} tool calls and parts other than plain text are"
                 " not allowed.",
                 status=422,
             )

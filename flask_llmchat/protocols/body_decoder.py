@@ -17,7 +17,7 @@ _BLANK = b" \t\r\n\xef\xbb\xbf"  # with the bytes of a byte order mark
 
 _FIELD = re.compile(rb"(?:data|event|id|retry) *:|:")
 
-_LONGEST_FIELD = 10  # bytes: a field name is found within them, or the body is not an event stream
+_MAX_FIELD = 10  # bytes: a field name is found within them, or the body is not an event stream
 
 
 class NotAResponse(Exception):
@@ -71,7 +71,7 @@ class BodyDecoder:
             if not self._is_event_stream or data[1:2] in (b"\r", b"\n"):
                 return _JsonDecoder()
         elif not self._is_event_stream and not _FIELD.match(data):
-            if len(data) < _LONGEST_FIELD and data[:1] != b"<":
+            if len(data) < _MAX_FIELD and data[:1] != b"<":
                 return None
             raise NotAResponse
         return SSEDecoder()

@@ -20,7 +20,7 @@ from .sse import EventTooLarge, SSEDecoder
 
 _LOGGED = 4000  # characters of an error body: enough to see the cause, too few to fill a disk
 
-_MOST_ITEMS = 50  # of a list, or codes in a body, that are looked at: an error has a handful
+_MAX_ITEMS = 50  # of a list, or codes in a body, that are looked at: an error has a handful
 
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-generation-id", "apim-request-id")
 
@@ -50,7 +50,7 @@ def _parse_events(content: bytes) -> Any:
         events = decoder.feed(content) + decoder.finish()
     except EventTooLarge:
         return None
-    for _, data in events[:_MOST_ITEMS]:
+    for _, data in events[:_MAX_ITEMS]:
         try:
             body = json.loads(data)
         except (ValueError, RecursionError):
@@ -81,7 +81,7 @@ def from_body(
     :param expose: whether the provider's own message may be shown to users.
     """
     try:
-        codes, text = list(islice(_codes_in(body), _MOST_ITEMS)), message_in(body)[:_LOGGED]
+        codes, text = list(islice(_codes_in(body), _MAX_ITEMS)), message_in(body)[:_LOGGED]
         raw = json.dumps(body, default=str)  # one line, whatever the body holds
         retry_after = _retry_after(headers) or _retry_delay(body)
     except RecursionError:
@@ -126,7 +126,7 @@ _NO_ERROR = frozenset({"ok", "success"})
 def _codes_in(body: Any) -> Iterator[str]:
     """Give every code in a body, the most specific first, as lower-case text."""
     if isinstance(body, list):
-        for item in body[:_MOST_ITEMS]:
+        for item in body[:_MAX_ITEMS]:
             yield from _codes_in(item)
     elif isinstance(body, dict):
         yield from _codes_in(body.get("error"))
@@ -148,7 +148,7 @@ def message_in(body: Any) -> str:
         # HTML is not a message, and "success" is not an error.
         return "" if text.startswith("<") or text.lower() in _NO_ERROR else text
     if isinstance(body, list):
-        return next((text for item in body[:_MOST_ITEMS] if (text := message_in(item))), "")
+        return next((text for item in body[:_MAX_ITEMS] if (text := message_in(item))), "")
     if not isinstance(body, dict):
         return ""
     # OpenRouter passes on the error of the provider behind it, as text or as JSON in text.
@@ -170,7 +170,7 @@ def message_in(body: Any) -> str:
     # A text that reads like a sentence, under a name like one of an error.
     others = (
         value.strip()
-        for name, value in islice(body.items(), _MOST_ITEMS)
+        for name, value in islice(body.items(), _MAX_ITEMS)
         if isinstance(value, str) and " " in value.strip() and _REASON_NAME.search(name)
     )
     return next(sentence, "") or next(filter(None, wrapped), "") or next(others, "")
@@ -205,7 +205,7 @@ def _seconds_until(date: str) -> float:
 def _retry_delay(body: Any) -> str | None:
     """Return the seconds to wait that a body names, as Google's ``RetryInfo`` does."""
     if isinstance(body, list):
-        items = body[:_MOST_ITEMS]
+        items = body[:_MAX_ITEMS]
         return next((found for item in items if (found := _retry_delay(item))), None)
     if not isinstance(body, dict):
         return None

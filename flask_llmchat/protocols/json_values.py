@@ -8,9 +8,9 @@ from typing import Any
 from jiter import from_json  # a quarter of json's time, and here already: the SDK's own
 
 from ..core.errors import StreamErrorEvent
-from ..core.limits import MOST_PARTS
+from ..core.limits import MAX_PARTS
 
-_MOST_VALUES = 2**18
+_MAX_VALUES = 2**18
 """Values that the JSON of one event may have, for each takes up to 230 bytes when it is parsed.
 
 An image is one value of many bytes; the token probabilities of a whole completion are many values.
@@ -22,8 +22,8 @@ def read_json(data: bytes) -> Any:
 
     :raises ValueError: when it is not JSON, or has too many values.
     """
-    if len(data) > _MOST_VALUES and sum(map(data.count, (b",", b"{", b"["))) > _MOST_VALUES:
-        raise ValueError(f"more than {_MOST_VALUES} values")
+    if len(data) > _MAX_VALUES and sum(map(data.count, (b",", b"{", b"["))) > _MAX_VALUES:
+        raise ValueError(f"more than {_MAX_VALUES} values")
     try:
         # Names of fields alone are cached, of up to 63 bytes, and 16,384 of them at most.
         return from_json(data, cache_mode="keys")
@@ -38,9 +38,9 @@ def as_list(value: Any) -> list[Any]:
     """
     if value.__class__ is not list:
         return []
-    if len(value) > MOST_PARTS:
+    if len(value) > MAX_PARTS:
         raise StreamErrorEvent(
-            {"detail": f"More than {MOST_PARTS} items in one chunk are not read."}
+            {"detail": f"More than {MAX_PARTS} items in one chunk are not read."}
         )
     items: list[Any] = value
     return items

@@ -9,7 +9,7 @@ from __future__ import annotations
 MAX_EVENT = 32 * 2**20
 """Bytes one event may have: a generated image fits, a faulty server's endless one does not."""
 
-_MOST_LINES = 10_000  # of one event: each becomes an object, however short it is
+_MAX_LINES = 10_000  # of one event: each becomes an object, however short it is
 
 
 class EventTooLarge(ValueError):
@@ -86,8 +86,8 @@ class SSEDecoder:
 def _parse(block: bytes) -> tuple[str, bytes] | None:
     """Read the lines of one event; None when they hold no data."""
     name, data = "", []
-    if block.count(b"\n") > _MOST_LINES:
-        raise EventTooLarge(f"an event of more than {_MOST_LINES} lines")
+    if block.count(b"\n") > _MAX_LINES:
+        raise EventTooLarge(f"an event of more than {_MAX_LINES} lines")
     for line in block.split(b"\n"):
         # Some gateways put spaces in front of the first line, some a byte order mark.
         field, colon, value = line.lstrip(b" \xef\xbb\xbf").partition(b":")

@@ -26,9 +26,9 @@ _AFTER_FINISH = 5.0
 _DRAIN = 0.2
 """Seconds that reading the rest of a complete response may take, to keep its connection."""
 
-_LONGEST_ERROR = 64 * 2**10  # bytes of an error that are parsed
+_MAX_ERROR = 64 * 2**10  # bytes of an error that are parsed
 
-_LONGEST_RESPONSE = 64 * 2**20
+_MAX_RESPONSE = 64 * 2**20
 """Bytes that one response may have: many images fit, a faulty provider's endless one does not."""
 
 
@@ -130,7 +130,7 @@ class ResponseStream:
         try:
             if piece := self._body.read(wait):
                 self._received += len(piece)
-                if self._received > _LONGEST_RESPONSE:
+                if self._received > _MAX_RESPONSE:
                     raise self._unreadable()
                 return piece
         except self._http_failures as error:
@@ -195,14 +195,14 @@ class ResponseStream:
     def _parse_one(self, name: str, data: bytes) -> list[Event] | None:
         """Return the events of one server-sent event; None for a heartbeat."""
         if "error" in name.lower():
-            raise self._error_from(parse_json(data[:_LONGEST_ERROR]))
+            raise self._error_from(parse_json(data[:_MAX_ERROR]))
         try:
             if name == WHOLE:
                 return self._parse_whole(data)
             return self._parser.parse(name, data)
         except StreamErrorEvent as error:
-            is_long = len(data) > _LONGEST_ERROR
-            body = parse_json(data[:_LONGEST_ERROR]) if is_long else error.body
+            is_long = len(data) > _MAX_ERROR
+            body = parse_json(data[:_MAX_ERROR]) if is_long else error.body
             raise self._error_from(body) from None
         except (ValueError, RecursionError):
             raise self._unreadable() from None
@@ -211,7 +211,7 @@ class ResponseStream:
         """Parse a whole response that came as JSON; any other JSON is an error body."""
         events = self._parser.parse_whole(read_json(data), data)
         if events is None:
-            raise self._error_from(parse_json(data[:_LONGEST_ERROR]))
+            raise self._error_from(parse_json(data[:_MAX_ERROR]))
         return events
 
     def _error_from(self, body: Any) -> ChatError:

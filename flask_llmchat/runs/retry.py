@@ -22,7 +22,7 @@ logger = logging.getLogger("flask_llmchat")
 
 _BACKOFF = 0.5  # seconds before the first retry, doubled for each further one
 
-_LONGEST_WAIT = 5.0  # seconds: when a provider asks for more, its error is passed on instead
+_MAX_WAIT = 5.0  # seconds: when a provider asks for more, its error is passed on instead
 
 
 def send(
@@ -80,4 +80,4 @@ def _wait_before_retry(error: ChatError, retries: int) -> float | None:
     if error.retry_after is None:
         return _BACKOFF * float(2**retries) * jitter
     asked = float(error.retry_after)
-    return asked + jitter if asked <= _LONGEST_WAIT else None
+    return asked + jitter if asked <= _MAX_WAIT else None

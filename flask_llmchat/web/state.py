@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("flask_llmchat")
 
-_MOST_WARNINGS = 100  # that are logged once
+_MAX_WARNINGS = 100  # that are logged once
 
 
 class AppState:
@@ -176,7 +176,7 @@ class AppState:
 
     def warn_once(self, message: str) -> None:
         """Log, once in a process, what only the app's developer can fix."""
-        if message not in self._warned and len(self._warned) < _MOST_WARNINGS:
+        if message not in self._warned and len(self._warned) < _MAX_WARNINGS:
             self._warned.add(message)
             logger.warning("%s", message)
 

@@ -126,13 +126,13 @@ def test_what_stands_beside_an_answer_is_left_out_beyond_a_bound() -> None:
         cited = {"type": "url_citation", "url_citation": page}
         detail = {"type": "reasoning.encrypted", "data": "x", "id": i}
         reader.read(delta(annotations=[cited], reasoning_details=[detail] * 10))
-    assert len(reader.totals().sources) == limits.MOST_SOURCES
+    assert len(reader.totals().sources) == limits.MAX_SOURCES
     # A part of them would be refused when it goes back.
     assert reader.totals().reasoning_details == []
     body = {**HEAD, "citations": [f"https://b.example/{i}" for i in range(10**6)], "choices": []}
     reader = ChatCompletionParser()
     reader.read(body)
-    assert len(reader.totals().sources) == limits.MOST_SOURCES
+    assert len(reader.totals().sources) == limits.MAX_SOURCES
     out, _, error = written([delta(annotations=[cited] * 4000, content="a"), delta("stop")],
                             CompletionEncoder(CHAT))  # fmt: skip
     assert not error and len(json.loads(out)["choices"][0]["message"]["annotations"]) == 1

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from flask_llmchat import Endpoint, LLMChat, Profile
 from flask_llmchat.providers.builtin import builtin_providers
 
-MOST_TIMES = 12
-MOST_MEMORY = 40  # bytes for each byte of the body
+MAX_RATIO = 12
+MAX_MEMORY = 40  # bytes for each byte of the body
 MiB, KiB = 2**20, 2**10
 
 # What the few items that bounds allow may cost more: as much as a body of so many objects.
@@ -374,10 +374,10 @@ def times_parsing(client: FlaskClient, shape: Shape, more: bytes = b"1") -> floa
     for attempt in range(8):  # what is within the bounds once is not looked at again
         took = seconds(lambda: post(client, shape), 1 + min(attempt, 4))
         parsing = seconds(lambda: json.loads(shape[1]), 2) + seconds(lambda: json.loads(more), 2)
-        if took > MOST_TIMES * parsing:
+        if took > MAX_RATIO * parsing:
             took -= seconds(lambda: post(client, openai()), 3)
         ratio = min(ratio, took / parsing)
-        if ratio <= MOST_TIMES:
+        if ratio <= MAX_RATIO:
             break
     return ratio
 
@@ -391,7 +391,7 @@ def test_no_shape_of_body_costs_much_more_than_to_parse_it(client: FlaskClient) 
     dear = {
         name: round(ratio, 1)
         for name, ratio in ratios.items()
-        if ratio > MOST_TIMES * (4 / 3 if name in copied else 1)
+        if ratio > MAX_RATIO * (4 / 3 if name in copied else 1)
     }
     assert not dear, json.dumps(dear, indent=1)
 
@@ -405,7 +405,7 @@ def test_no_row_costs_more_than_another(client: FlaskClient) -> None:
         for turn in ([said], [said, thought], [said, call], [parts], [said, parts]):
             body = openai(messages(998, *turn), b',"endpointId":"e"')[1]
             shape = (f"/api/chat/{row.name}/chat/completions", body)
-            assert times_parsing(client, shape, ITEMS_ALLOWED) <= MOST_TIMES, (row.name, turn)
+            assert times_parsing(client, shape, ITEMS_ALLOWED) <= MAX_RATIO, (row.name, turn)
 
 
 def test_no_shape_of_body_needs_much_memory(client: FlaskClient) -> None:
@@ -424,7 +424,7 @@ def test_no_shape_of_body_needs_much_memory(client: FlaskClient) -> None:
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-        if peak > MOST_MEMORY * len(shape[1]):
+        if peak > MAX_MEMORY * len(shape[1]):
             dear[name] = round(peak / len(shape[1]), 1)
     assert not dear, json.dumps(dear, indent=1)
 
@@ -447,4 +447,4 @@ JSON = st.recursive(
 @given(item=JSON, place=st.sampled_from(sorted({**DEEP, **PLACES})))
 def test_nor_does_one_that_was_made_up(client: FlaskClient, item: object, place: str) -> None:
     value = listed(json.dumps(item).encode(), 64 * KiB)
-    assert times_parsing(client, {**DEEP, **PLACES}[place](value)) <= MOST_TIMES
+    assert times_parsing(client, {**DEEP, **PLACES}[place](value)) <= MAX_RATIO

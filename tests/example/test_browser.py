@@ -1210,14 +1210,14 @@ def test_no_room_is_told_in_words_that_help(
 ) -> None:
     tab = new_tab(key=True, viewport={"width": 360, "height": 740})
     page = tab.page
-    monkeypatch.setitem(site.app.config, "MOST_KEPT_BYTES", 1_000_000)
+    monkeypatch.setitem(site.app.config, "MAX_KEPT_BYTES", 1_000_000)
     site.upstream.add(text_reply("long " * 250_000))
     tab.ask("Write a book")
     tab.wait_for_end()
     page.reload()
     page.locator(".note", has_text="no room left to keep all of this answer").wait_for()
     shot(page, "no-room-for-an-answer")
-    monkeypatch.setitem(site.app.config, "MOST_KEPT_BYTES", 100_000)
+    monkeypatch.setitem(site.app.config, "MAX_KEPT_BYTES", 100_000)
     tab.ask("And now?")
     tab.wait_for_end()
     told = page.locator(".turn:last-child .note span").first.inner_text()

@@ -84,7 +84,7 @@ def test_a_chat_refused_before_it_was_sent_is_not_kept(example: Flask, ada: Visi
 
 
 def test_an_account_has_room_for_so_many_bytes(make_example: MakeExample) -> None:
-    app = make_example(MOST_KEPT_BYTES=3 * MB)
+    app = make_example(MAX_KEPT_BYTES=3 * MB)
     ada, bob = Visitor(app), Visitor(app, "bob@example.org")
     for number in range(9):
         answer = ada.ask(f"c{number}", ("q1", "x" * (MB // 2)), provider="demo")
@@ -104,7 +104,7 @@ def test_an_account_has_room_for_so_many_bytes(make_example: MakeExample) -> Non
 
 
 def test_a_chat_can_grow_only_so_large(make_example: MakeExample) -> None:
-    app = make_example(MOST_CHAT_BYTES=MB)
+    app = make_example(MAX_CHAT_BYTES=MB)
     ada = Visitor(app)
     assert ada.ask("c1", ("q1", "x" * (MB // 2)), provider="demo").status_code == 200
     answer = ada.ask("c1", ("q2", "x" * (MB // 2)), provider="demo")
@@ -114,7 +114,7 @@ def test_a_chat_can_grow_only_so_large(make_example: MakeExample) -> None:
 
 
 def test_an_account_has_so_many_chats_and_messages(make_example: MakeExample) -> None:
-    app = make_example(MOST_KEPT_CHATS=2, MOST_KEPT_MESSAGES=6)
+    app = make_example(MAX_KEPT_CHATS=2, MAX_KEPT_MESSAGES=6)
     ada = Visitor(app)
     told = [ada.ask(f"c{n}", ("q1", "Hi"), provider="demo") for n in range(3)]
     assert [answer.status_code for answer in told] == [200, 200, 507]
@@ -128,7 +128,7 @@ def test_an_answer_for_which_there_is_no_room(
     make_example: MakeExample, upstream: FakeUpstream
 ) -> None:
     base_urls = {"openai": upstream.base_url}
-    app = make_example(LLMCHAT_BASE_URLS=base_urls, MOST_KEPT_BYTES=MB)
+    app = make_example(LLMCHAT_BASE_URLS=base_urls, MAX_KEPT_BYTES=MB)
     ada = Visitor(app, openai_api_key=KEY)
     upstream.add(text_reply("a" * 2 * MB))
     answer = ada.ask("c1", ("q1", "Hello?"))
@@ -157,7 +157,7 @@ def test_two_questions_at_once_have_no_more_room_than_one(
     make_example: MakeExample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second is looked at when the first is saved, though it came before that."""
-    app = make_example(MOST_KEPT_BYTES=MB)
+    app = make_example(MAX_KEPT_BYTES=MB)
     ada = Visitor(app)
     refuse, gate = history.refuse_without_room, threading.Barrier(2)
 

@@ -269,7 +269,7 @@ def test_a_slow_reader_of_a_whole_answer_does_not_cut_the_next(upstream: FakeUps
 def test_a_provider_gone_mad_is_not_kept_for_ever(
     upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_llmchat.runs.response_stream._LONGEST_RESPONSE", 10_000)
+    monkeypatch.setattr("flask_llmchat.runs.response_stream._MAX_RESPONSE", 10_000)
     app = make_app(upstream)
     upstream.add(sse(delta(content="x"), 0.2, *[delta(content="x" * 500)] * 100))
     with finished(app) as done, posted(app) as answer, pytest.raises(StreamAborted):

@@ -13,8 +13,8 @@ from ...core.errors import ChatError
 from ...core.request import ChatRequest
 from ..base import Encoder
 from ..json_schema import CODES, Components, DialectSpec, const
-from ..messages import MOST_PARTS_IN_ALL
-from ..size import MOST_ELABORATE, check_size
+from ..messages import MAX_TOTAL_PARTS
+from ..size import MAX_RICH_PARTS, check_size
 from .completion import COMPLETION_SCHEMA, CompletionEncoder
 from .encoder import ChunkEncoder
 from .envelope import dump
@@ -40,7 +40,7 @@ class OpenAIDialect:
 
         :raises ChatError: with status 422, naming the fields that are wrong and why.
         """
-        check_size(body.get("messages"), max_messages, MOST_PARTS_IN_ALL, MOST_ELABORATE)
+        check_size(body.get("messages"), max_messages, MAX_TOTAL_PARTS, MAX_RICH_PARTS)
         return chat_request(body)
 
     def encoder(self, chat: ChatRequest) -> Encoder:

@@ -16,7 +16,7 @@ from ..fields import BoundedList, Object, StrictString, is_encodable
 from ..json_schema import Components, JSONSchema, const, object_schema
 from ..messages import ROLES, CallId, plain_message
 from ..schema import StrictSchema
-from ..size import MOST_TOOLS
+from ..size import MAX_TOOLS
 from .parts import CompletionContent, NullableSchema, refuse_misplaced
 
 # Python's SDK concatenates the role of every chunk, and many providers repeat it in each.
@@ -136,7 +136,7 @@ class AssistantMessageSchema(ma.Schema):
     content = CompletionContent(allow_none=True)
     name = StrictString(allow_none=True)
     refusal = StrictString(allow_none=True)
-    tool_calls = BoundedList(fields.Nested(ToolCallSchema), MOST_TOOLS, allow_none=True)
+    tool_calls = BoundedList(fields.Nested(ToolCallSchema), MAX_TOOLS, allow_none=True)
     reasoning_content = StrictString(allow_none=True)
     reasoning = fields.Raw(allow_none=True)
     reasoning_details = BoundedList(Object(), 4096, allow_none=True)
@@ -144,8 +144,8 @@ class AssistantMessageSchema(ma.Schema):
 
     @ma.pre_load
     def _check(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        if len(data) > StrictSchema.MOST_FIELDS:
-            raise ma.ValidationError(f"Has more than {StrictSchema.MOST_FIELDS} fields.")
+        if len(data) > StrictSchema.MAX_FIELDS:
+            raise ma.ValidationError(f"Has more than {StrictSchema.MAX_FIELDS} fields.")
         if data.get("function_call") is not None:
             raise ma.ValidationError("Not supported; use tool_calls.", "function_call")
         if data.get("audio") is not None:
@@ -185,7 +185,7 @@ class AssistantMessageSchema(ma.Schema):
         """Describe what is checked before the fields are loaded."""
         schema["properties"] = {"role": const("assistant"), **schema["properties"]}
         schema["required"] = ["role", "content"]
-        schema["maxProperties"] = StrictSchema.MOST_FIELDS
+        schema["maxProperties"] = StrictSchema.MAX_FIELDS
         schema["description"] = (
             "An earlier response, unchanged. `function_call` and `audio` are not supported: use"
             " `tool_calls`, and send the transcript as `content`." + _OTHERS

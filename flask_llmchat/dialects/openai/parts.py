@@ -144,8 +144,8 @@ def _refused_in(part: dict[str, Any]) -> dict[str, list[str]]:
     inner = part.get(kind)
     errors: dict[str, list[str]] = {}
     for holder in (part, inner if isinstance(inner, dict) else {}):
-        if len(holder) > StrictSchema.MOST_FIELDS:
-            return {kind: [f"Has more than {StrictSchema.MOST_FIELDS} fields."]}
+        if len(holder) > StrictSchema.MAX_FIELDS:
+            return {kind: [f"Has more than {StrictSchema.MAX_FIELDS} fields."]}
         errors |= {name: ["Unknown field."] for name in holder if _MISPLACED.search(name[:99])}
     url = inner.get("url", inner) if isinstance(inner, dict) else inner
     if kind.endswith("_url") and not (isinstance(url, str) and _FETCHABLE.match(url)):

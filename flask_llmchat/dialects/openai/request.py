@@ -13,7 +13,7 @@ from ...core.request import ChatRequest
 from ..chat_settings import ENDPOINT
 from ..fields import BoundedList, StrictBoolean, StrictString, is_encodable
 from ..json_schema import Components, JSONSchema
-from ..messages import MOST_PARTS_IN_ALL
+from ..messages import MAX_TOTAL_PARTS
 from ..parameters import with_parameters
 from ..schema import StrictSchema, load
 from .messages import UNDECLARED, MessageField
@@ -63,7 +63,7 @@ class ChatSchema(StrictSchema):
         None,
         least=1,
         required=True,
-        metadata={"description": f"Oldest first; at most {MOST_PARTS_IN_ALL} parts in all."},
+        metadata={"description": f"Oldest first; at most {MAX_TOTAL_PARTS} parts in all."},
     )
     stream = StrictBoolean(
         allow_none=True, metadata={"description": "Whether to stream the response in chunks."}

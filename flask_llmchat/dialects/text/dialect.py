@@ -15,9 +15,9 @@ from ...core.request import ChatRequest
 from ..base import Encoder
 from ..chat_settings import chat_request
 from ..json_schema import CODES, Components, DialectSpec, object_schema
-from ..messages import MOST_PARTS_IN_ALL
+from ..messages import MAX_TOTAL_PARTS
 from ..schema import load
-from ..size import MOST_ELABORATE, check_size
+from ..size import MAX_RICH_PARTS, check_size
 from .encoder import TextEncoder
 from .request import TextBodySchema
 
@@ -48,7 +48,7 @@ class TextDialect:
         """
         if "chatSettings" not in body and "model" in body:
             raise ChatError(_COMPLETION, status=422)
-        check_size(body.get("messages"), max_messages, MOST_PARTS_IN_ALL, MOST_ELABORATE)
+        check_size(body.get("messages"), max_messages, MAX_TOTAL_PARTS, MAX_RICH_PARTS)
         return chat_request(load(_BODY, body), body)
 
     def encoder(self, chat: ChatRequest) -> Encoder:

@@ -11,9 +11,9 @@ from marshmallow import fields, validate
 from ..chat_settings import ChatBodySchema
 from ..fields import BoundedList, StrictString, is_encodable_text
 from ..json_schema import TEXT, Components, JSONSchema, closed_object
-from ..messages import MOST_PARTS_IN_ALL, MessageSchema, plain_message
+from ..messages import MAX_TOTAL_PARTS, MessageSchema, plain_message
 from ..schema import StrictSchema
-from ..size import MOST_PARTS, is_plain_text
+from ..size import MAX_PARTS, is_plain_text
 
 
 class InlineDataSchema(StrictSchema):
@@ -64,7 +64,7 @@ class GeminiMessageSchema(StrictSchema):
     """One message in Gemini's form, which chatbot-ui sends to ``google``."""
 
     role = StrictString(required=True, validate=validate.OneOf(("user", "model")))
-    parts = BoundedList(GeminiPart(GeminiPartSchema), MOST_PARTS, least=1, required=True)
+    parts = BoundedList(GeminiPart(GeminiPartSchema), MAX_PARTS, least=1, required=True)
 
     @ma.post_load
     def _to_completions_form(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -114,5 +114,5 @@ class TextBodySchema(ChatBodySchema):
         None,
         least=1,
         required=True,
-        metadata={"description": f"Oldest first; at most {MOST_PARTS_IN_ALL} parts in all."},
+        metadata={"description": f"Oldest first; at most {MAX_TOTAL_PARTS} parts in all."},
     )

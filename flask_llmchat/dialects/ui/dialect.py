@@ -17,7 +17,7 @@ from ..json_schema import CODES, Components, DialectSpec, RouteSpec, const
 from ..schema import load
 from ..size import check_size
 from .encoder import UIEncoder
-from .request import _LOOKED_AT, MOST_PARTS_IN_ALL, UIBodySchema
+from .request import _LOOKED_AT, MAX_TOTAL_PARTS, UIBodySchema
 
 _BODY = UIBodySchema()
 
@@ -70,7 +70,7 @@ class UIDialect:
 
         :raises ChatError: with status 422, naming the fields and parts that are wrong and why.
         """
-        check_size(body.get("messages"), max_messages, MOST_PARTS_IN_ALL, MOST_PARTS_IN_ALL)
+        check_size(body.get("messages"), max_messages, MAX_TOTAL_PARTS, MAX_TOTAL_PARTS)
         return chat_request(load(_BODY, body), body)
 
     def encoder(self, chat: ChatRequest) -> Encoder:

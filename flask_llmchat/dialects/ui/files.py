@@ -69,9 +69,9 @@ _OTHERS = [
     ("audio/mpeg", re.compile(rb"ID3")),
 ]
 
-_MOST_HEAD = 1024  # characters before the comma of a data: URL
+_MAX_HEAD = 1024  # characters before the comma of a data: URL
 
-_MOST_STRAYS = 64  # characters in a data: URL that should be escaped, and are not
+_MAX_STRAYS = 64  # characters in a data: URL that should be escaped, and are not
 
 _STRAY = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
@@ -144,7 +144,7 @@ def _text_of_file(content: bytes) -> str:
     """Return the text of a file with a text type; invalid bytes are replaced."""
     if (text := _utf_16(content)) is not None:
         return text
-    most = len(content) // 8 + _MOST_STRAYS
+    most = len(content) // 8 + _MAX_STRAYS
     if len(content) - len(content.translate(None, _NOT_IN_TEXTS + _NOT_IN_UTF8)) <= most:
         text = content.decode("utf-8-sig", "replace")
         if text.isascii():
@@ -197,7 +197,7 @@ def _split(url: str) -> tuple[str, str | None, bytes]:
     Everything that scans characters runs in C, and builds no list of them.
     """
     begin = len("data:")
-    comma = url.find(",", begin, begin + _MOST_HEAD)
+    comma = url.find(",", begin, begin + _MAX_HEAD)
     if comma < 0:
         raise ma.ValidationError("url is not a whole data: URL.")
     media_type, *parameters = [word.strip().lower() for word in url[begin:comma].split(";")]
@@ -230,15 +230,15 @@ def _unescaped(data: str) -> bytes:
     escapes = raw.count(b"%")
     if not escapes:
         return raw
-    if 3 * (escapes - _MOST_STRAYS) > len(raw):
+    if 3 * (escapes - _MAX_STRAYS) > len(raw):
         raise ma.ValidationError("url holds many % that are not escapes.")
-    if raw.count(b"=") > len(raw) // 8 + _MOST_STRAYS:
+    if raw.count(b"=") > len(raw) // 8 + _MAX_STRAYS:
         raise ma.ValidationError("url holds many = that should be %3D.")
     content = _unquoted(raw)
     if len(content) == len(raw) - 2 * escapes:  # each was an escape
         return content
-    raw, strays = _STRAY.subn(b"%25", raw, _MOST_STRAYS + 1)
-    if strays > _MOST_STRAYS:
+    raw, strays = _STRAY.subn(b"%25", raw, _MAX_STRAYS + 1)
+    if strays > _MAX_STRAYS:
         raise ma.ValidationError("url holds many % that are not escapes.")
     return _unquoted(raw)
 

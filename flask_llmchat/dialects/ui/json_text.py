@@ -13,13 +13,13 @@ import marshmallow as ma
 from ..fields import is_encodable_text
 from ..strict_json import parse_value
 
-MOST_SCANNED = 2**16
+MAX_SCANNED_CHARS = 2**16
 """Most characters of one request that are scanned again after parsing."""
 
-MOST_DETAILS = 8192
+MAX_DETAILS = 8192
 """Most reasoning details in all messages of one request together."""
 
-MOST_FILES = 4096
+MAX_FILES = 4096
 """Most files in all messages of one request together."""
 
 # Parsed JSON has no cycles, and without the check for them encoding takes half the time.
@@ -30,7 +30,7 @@ class JSONText:
     """Serializes and checks the JSON of one request; expensive steps have a budget."""
 
     def __init__(self) -> None:
-        self._left = MOST_SCANNED
+        self._left = MAX_SCANNED_CHARS
         self._details = 0
         self._files = 0
 
@@ -65,10 +65,10 @@ class JSONText:
         if begin in ("[", "{"):  # these take much longer to parse than the text around them
             if not self._may_scan(text):
                 raise ma.ValidationError(
-                    f"More than {MOST_SCANNED} characters of JSON in strings are not allowed;"
+                    f"More than {MAX_SCANNED_CHARS} characters of JSON in strings are not allowed;"
                     f" send {name} as JSON."
                 )
-        elif begin != '"' and len(text) > MOST_SCANNED:
+        elif begin != '"' and len(text) > MAX_SCANNED_CHARS:
             return False  # Python refuses a number of that length
         with contextlib.suppress(ValueError):
             parse_value(text)
@@ -81,8 +81,8 @@ class JSONText:
         :raises marshmallow.ValidationError: for one too many, or one that cannot be sent.
         """
         self._details += 1
-        if self._details > MOST_DETAILS:
-            raise ma.ValidationError(f"More than {MOST_DETAILS} reasoning_details are not allowed.")
+        if self._details > MAX_DETAILS:
+            raise ma.ValidationError(f"More than {MAX_DETAILS} reasoning_details are not allowed.")
         return self.dump(detail, "reasoning_details")
 
     def count_file(self) -> None:
@@ -91,8 +91,8 @@ class JSONText:
         :raises marshmallow.ValidationError: for one too many.
         """
         self._files += 1
-        if self._files > MOST_FILES:
-            raise ma.ValidationError(f"More than {MOST_FILES} files are not allowed.")
+        if self._files > MAX_FILES:
+            raise ma.ValidationError(f"More than {MAX_FILES} files are not allowed.")
 
     def _may_scan(self, text: str) -> bool:
         self._left -= len(text)

@@ -14,7 +14,7 @@ import marshmallow as ma
 from ...core.request import Message
 from ..fields import is_encodable_text
 from ..json_schema import Components, JSONSchema
-from ..schema import MOST_ERRORS
+from ..schema import MAX_ERRORS
 from .files import content_of, text_of
 from .json_schema import message_schema
 from .json_text import JSONText
@@ -56,7 +56,7 @@ class UIMessages(ma.fields.Field[list[Message]]):
                 messages += _converted(message, json, answered=index < last_user)
             except ma.ValidationError as error:
                 errors[index] = error.messages
-                if len(errors) > MOST_ERRORS:
+                if len(errors) > MAX_ERRORS:
                     break
         if errors:
             raise ma.ValidationError(errors)
@@ -107,7 +107,7 @@ class _Reader:
                 self.add(_kind(part), part)
             except ma.ValidationError as error:
                 errors[index] = error.messages
-                if len(errors) > MOST_ERRORS:
+                if len(errors) > MAX_ERRORS:
                     break
         if errors:
             raise ma.ValidationError({"parts": errors})

@@ -12,7 +12,7 @@ from ..fields import StrictString
 from ..schema import PresentFieldsNested
 from .messages import UIMessages
 
-MOST_PARTS_IN_ALL = 16_384
+MAX_TOTAL_PARTS = 16_384
 """More than in other dialects: steps, sources and tool calls of a response are parts here, and no
 schema loads them."""
 
@@ -58,7 +58,7 @@ class UIBodySchema(ChatBodySchema):
         required=True,
         error_messages={"required": _NO_MESSAGES, "null": _NO_MESSAGES},
         metadata={
-            "description": f"Oldest first; at most {MOST_PARTS_IN_ALL} parts in all, and"
+            "description": f"Oldest first; at most {MAX_TOTAL_PARTS} parts in all, and"
             " at least one that can be sent to a model."
         },
     )

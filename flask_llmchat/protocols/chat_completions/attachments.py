@@ -12,7 +12,7 @@ from typing import Any
 
 from ...core.errors import StreamErrorEvent
 from ...core.events import Event, Image, Source
-from ...core.limits import MOST_IMAGES, MOST_SOURCES
+from ...core.limits import MAX_IMAGES, MAX_SOURCES
 from ..json_values import as_dicts, as_list
 
 _IMAGE_FIELDS = {"image_url", "image", "source", "inline_data", "inlineData"}
@@ -32,7 +32,7 @@ _KNOWN_LISTS = (
     "citations",
 )
 
-_LONGEST_NOT_ASCII = 2**13  # characters of a URL that is not ASCII
+_MAX_NOT_ASCII = 2**13  # characters of a URL that is not ASCII
 
 
 class Attachments:
@@ -62,8 +62,8 @@ class Attachments:
         for url in new:
             self.images[url] = None
             events.append(Image(url))
-        if len(self.images) > MOST_IMAGES:
-            raise StreamErrorEvent({"detail": f"More than {MOST_IMAGES} images are not taken."})
+        if len(self.images) > MAX_IMAGES:
+            raise StreamErrorEvent({"detail": f"More than {MAX_IMAGES} images are not taken."})
         if all(map(_is_usual, new.values())):
             return _put(delta, "images", list(new.values()))
         return _put(
@@ -86,7 +86,7 @@ class Attachments:
         for annotation in map(_citation, found):
             named = {name: value for name, value in annotation.items() if name != "index"}
             key = hashlib.blake2b(json.dumps(named, sort_keys=True).encode()).digest()
-            if key not in self._annotations and len(self._annotations) < MOST_SOURCES:
+            if key not in self._annotations and len(self._annotations) < MAX_SOURCES:
                 self._annotations.add(key)
                 new.append(annotation)
         return _put(delta, "annotations", new)
@@ -94,17 +94,17 @@ class Attachments:
     def read_citations(self, holder: dict[str, Any], events: list[Event]) -> None:
         """Read Perplexity's citations, with the titles that its search results give them."""
         results = holder.get("search_results")
-        pages: list[Any] = as_dicts(results[:MOST_SOURCES]) if isinstance(results, list) else []
+        pages: list[Any] = as_dicts(results[:MAX_SOURCES]) if isinstance(results, list) else []
         citations = holder.get("citations")
         if isinstance(citations, list):
             by_url = {_url_of(page): page for page in pages}
-            pages = [by_url.get(_url_of(page), page) for page in citations[:MOST_SOURCES]]
+            pages = [by_url.get(_url_of(page), page) for page in citations[:MAX_SOURCES]]
         self._add_sources(pages, events)
 
     def _add_sources(self, pages: list[Any], events: list[Event]) -> None:
         for page in pages:
             url = _url_of(page)
-            if url and url not in self.sources and len(self.sources) < MOST_SOURCES:
+            if url and url not in self.sources and len(self.sources) < MAX_SOURCES:
                 title = page.get("title") if isinstance(page, dict) else ""
                 self.sources[url] = source = Source(url, title if isinstance(title, str) else "")
                 events.append(source)
@@ -129,8 +129,8 @@ def other_parts(delta: dict[str, Any]) -> list[Any]:
         if name in ("image", "image_url") and value:
             found.append({"type": "image", name: value})
         elif value.__class__ is list and name not in _KNOWN_LISTS:
-            found += value[: MOST_IMAGES - len(found)]
-    return found[:MOST_IMAGES]
+            found += value[: MAX_IMAGES - len(found)]
+    return found[:MAX_IMAGES]
 
 
 def _media_type(holder: dict[str, Any]) -> str:
@@ -149,7 +149,7 @@ def _image_url(image: Any) -> str:
         if data and not data.startswith(("data:", "http:", "https:")):
             return f"data:{_media_type(image) or 'image/png'};base64,{data}"
         image = data or next((image[name] for name in _URL_FIELDS if image.get(name)), "")
-    if not isinstance(image, str) or (len(image) > _LONGEST_NOT_ASCII and not image.isascii()):
+    if not isinstance(image, str) or (len(image) > _MAX_NOT_ASCII and not image.isascii()):
         return ""  # not a URL, and such a text takes four times its bytes
     return image
 

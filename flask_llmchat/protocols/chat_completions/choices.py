@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.errors import StreamErrorEvent
-from ...core.limits import MOST_CHOICES
+from ...core.limits import MAX_CHOICES
 
 _NOT_YET = -1
 
@@ -42,8 +42,8 @@ class Choices:
         """
         if choices.__class__ is not list:
             return [], []
-        if len(choices) > MOST_CHOICES:
-            raise StreamErrorEvent({"detail": f"More than {MOST_CHOICES} choices are not taken."})
+        if len(choices) > MAX_CHOICES:
+            raise StreamErrorEvent({"detail": f"More than {MAX_CHOICES} choices are not taken."})
         own: list[dict[str, Any]] = []
         others: list[dict[str, Any]] = []
         for choice in sorted([c for c in choices if c.__class__ is dict], key=index_of):
@@ -68,7 +68,7 @@ class Choices:
             self._opened.add(index)
         elif opens:
             self._others[index] = False
-        if len(self._opened) + len(self._others) > MOST_CHOICES:
+        if len(self._opened) + len(self._others) > MAX_CHOICES:
             raise StreamErrorEvent({"detail": "Many answers came for one question."})
         return not opens or self.first == _NOT_YET
 

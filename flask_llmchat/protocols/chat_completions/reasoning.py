@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...core.events import ReasoningDelta, TextDelta
-from ...core.limits import MOST_DETAILS
+from ...core.limits import MAX_DETAILS
 from ..json_values import as_dicts, as_list
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
-_MOST_HELD = 1000
+_MAX_HELD = 1000
 """Characters of white space that may precede the tag: after more, no reasoning follows."""
 
 
@@ -60,7 +60,7 @@ class ThinkingTagParser:
             start = self._held.lstrip()
             if start.startswith(_OPEN):
                 self._held, self._expected_tag = start.removeprefix(_OPEN), _CLOSE
-            elif _OPEN.startswith(start) and len(self._held) <= _MOST_HELD:
+            elif _OPEN.startswith(start) and len(self._held) <= _MAX_HELD:
                 return []  # it may still become the tag
             else:
                 return self.finish()
@@ -107,7 +107,7 @@ class ReasoningDetails:
         if not same or piece["type"] not in ("reasoning.text", "reasoning.summary"):
             last, texts = dict(piece), {}
             self._details.append((last, texts))
-            if len(self._details) > MOST_DETAILS:
+            if len(self._details) > MAX_DETAILS:
                 self._too_many = True
                 self._details.clear()
         for name, value in piece.items():

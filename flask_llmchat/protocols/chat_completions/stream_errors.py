@@ -21,9 +21,9 @@ _CODE_FIELDS = ("code", "status_code", "statusCode", "error_code", "errcode")
 
 _SUCCESS_CODES = frozenset({"0", "200", "ok", "success"})
 
-_MOST_KEPT = 4  # objects
+_MAX_KEPT = 4  # objects
 
-_LONGEST_KEPT = 2**16  # bytes of one
+_MAX_KEPT_BYTES = 2**16  # of one
 
 
 class StreamErrors:
@@ -59,8 +59,8 @@ class StreamErrors:
             raise StreamErrorEvent(chunk.get("errors") or chunk)
         if (
             code not in _SUCCESS_CODES
-            and len(self.kept) < _MOST_KEPT
-            and len(data) <= _LONGEST_KEPT
+            and len(self.kept) < _MAX_KEPT
+            and len(data) <= _MAX_KEPT_BYTES
         ):
             self.kept += [chunk, *[v for v in chunk.values() if isinstance(v, dict | list)]]
         return chunk

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...core.errors import StreamErrorEvent
 from ...core.events import ToolCallDelta
-from ...core.limits import MOST_CALLS, Budget
+from ...core.limits import MAX_CALLS, Budget
 from ...core.result import ToolCall, new_call_id
 from ..json_values import as_dicts
 from .text import join_surrogates
@@ -141,9 +141,9 @@ class ToolCallAssembler:
             arguments = "" if arguments is None else json.dumps(arguments)
         index = self._index_of(piece.get("index"), id_, name, arguments)
         if index not in self._calls:
-            if len(self._calls) >= MOST_CALLS:
+            if len(self._calls) >= MAX_CALLS:
                 raise StreamErrorEvent(
-                    {"detail": f"More than {MOST_CALLS} tool calls are not taken."}
+                    {"detail": f"More than {MAX_CALLS} tool calls are not taken."}
                 )
             self._last = max(self._last, index) if self._calls else index
             self._calls[index] = _Call()
