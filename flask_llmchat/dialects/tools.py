@@ -24,7 +24,6 @@ class Tool(Object):
         " and headers, in before_chat.",
         "missing": "Must have an object under the name of its type.",
     }
-    _FIELDS = frozenset({"type", "function", "custom", "cache_control"})
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Any, **kwargs: Any
@@ -33,7 +32,7 @@ class Tool(Object):
         kind = tool.get("type", "function")
         if kind not in ("function", "custom"):
             raise self.make_error("type")
-        if unknown := tool.keys() - self._FIELDS:
+        if unknown := tool.keys() - {"type", kind, "cache_control"}:
             raise self.make_error("field", name=min(unknown)[:50])
         if not isinstance(tool.get(kind), dict):
             raise self.make_error("missing")
@@ -41,9 +40,20 @@ class Tool(Object):
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
         """Describe both types."""
-        function = closed_object("A function.", type=const("function"), function=ANY_OBJECT)
+        function = closed_object(
+            "A function.",
+            "type",
+            "cache_control",
+            type=const("function"),
+            function=ANY_OBJECT,
+            cache_control={},
+        )
         custom = closed_object(
-            "A tool with free text as its input.", type=const("custom"), custom=ANY_OBJECT
+            "A tool with free text as its input.",
+            "cache_control",
+            type=const("custom"),
+            custom=ANY_OBJECT,
+            cache_control={},
         )
         schema["oneOf"] = [
             components.add_schema("FunctionTool", function),

@@ -196,7 +196,8 @@ def test_errors_keep_their_status_and_their_words(site: Site) -> None:
     assert (status, headers["Retry-After"]) == (429, "9")
     assert (told["message"], told["code"]) == ("Slow down", "rate_limited")
     # Statuses for which nginx has words of its own.
-    site.upstream.add(*[Reply(body=[said("")], headers={"Content-Type": "text/html"})] * 2)
+    page = Reply(body=[b"<h1>Hello</h1>"], headers={"Content-Type": "text/html"})
+    site.upstream.add(page, page)
     status, _, told = site.refused()
     assert (status, told["code"]) == (502, "upstream_error")
 
