@@ -1,4 +1,4 @@
-"""The ``ui`` dialect: the protocol of the AI SDK's front ends, ``useChat`` and its transports.
+"""The ``ui`` dialect: the format of the AI SDK's front ends, ``useChat`` and its transports.
 
 It reads UIMessages, with ``chatSettings`` beside them. The response is a UI message stream.
 https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol
