@@ -13,11 +13,9 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from .core.config import Config
 from .core.request import ChatRequest
-from .dialects.base import Dialect
-from .dialects.builtin import builtin_dialects
+from .dialects import Dialect, builtin_dialects
 from .openapi import make_command
-from .providers.builtin import builtin_providers
-from .providers.provider import Provider
+from .providers import Provider, builtin_providers
 from .web.body import guard_body
 from .web.checks import MISSING, check_app, check_dialects, checked_hook
 from .web.cli.commands import make_commands

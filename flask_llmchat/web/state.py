@@ -21,7 +21,7 @@ from ..core.server import Server
 from ..core.signals import chat_finished, chat_started
 from ..dialects.negotiation import Negotiated
 from ..protocols import protocol_of
-from ..providers.provider import Provider
+from ..providers import Provider
 from .missing_key import why_no_key
 from .negotiation import negotiate_request, path_of_dialect
 
