@@ -206,10 +206,8 @@ class AppState:
         try:
             with self.app.app_context():
                 self.send_signal(chat_finished, result=result)
-        except (
-            Exception
-        ):  # in a teardown function of the host's: the response is complete all the same
-            logger.exception("after chat_finished")
+        except Exception:  # the response is complete all the same
+            logger.exception("a teardown function of the app failed after chat_finished")
 
 
 def current_state() -> AppState:
