@@ -5,7 +5,7 @@
     Exception
     ├── ChatError          a chat cannot continue; has a safe message, a code and a status
     ├── StreamAborted      raised inside a streaming body, so that the server aborts it
-    └── StreamErrorEvent   an error event in a provider's stream; never leaves this package
+    └── StreamErrorEvent   raised by a parser for an error in a provider's stream
 
 Hosts raise :class:`ChatError` in hooks to refuse a chat, and read it in
 :attr:`ChatResult.error <flask_llmchat.ChatResult.error>`.
