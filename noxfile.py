@@ -144,6 +144,6 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def settings(session: nox.Session) -> None:
-    """Write the table in docs/configuration.md anew."""
+    """Write the tables in docs/configuration.md and docs/errors.md anew."""
     session.install("-e", ".")
     session.run("python", "docs/settings.py")

@@ -13,11 +13,9 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from .core.config import Config
 from .core.request import ChatRequest
-from .dialects.base import Dialect
-from .dialects.builtin import builtin_dialects
+from .dialects import Dialect, builtin_dialects
 from .openapi import make_command
-from .providers.builtin import builtin_providers
-from .providers.provider import Provider
+from .providers import Provider, builtin_providers
 from .web.body import guard_body
 from .web.checks import MISSING, check_app, check_dialects, checked_hook
 from .web.cli.commands import make_commands
@@ -55,12 +53,12 @@ class LLMChat:
 
     :param app: an app to register with at once; :meth:`init_app` does the same later.
     :param providers: the rows to serve, by default all that are built in.
-    :param url_prefix: path in front of the provider's name. It goes before
-        ``LLMCHAT_URL_PREFIX``; one given at registration goes before both.
+    :param url_prefix: path in front of the provider's name. It takes precedence over
+        ``LLMCHAT_URL_PREFIX``; one given at registration takes precedence over both.
     :param decorators: wrapped around every view, the last one outermost: a login, a rate
         limit.
     :param name: name of the blueprint. Two instances in one app need two names.
-    :param dialects: the client protocols, by default all that are built in. The first that
+    :param dialects: the formats of clients, by default all that are built in. The first that
         recognises a request body reads it; of those on one path, the last is the default.
     :raises ValueError: when two providers have the same name, or two routes of the dialects, or no
         dialect has the empty path.
@@ -95,7 +93,7 @@ class LLMChat:
         """A plain Flask blueprint; to register it is all the set-up there is."""
         self.blueprint.record(self._set_up)
         self.blueprint.register_error_handler(HTTPException, _http_error)
-        # Named apart, or the app's own handler for 500 would go first.
+        # By its own name, or the app's own handler for 500 would take precedence.
         self.blueprint.register_error_handler(InternalServerError, _http_error)
         self.blueprint.teardown_request(close_unsent)
         # These run before the app's own before_request functions.

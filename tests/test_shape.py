@@ -31,7 +31,7 @@ ONLY_IN = {
     "openai": ("runs/",),
     "httpx2": ("runs/", "transport/"),
     "urllib3": ("transport/", "protocols/errors.py"),  # the latter for dates in Retry-After
-    "marshmallow": ("dialects/", "core/config.py", "core/fields.py"),
+    "marshmallow": ("dialects/", "core/config.py", "core/fields.py", "openapi/converter.py"),
     "flask": ("extension.py", "openapi/", "web/"),
     "werkzeug": ("extension.py", "openapi/", "web/"),
     "apispec": ("openapi/",),  # an extra, which what is always imported must not need
@@ -42,9 +42,7 @@ PUBLIC = {"flask_llmchat", "flask_llmchat.testing", "flask_llmchat.openapi"}
 LINES = 360
 
 # What does not keep the rules yet. A line that is no longer needed fails its test: remove it.
-IMPORTS_THE_WRONG_WAY = {
-    "openapi/converter.py": {"marshmallow"},
-}
+IMPORTS_THE_WRONG_WAY: dict[str, set[str]] = {}
 TOO_LONG: set[str] = set()
 IMPORTS_INTERNALS = {
     "docs/settings.py": {"flask_llmchat.core.config", "flask_llmchat.core.error_codes"}

@@ -24,8 +24,8 @@ class ErrorCode:
         provider's name.
     :param retryable: whether the same request may succeed a moment later.
     :param fallback: whether a fallback provider is tried after this error.
-    :param outcome: of a chat that this package, not the provider, ended with it after the call to
-        the provider.
+    :param outcome: of a chat that ended with this error, where the error is this package's own.
+        After an error that the provider sent, the outcome is ``upstream_error``.
     :param openai_type: ``error.type`` in the form that OpenAI's SDKs raise.
     """
 

@@ -5,7 +5,7 @@
     Exception
     ├── ChatError          a chat cannot continue; has a safe message, a code and a status
     ├── StreamAborted      raised inside a streaming body, so that the server aborts it
-    └── StreamErrorEvent   an error event in a provider's stream; never leaves this package
+    └── StreamErrorEvent   raised by a parser for an error in a provider's stream
 
 Hosts raise :class:`ChatError` in hooks to refuse a chat, and read it in
 :attr:`ChatResult.error <flask_llmchat.ChatResult.error>`.
@@ -38,7 +38,8 @@ class ChatError(Exception):
     :param provider: name of the provider the chat was meant for.
     :param retry_after: value for the ``Retry-After`` header: seconds, or an HTTP date.
     :param upstream_request_id: the provider's own id of the failed call.
-    :param detail: the provider's full message, without keys. For the log only.
+    :param detail: for the log only: the provider's full message, without keys, or what the app's
+        developer has to set.
     :raises ValueError: for an unknown code, or a ``retry_after`` with control characters.
     """
 

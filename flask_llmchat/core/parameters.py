@@ -50,7 +50,7 @@ class Parameter:
 
     @property
     def wire_names(self) -> tuple[str, ...]:
-        """All names in chat completions."""
+        """All names in chat completions; the first one is sent."""
         return self.names or (self.name,)
 
 
@@ -104,9 +104,7 @@ BY_SETTING = {row.setting: row for row in PARAMETERS if row.setting}
 BY_WIRE_NAME = {name: row for row in PARAMETERS for name in row.wire_names}
 """The rows by each of their names in chat completions."""
 
-SENT_AS = {
-    row.name: (row.names or (row.name,))[0] for row in PARAMETERS if row.name in _CHAT_FIELDS
-}
+SENT_AS = {row.name: row.wire_names[0] for row in PARAMETERS if row.name in _CHAT_FIELDS}
 """Attribute of :class:`ChatRequest` to the name that is sent."""
 
 

@@ -16,7 +16,7 @@ from .schema import MAX_ERRORS, load_each
 
 def is_encodable_text(text: str) -> bool:
     """Return whether a text can be encoded as UTF-8: it has no lone surrogate."""
-    if text.isascii():  # costs nothing: Python stores the answer
+    if text.isascii():  # costs nothing: Python stores whether it is
         return True
     try:
         text.encode()

@@ -11,9 +11,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 
 from ..dialects.json_schema import Components, JSONSchema
-
-PREFIX = "LLMChat"
-"""Prefix of all component names, because the host may have a ``Message`` of its own."""
+from .instance import PREFIX
 
 
 class _Converter(OpenAPIConverter):

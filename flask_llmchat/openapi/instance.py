@@ -7,9 +7,12 @@ from typing import Any, Protocol
 
 from ..core.config import Config
 from ..dialects.base import Dialect, Route
-from ..providers.provider import Provider
+from ..providers import Provider
 
 JSON = dict[str, Any]
+
+PREFIX = "LLMChat"
+"""Prefix of all component names, because the host may have a ``Message`` of its own."""
 
 
 class Extension(Protocol):

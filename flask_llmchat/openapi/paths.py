@@ -10,15 +10,13 @@ from ..core.errors import ChatError
 from ..dialects.base import Dialect, Route
 from ..dialects.builtin import builtin_dialects
 from ..dialects.json_schema import ANY_OBJECT, Components, DialectSpec, RouteSpec
-from ..models.lookup import default_model
-from ..providers.provider import Provider
+from ..models import default_model
+from ..providers import Provider
 from .error_responses import CHAT_ERRORS, PROFILE_ERRORS, ErrorDoc, content_of, error_content
-from .instance import JSON, Instance
+from .instance import JSON, PREFIX, Instance
 
 if TYPE_CHECKING:
     from .converter import SchemaConverter
-
-_PREFIX = "LLMChat"
 
 _REQUEST_ID = {
     "description": "The id of the request and its chat, as in the app's log.",
@@ -62,7 +60,7 @@ class InstanceSpec:
         return {
             "schemas": self._schemas.all,
             "responses": self._responses,
-            "headers": {f"{_PREFIX}RequestID": _REQUEST_ID, f"{_PREFIX}RetryAfter": _RETRY_AFTER},
+            "headers": {f"{PREFIX}RequestID": _REQUEST_ID, f"{PREFIX}RetryAfter": _RETRY_AFTER},
         }
 
     def paths(self) -> JSON:
@@ -178,7 +176,7 @@ class InstanceSpec:
 
     def _response(self, name: str, response: JSON) -> JSON:
         """Add a response; return a reference to it."""
-        name = f"{_PREFIX}{self._own}{name}"
+        name = f"{PREFIX}{self._own}{name}"
         self._responses[name] = response
         return {"$ref": f"#/components/responses/{name}"}
 
@@ -227,7 +225,7 @@ def _parameter(found: re.Match[str]) -> JSON:
 
 
 def _header(name: str) -> JSON:
-    return {"$ref": f"#/components/headers/{_PREFIX}{name}"}
+    return {"$ref": f"#/components/headers/{PREFIX}{name}"}
 
 
 def _make_schemas(max_messages: int) -> SchemaConverter:

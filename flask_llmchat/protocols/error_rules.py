@@ -45,7 +45,7 @@ _MONEY = _rule(
     r"|insufficient (\w{1,20} ){0,2}(credit|balance|fund|quota)|quota is not enough"
     r"|(balance|credits?|funds) (is|are) (too low|not enough|insufficient|exhausted|used up)"
     r"|(used|out of|exceeded) (all )?(your )?(available |monthly included )?credits"
-    r"|(have|has|have|n't have) (no|any) credits|budget has been exceeded|exceeded (your )?budget"
+    r"|(have|has) (no|any) credits|budget has been exceeded|exceeded (your )?budget"
     r"|account is in arrears|overdue (balance|payment|bill)|payment required"
     r"|余额不足|额度不足|欠费",
 )

@@ -191,9 +191,7 @@ def _retry_after(headers: Mapping[str, str]) -> str | None:
 
 
 def _seconds_until(date: str) -> float:
-    from urllib3.exceptions import (
-        InvalidHeader,
-    )  # 50 ms, but a request has loaded it
+    from urllib3.exceptions import InvalidHeader  # 50 ms, but a request has loaded it
     from urllib3.util import Retry
 
     try:

@@ -17,7 +17,7 @@ from .target import Target
 # https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle
 _API_VERSION = "2024-10-21"
 
-# stream_options came with this version; older ones answer 400 to unknown parameters.
+# stream_options came with this version; older ones reject unknown parameters with 400.
 _FIRST_WITH_STREAM_OPTIONS = "2024-09-01"
 
 # What may follow a resource's own address. The model decides the deployment.

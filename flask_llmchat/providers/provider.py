@@ -193,11 +193,14 @@ class Provider:
             chat.messages[place] |= own
         chat.unknown, chat.unknown_in_messages = {}, {}
 
-    def fallback_chat(self, other: Provider, chat: ChatRequest, model: str) -> ChatRequest:
-        """Return a chat that another provider has accepted, without that provider's own fields."""
-        own = other.extra_message_fields - self.extra_message_fields
+    def fallback_chat(self, failed: Provider, chat: ChatRequest, model: str) -> ChatRequest:
+        """Return a chat that failed at another provider, without fields of that provider's own.
+
+        :param model: the model's name at this provider.
+        """
+        own = failed.extra_message_fields - self.extra_message_fields
         messages = [{n: v for n, v in m.items() if n not in own} for m in chat.messages]
-        own = other.extra_params - self.extra_params
+        own = failed.extra_params - self.extra_params
         extra = {name: value for name, value in chat.extra.items() if name not in own}
         return replace(chat, provider=self.name, model=model, messages=messages, extra=extra)
 

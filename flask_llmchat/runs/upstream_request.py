@@ -57,7 +57,11 @@ class UpstreamRequest:
         )
 
     def interrupted(self, cancel: CancelToken) -> ChatError:
-        """Return the error for a wait that the cancel token has ended."""
+        """Return the error for a wait that the cancel token has ended.
+
+        A client that has left is also disconnected: the end of the body must not look like the end
+        of a response.
+        """
         if cancel.reason == "cancelled":
             cancel.hang_up()
             return ChatError.of("cancelled", provider=self.provider)

@@ -177,7 +177,7 @@ def _discard_body(most: int) -> None:
         left -= len(piece)
 
 
-def unread() -> Callable[[], None] | None:
+def drain_for_unread_body() -> Callable[[], None] | None:
     """Return a function that reads an unread body to its end, once the error has been sent.
 
     gunicorn's threads close on a client that is still sending, which then sees a reset connection

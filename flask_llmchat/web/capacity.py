@@ -39,6 +39,7 @@ def acquire_slot(state: AppState) -> Slot:
 
 
 def _server() -> Server:
+    """Return the server of this process; the first chat finds it, and warns of an unfit one."""
     watchdog = current_runtime().watchdog
     if watchdog.server is None:
         watchdog.server = server()

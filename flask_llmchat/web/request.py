@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from urllib.parse import urlsplit
 
-from flask import Request, request
+from flask import request
 
 from ..core.errors import ChatError
 
@@ -18,13 +18,13 @@ def request_id() -> str:
     return made
 
 
-def refuse_cross_site(request: Request, trusted: frozenset[str]) -> None:
+def refuse_cross_site(trusted: frozenset[str]) -> None:
     """Refuse a request that another site's page posts with the user's cookies.
 
     A browser sends a preflight request before it posts JSON to another site, but none for a body
-    of another type. Our bodies are read whatever their type, because chatbot-ui sends
-    none.
+    of another type. Our bodies are read whatever their type, because chatbot-ui sends none.
 
+    :param trusted: the origins of other sites whose pages may post here.
     :raises ChatError: with status 403.
     """
     if request.mimetype == "application/json":

@@ -13,7 +13,7 @@ from ..core.error_codes import UNEXPECTED
 from ..core.errors import ChatError
 from ..dialects.base import Dialect
 from ..runs.body import StreamingBody
-from .body import declares_too_large, too_large_error, unread
+from .body import declares_too_large, drain_for_unread_body, too_large_error
 from .request import request_id
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def error_response(dialect: Dialect, error: ChatError) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     if error.retry_after is not None:
         response.headers["Retry-After"] = error.retry_after
-    if drain := unread():
+    if drain := drain_for_unread_body():
         response.call_on_close(drain)
     return response
 

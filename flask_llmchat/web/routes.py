@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from flask.blueprints import BlueprintSetupState
 
 from ..dialects.base import Dialect, Route, routes_of
-from ..providers.provider import Provider
+from ..providers import Provider
 from .refusals import no_such_path_view, unknown_provider_view, wrong_method_view
 from .views import chat_view, route_view
 

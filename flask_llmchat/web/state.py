@@ -21,7 +21,7 @@ from ..core.server import Server
 from ..core.signals import chat_finished, chat_started
 from ..dialects.negotiation import Negotiated
 from ..protocols import protocol_of
-from ..providers.provider import Provider
+from ..providers import Provider
 from .missing_key import why_no_key
 from .negotiation import negotiate_request, path_of_dialect
 
@@ -206,10 +206,8 @@ class AppState:
         try:
             with self.app.app_context():
                 self.send_signal(chat_finished, result=result)
-        except (
-            Exception
-        ):  # in a teardown function of the host's: the response is complete all the same
-            logger.exception("after chat_finished")
+        except Exception:  # the response is complete all the same
+            logger.exception("a teardown function of the app failed after chat_finished")
 
 
 def current_state() -> AppState:

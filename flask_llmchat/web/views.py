@@ -9,7 +9,7 @@ from flask import Response, request
 
 from ..core.errors import ChatError
 from ..dialects.base import Dialect, Route, RouteRequest
-from ..providers.provider import Provider
+from ..providers import Provider
 from ..runs.run import ChatRun
 from .body import forget_body, parse_body, read_body
 from .capacity import acquire_slot, refuse_if_full
@@ -29,7 +29,7 @@ def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
         try:
             # A request that is refused for its head or its user costs little: its body is unread.
             refuse_if_full(state)
-            refuse_cross_site(request, config.trusted_origins)
+            refuse_cross_site(config.trusted_origins)
             profile = state.require_profile()
             read_body(config.max_content_length)
             slot = acquire_slot(state)
@@ -64,7 +64,7 @@ def route_view(state: AppState, dialect: Dialect, route: Route) -> Callable[...,
             if provider not in state.providers:
                 raise state.unknown_provider(provider)
             if request.method not in ("GET", "HEAD"):
-                refuse_cross_site(request, state.config.trusted_origins)
+                refuse_cross_site(state.config.trusted_origins)
             if route.needs_profile:
                 state.require_profile()
             models = state.config.models.get(provider, {})

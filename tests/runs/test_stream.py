@@ -293,7 +293,7 @@ def test_a_teardown_that_fails_breaks_no_answer(
 
     with posted(app) as answer:
         assert answer.text() == "Hello from the fake upstream."
-    assert "after chat_finished" in caplog.text
+    assert "failed after chat_finished" in caplog.text
 
 
 def test_being_stopped_is_an_ending_too(upstream: FakeUpstream) -> None:

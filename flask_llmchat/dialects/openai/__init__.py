@@ -1,7 +1,4 @@
-"""The ``openai`` dialect: chat completions, for OpenAI's SDKs and everything compatible.
-
-https://platform.openai.com/docs/api-reference/chat
-"""
+"""The ``openai`` dialect: chat completions, for OpenAI's SDKs and everything compatible."""
 
 from .dialect import OpenAIDialect
 

@@ -101,6 +101,8 @@ class CompletionEncoder:
 
     def _message(self, result: ChatResult) -> dict[str, Any]:
         content, refusal = "".join(self._content), "".join(self._refusal)
+        audio = {n: "".join(v) if isinstance(v, list) else v for n, v in self._audio.items()}
+        images = [{"type": "image_url", "image_url": {"url": url}} for url in result.images]
         message: dict[str, Any] = {
             "role": "assistant",
             "content": content or (None if result.tool_calls or refusal else ""),
@@ -110,15 +112,9 @@ class CompletionEncoder:
             ("reasoning_content", result.reasoning),
             ("reasoning_details", result.reasoning_details),
             ("annotations", self._annotations),
-            (
-                "audio",
-                {n: "".join(v) if isinstance(v, list) else v for n, v in self._audio.items()},
-            ),
+            ("audio", audio),
             ("tool_calls", [self._call(call) for call in result.tool_calls]),
-            (
-                "images",
-                [{"type": "image_url", "image_url": {"url": url}} for url in result.images],
-            ),
+            ("images", images),
         ):
             if value:
                 message[name] = value

@@ -171,10 +171,7 @@ class AssistantMessageSchema(ma.Schema):
             ("name", name if name and len(name) <= 256 and not _REPEATED.fullmatch(name) else None),
             ("tool_calls", calls),
             ("reasoning_content", reasoning),
-            (
-                "reasoning_details",
-                details,
-            ),
+            ("reasoning_details", details),
             ("thinking_blocks", _whole_blocks(data.get("thinking_blocks"))),
         ):
             if value:

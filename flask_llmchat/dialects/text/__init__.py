@@ -1,8 +1,4 @@
-"""The ``text`` dialect: the form of mckaywrigley's chatbot-ui.
-
-A body of ``{chatSettings, messages}`` comes in; the text of the response goes
-out as it arrives, without framing.
-"""
+"""The ``text`` dialect: the form of mckaywrigley's chatbot-ui."""
 
 from .dialect import TextDialect
 

@@ -1,7 +1,4 @@
-"""The ``ui`` dialect: the AI SDK's UI message stream, for ``useChat`` and its transports.
-
-https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol
-"""
+"""The ``ui`` dialect: the AI SDK's UI message stream, for ``useChat`` and its transports."""
 
 from .dialect import UIDialect
 

@@ -1,4 +1,4 @@
-"""The ``ui`` dialect: the protocol of the AI SDK's front ends, ``useChat`` and its transports.
+"""The ``ui`` dialect: the format of the AI SDK's front ends, ``useChat`` and its transports.
 
 It reads UIMessages, with ``chatSettings`` beside them. The response is a UI message stream.
 https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol
@@ -17,9 +17,11 @@ from ..json_schema import CODES, Components, DialectSpec, RouteSpec, const
 from ..schema import load
 from ..size import check_size
 from .encoder import UIEncoder
-from .request import _LOOKED_AT, MAX_TOTAL_PARTS, UIBodySchema
+from .request import MAX_TOTAL_PARTS, UIBodySchema
 
 _BODY = UIBodySchema()
+
+_LOOKED_AT = 1024  # most messages, and parts of one, that are checked to recognise UIMessages
 
 
 def _no_stream(request: RouteRequest) -> RouteResponse:

@@ -1,7 +1,7 @@
 """The JSON schema of UIMessages for the OpenAPI document.
 
-Parts that no model would see are ignored, whatever their form, so the server
-accepts more than this.
+Parts that no model would see are ignored, whatever their form, so the server accepts more than
+this.
 """
 
 from __future__ import annotations

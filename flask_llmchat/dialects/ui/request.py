@@ -16,9 +16,6 @@ MAX_TOTAL_PARTS = 16_384
 """More than in other dialects: steps, sources and tool calls of a response are parts here, and no
 schema loads them."""
 
-_LOOKED_AT = 1024
-"""Most messages, and parts of a message, that are checked to recognise UIMessages."""
-
 # Matched against names in lower case, without "_" and "-".
 _SECRET_NAME = re.compile(
     r".*(apikey|secret|password|authorization|bearer|credential|accesstoken|authtoken)"

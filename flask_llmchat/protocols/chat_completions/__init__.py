@@ -31,4 +31,4 @@ class ChatCompletions:
 
 CHAT_COMPLETIONS = ChatCompletions()
 
-__all__ = ["CHAT_COMPLETIONS", "ChatCompletionParser", "ChatCompletions"]
+__all__ = ["CHAT_COMPLETIONS", "ChatCompletions"]

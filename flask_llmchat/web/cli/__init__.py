@@ -1,5 +1,1 @@
 """The ``flask llmchat …`` commands, for the operator at the server's terminal."""
-
-from .commands import make_commands
-
-__all__ = ["make_commands"]
