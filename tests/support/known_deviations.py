@@ -11,6 +11,8 @@ import re
 from copy import deepcopy
 from typing import Any
 
+from flask_llmchat.providers.parts import PARTS
+
 # Why a body is refused that the schemas let pass.
 UNTELLABLE = re.compile(
     r"half a character|Nothing in them can be sent"
@@ -38,7 +40,11 @@ def forgiving(document: Any) -> Any:
 
 
 def as_told(body: Any) -> Any:
-    """Return a body without what is forgiven: nulls for what is not there, a role said twice."""
+    """Return a body without what is forgiven.
+
+    That is null for what is not there, a role said twice, and parts of an earlier response that
+    only another provider knows.
+    """
     messages = body.get("messages")
     if not isinstance(messages, list):
         return _given(body)
@@ -52,9 +58,16 @@ def _message(message: Any) -> Any:
     told = {**_given(message), "content": content}
     if isinstance(role, str) and role and not role.replace("assistant", ""):
         told["role"] = "assistant"
+        if isinstance(content, list):
+            told["content"] = [part for part in content if not _is_another_providers(part)] or ""
     elif content is None:
         del told["content"]
     return told
+
+
+def _is_another_providers(part: Any) -> bool:
+    kind = part.get("type") if isinstance(part, dict) else None
+    return isinstance(kind, str) and kind not in PARTS
 
 
 def _given(value: Any) -> Any:
