@@ -186,11 +186,11 @@ def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
 
     tab.ask("Please reason")
     tab.wait_for_answer("where a model's reasoning would be")
-    tab.wait_for_end()  # a click on a page that scrolls may miss
     thoughts = page.locator("details", has_text="Reasoned")
     assert thoughts.get_attribute("open") is None
     thoughts.locator("summary").click()
-    page.get_by_text("The user wants to see a model think.").wait_for()
+    page.get_by_text("The user wants to see a model's reasoning.").wait_for()
+    tab.wait_for_end()
     assert "of them to reason" in page.locator(".foot").last.inner_text()
 
     tab.ask("Name your sources")
