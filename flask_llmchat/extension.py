@@ -58,7 +58,7 @@ class LLMChat:
     :param decorators: wrapped around every view, the last one outermost: a login, a rate
         limit.
     :param name: name of the blueprint. Two instances in one app need two names.
-    :param dialects: the formats of clients, by default all that are built in. The first that
+    :param dialects: client formats, by default all that are built in. The first that
         recognises a request body reads it; of those on one path, the last is the default.
     :raises ValueError: when two providers have the same name, or two routes of the dialects, or no
         dialect has the empty path.

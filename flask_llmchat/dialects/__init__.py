@@ -1,4 +1,4 @@
-"""Dialects, the formats of clients: one package each."""
+"""Dialects: the formats in which clients send requests and read responses, one package each."""
 
 from .base import Dialect, Encoder, Route, RouteRequest, RouteResponse
 from .builtin import builtin_dialects

@@ -1,4 +1,4 @@
-"""The seam for formats of clients: a dialect reads request bodies and encodes responses."""
+"""The seam for client formats: a dialect reads request bodies and encodes responses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Encoder(Protocol):
 
 
 class Dialect(Protocol):
-    """A format of clients: the request bodies that it reads, and the responses that it encodes.
+    """A client format: the request bodies that it reads, and the responses that it encodes.
 
     It keeps nothing of a chat: one instance serves all of them. Two attributes are optional:
     ``describe(components)`` returns a :class:`~flask_llmchat.DialectSpec` for the OpenAPI document,
