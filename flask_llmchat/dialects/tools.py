@@ -32,10 +32,13 @@ class Tool(Object):
         kind = tool.get("type", "function")
         if kind not in ("function", "custom"):
             raise self.make_error("type")
-        if unknown := tool.keys() - {"type", kind, "cache_control"}:
+        others = tool.keys() - {"type", kind, "cache_control"}
+        if unknown := others - {"function", "custom"}:
             raise self.make_error("field", name=min(unknown)[:50])
         if not isinstance(tool.get(kind), dict):
             raise self.make_error("missing")
+        if others:
+            raise self.make_error("field", name=min(others))
         return tool
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
