@@ -7,10 +7,14 @@ their own; everything else below this package may move.
 from .core.errors import ChatError, StreamErrorEvent
 from .core.events import (
     Chunk,
+    Document,
     Event,
     Finish,
     Image,
+    ProviderToolCall,
+    ProviderToolResult,
     ReasoningDelta,
+    ReasoningEnd,
     Source,
     StepStart,
     TextDelta,
@@ -18,7 +22,7 @@ from .core.events import (
 )
 from .core.profiles import Profile
 from .core.request import ChatRequest, Endpoint, Message
-from .core.result import Attempt, ChatResult, Outcome, Step, ToolCall, Usage
+from .core.result import Attempt, ChatResult, Outcome, ProviderTool, Step, ToolCall, Usage
 from .core.signals import chat_finished, chat_started
 from .dialects import (
     Components,
@@ -47,6 +51,7 @@ __all__ = [
     "Components",
     "Dialect",
     "DialectSpec",
+    "Document",
     "Encoder",
     "Endpoint",
     "Event",
@@ -59,7 +64,11 @@ __all__ = [
     "Outcome",
     "Profile",
     "Provider",
+    "ProviderTool",
+    "ProviderToolCall",
+    "ProviderToolResult",
     "ReasoningDelta",
+    "ReasoningEnd",
     "ResponseParser",
     "Route",
     "RouteRequest",

@@ -12,6 +12,22 @@ from .host import Host
 from .upstream_request import UpstreamRequest
 
 
+def row_for(host: Host, provider: Provider, model: str) -> Provider:
+    """Return a provider's row with the protocol to call a model by.
+
+    The operator's setting decides, then the row, then the model. Behind an address of the
+    operator's may be any server, so the model does not decide there.
+    """
+    config = host.config
+    protocol = config.protocols.get(provider.name, provider.protocol)
+    if protocol is None:
+        if provider.name not in config.base_urls:
+            overrides = config.models.get(provider.name)
+            protocol = get_model(provider.catalogue, model, overrides).protocol
+        protocol = protocol if protocol in provider.protocols else "chat_completions"
+    return provider.speaking(protocol) if isinstance(protocol, str) else provider
+
+
 def build_request(
     host: Host, provider: Provider, chat: ChatRequest, deadline: float
 ) -> UpstreamRequest:
@@ -31,24 +47,24 @@ def build_request(
         )
     if not is_header_safe(key):
         raise ChatError.of("bad_key", provider.label, provider=provider.name)
-    base_url = config.base_urls.get(provider.name, provider.base_url)
-    target = provider.target(provider, chat, key, base_url)
-    protocol = protocol_of(provider)
+    row = row_for(host, provider, chat.model)
+    base_url = config.base_urls.get(row.name, row.base_url)
+    protocol = protocol_of(row)
+    target = row.target(row, chat, key, base_url)
     overrides = config.models.get(provider.name)
     model = get_model(provider.catalogue, chat.model, overrides, sent_as=target.model)
     return UpstreamRequest(
-        provider=provider.name,
-        label=provider.label,
+        row=row,
+        protocol=protocol,
         request_id=chat.request_id,
         url=target.url or f"{target.base_url}{protocol.path}",
         headers={**protocol.headers, **target.headers},
         query=target.query,
-        body=protocol.build_body(chat, provider, target, model),
+        body=protocol.build_body(chat, row, target, model),
         secrets=tuple({key, *target.secrets()} - {""}),
         connect_timeout=config.connect_timeout,
         read_timeout=config.read_timeout,
         deadline=deadline,
         max_retries=config.max_retries,
-        expose_errors=provider.expose_errors,
         public_only=provider.public_only and not config.allow_private_endpoints,
     )

@@ -218,17 +218,17 @@ class ResponseStream:
         return self._request.error_from(body, None, self._body.headers)
 
     def _truncated(self) -> ChatError:
-        return ChatError.of("truncated", self._request.label, **self._sender())
+        return ChatError.of("truncated", self._request.row.label, **self._sender())
 
     def _unreadable(self) -> ChatError:
-        label = self._request.label
+        label = self._request.row.label
         return ChatError(
             f"{label} sent something that cannot be read.", "upstream_error", **self._sender()
         )
 
     def _sender(self) -> dict[str, Any]:
         return {
-            "provider": self._request.provider,
+            "provider": self._request.row.name,
             "upstream_request_id": self.upstream_request_id,
         }
 

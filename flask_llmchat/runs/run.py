@@ -10,12 +10,14 @@ from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
 from ..core.request import ChatRequest
 from ..dialects import Dialect
-from ..protocols import protocol_of
+from ..protocols import ResponseParser
 from ..providers import Provider
 from ..transport.runtime import current_runtime
 from ..transport.watchdog import CancelToken
 from .admission import build_request
 from .body import StreamingBody
+from .continued_response import ContinuedResponse
+from .event_source import EventSource
 from .host import Host
 from .recorder import ChatRecorder
 from .response_stream import ResponseStream
@@ -83,7 +85,7 @@ class ChatRun:
         self, provider: Provider, request: UpstreamRequest
     ) -> StreamingBody:
         try:
-            return self._attempt(provider, self._chat, request)
+            return self._attempt(self._chat, request)
         except ChatError as error:
             first = self._recorder.attempt
             if ERROR_CODES[error.code].fallback and (body := self._try_fallbacks(provider)):
@@ -102,7 +104,7 @@ class ChatRun:
             fallback_chat = other.fallback_chat(failed, chat, models.get(chat.model, chat.model))
             try:
                 request = build_request(host, other, fallback_chat, self._cancel.deadline)
-                return self._attempt(other, fallback_chat, request)
+                return self._attempt(fallback_chat, request)
             except ChatError as error:
                 logger.warning("chat %s: %s failed too: %s", chat.request_id, name, error.code)
                 if error.code in ("cancelled", "deadline"):
@@ -111,24 +113,34 @@ class ChatRun:
                 logger.exception("chat %s: %s could not be tried", chat.request_id, name)
         return None
 
-    def _attempt(
-        self, provider: Provider, chat: ChatRequest, request: UpstreamRequest
-    ) -> StreamingBody:
+    def _attempt(self, chat: ChatRequest, request: UpstreamRequest) -> StreamingBody:
         """Call one provider, with retries, and wait for the first bytes of the response."""
         recorder = self._recorder
         encoder = self._dialect.encoder(chat)
-        parser = protocol_of(provider).parser(provider, passthrough=encoder.passes_chunks)
         self._cancel.forget_timeout()
         recorder.start_attempt(chat.provider, chat.model)
-        try:
-            source = ResponseStream(
+
+        def open_response(request: UpstreamRequest) -> tuple[EventSource, ResponseParser]:
+            parser = request.protocol.parser(request.row, passthrough=encoder.passes_chunks)
+            stream = ResponseStream(
                 request,
                 parser,
                 self._cancel,
                 on_failure=recorder.fail_attempt,
                 on_retry=recorder.retry_attempt,
             )
-            recorder.open_attempt(parser, source.upstream_request_id)
+            recorder.open_attempt(parser, stream.upstream_request_id)
+            return stream, parser
+
+        def open_continuation(request: UpstreamRequest) -> tuple[EventSource, ResponseParser]:
+            recorder.start_step()
+            recorder.start_attempt(chat.provider, chat.model)
+            return open_response(request)
+
+        try:
+            source, parser = open_response(request)
+            if chat.provider_tools and hasattr(parser, "continue_body"):
+                source = ContinuedResponse(source, parser, request, open_continuation)
             body = StreamingBody(
                 source, encoder, recorder, self._cancel, heartbeat=self._host.config.heartbeat
             )

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import ChatError
+from ..protocols import UpstreamProtocol
 from ..protocols.errors import from_body
+from ..providers import Provider
 from ..transport.watchdog import CancelToken
 
 
@@ -16,19 +18,18 @@ from ..transport.watchdog import CancelToken
 class UpstreamRequest:
     """One request to a provider, ready to be sent.
 
-    :param provider: name of the provider's row.
-    :param label: the provider's name for people.
+    :param row: the provider's row, with the protocol of this request.
+    :param protocol: that protocol.
     :param request_id: our id of the chat.
     :param secrets: keys, which must appear in no message and no log.
     :param connect_timeout: seconds.
     :param read_timeout: seconds: the idle timeout.
     :param deadline: the :func:`time.monotonic` at which the chat must have ended.
-    :param expose_errors: whether the provider's own error messages may be shown to users.
     :param public_only: whether only public internet addresses may be called.
     """
 
-    provider: str
-    label: str
+    row: Provider
+    protocol: UpstreamProtocol = field(repr=False)
     request_id: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -39,7 +40,6 @@ class UpstreamRequest:
     read_timeout: float
     deadline: float
     max_retries: int
-    expose_errors: bool = True
     public_only: bool = False
 
     def error_from(
@@ -50,10 +50,10 @@ class UpstreamRequest:
             body,
             status=status,
             headers=headers or {},
-            label=self.label,
-            provider=self.provider,
+            label=self.row.label,
+            provider=self.row.name,
             secrets=self.secrets,
-            expose=self.expose_errors,
+            expose=self.row.expose_errors,
         )
 
     def interrupted(self, cancel: CancelToken) -> ChatError:
@@ -64,16 +64,16 @@ class UpstreamRequest:
         """
         if cancel.reason == "cancelled":
             cancel.hang_up()
-            return ChatError.of("cancelled", provider=self.provider)
+            return ChatError.of("cancelled", provider=self.row.name)
         if cancel.reason == "stopping":
             return ChatError(
                 "The server is being restarted. Please try again.",
                 "overloaded",
-                provider=self.provider,
+                provider=self.row.name,
             )
         return self.timed_out()
 
     def timed_out(self) -> ChatError:
         """Return the error for a provider that did not respond in time."""
         code = "deadline" if time.monotonic() >= self.deadline else "timeout"
-        return ChatError.of(code, self.label, provider=self.provider)
+        return ChatError.of(code, self.row.label, provider=self.row.name)

@@ -20,7 +20,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from flask_llmchat import ChatError
+from flask_llmchat import ChatError, builtin_providers
+from flask_llmchat.protocols import PROTOCOLS
 from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
 from flask_llmchat.runs.response_stream import ResponseStream
 from flask_llmchat.runs.upstream_request import UpstreamRequest
@@ -87,8 +88,8 @@ def call_of(url: str, **more: Any) -> UpstreamRequest:
         **more,
     }
     return UpstreamRequest(
-        provider="openai",
-        label="OpenAI",
+        row=builtin_providers[0],
+        protocol=PROTOCOLS["chat_completions"],
         request_id="1",
         url=f"{url}/v1/chat/completions",
         headers={"Authorization": f"Bearer {KEY}"},

@@ -31,10 +31,11 @@ def build_body(
         refused |= {"top_p"}
     if not model.supports_temperature_at(chat.reasoning_effort):
         refused |= {"temperature", "top_p"}
-    if not chat.tools or "tools" in refused:
+    tools = [*(chat.tools or ()), *chat.provider_tools]
+    if not tools or "tools" in refused:
         refused |= {"tools", "tool_choice", "parallel_tool_calls"}  # invalid without tools
     parameters = {sent: getattr(chat, attribute) for attribute, sent in SENT_AS.items()}
-    parameters |= {"temperature": temperature, "tools": chat.tools or None}
+    parameters |= {"temperature": temperature, "tools": tools or None}
     limit = parameters.pop("max_tokens")
     limit = model.default_max_tokens if limit is None else limit
     extra = dict(chat.extra)

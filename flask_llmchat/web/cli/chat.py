@@ -19,7 +19,7 @@ from ...core.request import ChatRequest, Message
 from ...core.result import Usage
 from ...protocols import ResponseParser, Totals, protocol_of
 from ...providers import Provider
-from ...runs.admission import build_request
+from ...runs.admission import build_request, row_for
 from ...runs.response_stream import ResponseStream
 from ...transport.runtime import current_runtime
 from ...transport.watchdog import CancelToken
@@ -58,7 +58,8 @@ class Conversation:
         """
         messages: list[Message] = [*self._chat.messages, {"role": "user", "content": question}]
         chat = replace(self._chat, messages=messages, request_id=uuid.uuid4().hex)
-        parser = protocol_of(self._provider).parser(self._provider, passthrough=False)
+        row = row_for(self._state, self._provider, chat.model)
+        parser = protocol_of(row).parser(row, passthrough=False)
         screen = _Screen()
         complete = False
         try:
