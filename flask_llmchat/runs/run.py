@@ -14,14 +14,13 @@ from ..protocols import ResponseParser
 from ..providers import Provider
 from ..transport.runtime import current_runtime
 from ..transport.watchdog import CancelToken
-from .admission import build_request
 from .body import StreamingBody
 from .continued_response import ContinuedResponse
 from .event_source import EventSource
 from .host import Host
 from .recorder import ChatRecorder
 from .response_stream import ResponseStream
-from .upstream_request import UpstreamRequest
+from .upstream_request import UpstreamRequest, build_request
 
 logger = logging.getLogger("flask_llmchat")
 

@@ -19,8 +19,8 @@ from ...core.request import ChatRequest, Message
 from ...core.result import Usage
 from ...protocols import ResponseParser, Totals, protocol_of
 from ...providers import Provider
-from ...runs.admission import build_request, row_for
 from ...runs.response_stream import ResponseStream
+from ...runs.upstream_request import build_request, row_for
 from ...transport.runtime import current_runtime
 from ...transport.watchdog import CancelToken
 
