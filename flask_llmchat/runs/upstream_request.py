@@ -13,7 +13,7 @@ from ..core.request import ChatRequest
 from ..models import get_model
 from ..protocols import UpstreamProtocol, protocol_of
 from ..protocols.errors import from_body
-from ..providers import Provider
+from ..providers import Provider, Target
 from ..transport.watchdog import CancelToken
 from .host import Host
 
@@ -107,35 +107,54 @@ def build_request(
     :param deadline: the :func:`time.monotonic` at which the chat must have ended.
     :raises ChatError: when the key, or something else that the provider needs, is missing.
     """
-    config = host.config
-    key = clean_key(host.resolve_key(provider, chat.profile))
-    if provider.key_attr and provider.key_required and not key:
+    row = row_for(host, provider, chat.model)
+    protocol = protocol_of(row)
+    target, secrets = target_for(host, row, chat)
+    overrides = host.config.models.get(provider.name)
+    model = get_model(provider.catalogue, chat.model, overrides, sent_as=target.model)
+    return request_to(
+        host,
+        row,
+        target,
+        secrets=secrets,
+        request_id=chat.request_id,
+        url=target.url or f"{target.base_url}{protocol.path}",
+        body=protocol.build_body(chat, row, target, model),
+        deadline=deadline,
+    )
+
+
+def target_for(host: Host, row: Provider, chat: ChatRequest) -> tuple[Target, tuple[str, ...]]:
+    """Return the target for a chat, with the key of its user, and all that may be a key in it.
+
+    :raises ChatError: when the key, or something else that the provider needs, is missing.
+    """
+    key = clean_key(host.resolve_key(row, chat.profile))
+    if row.key_attr and row.key_required and not key:
         raise ChatError.of(
             "missing_key",
-            provider.label,
-            provider=provider.name,
-            detail=host.why_no_key(provider, chat.profile),
+            row.label,
+            provider=row.name,
+            detail=host.why_no_key(row, chat.profile),
         )
     if not is_header_safe(key):
-        raise ChatError.of("bad_key", provider.label, provider=provider.name)
-    row = row_for(host, provider, chat.model)
-    base_url = config.base_urls.get(row.name, row.base_url)
-    protocol = protocol_of(row)
+        raise ChatError.of("bad_key", row.label, provider=row.name)
+    base_url = host.config.base_urls.get(row.name, row.base_url)
     target = row.target(row, chat, key, base_url)
-    overrides = config.models.get(provider.name)
-    model = get_model(provider.catalogue, chat.model, overrides, sent_as=target.model)
+    return target, tuple({key, *target.secrets()} - {""})
+
+
+def request_to(host: Host, row: Provider, target: Target, **fields: Any) -> UpstreamRequest:
+    """Return a request to a target, with the app's settings."""
+    config, protocol = host.config, protocol_of(row)
     return UpstreamRequest(
         row=row,
         protocol=protocol,
-        request_id=chat.request_id,
-        url=target.url or f"{target.base_url}{protocol.path}",
         headers={**protocol.headers, **target.headers},
         query=target.query,
-        body=protocol.build_body(chat, row, target, model),
-        secrets=tuple({key, *target.secrets()} - {""}),
         connect_timeout=config.connect_timeout,
         read_timeout=config.read_timeout,
-        deadline=deadline,
         max_retries=config.max_retries,
-        public_only=provider.public_only and not config.allow_private_endpoints,
+        public_only=row.public_only and not config.allow_private_endpoints,
+        **fields,
     )
