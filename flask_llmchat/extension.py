@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -21,9 +20,7 @@ from .web.checks import MISSING, check_app, check_dialects, checked_hook
 from .web.cli.commands import make_commands
 from .web.responses import close_failed, close_unsent, http_error
 from .web.routes import add_routes, refuse_collision
-from .web.state import AppState, current_state
-
-logger = logging.getLogger("flask_llmchat")
+from .web.state import AppState, Hooks, current_state
 
 ProfileLoader = TypeVar("ProfileLoader", bound=Callable[[], Any])
 
@@ -82,10 +79,7 @@ class LLMChat:
             raise ValueError("two providers have the same name")
         self.decorators = tuple(decorators)
         self._own_prefix = url_prefix
-        self._profile_loader: Callable[[], Any] | None = None
-        self._key_resolver: Callable[[str, Any], Any] | None = None
-        self._endpoint_loader: Callable[[str], Any] | None = None
-        self._before_chat: list[Callable[[ChatRequest], Any]] = []
+        self.hooks = Hooks()
         # A real prefix, not None: under a parent blueprint Flask adds the two together.
         self.blueprint = Blueprint(
             name, __name__, url_prefix=_DEFAULT_PREFIX if url_prefix is None else url_prefix
@@ -129,7 +123,7 @@ class LLMChat:
         :class:`Profile`, a mapping, or any object with these attributes. For None the response
         is 401.
         """
-        self._profile_loader = checked_hook("profile_loader", function)
+        self.hooks.profile_loader = checked_hook("profile_loader", function)
         return function
 
     def key_resolver(self, function: KeyResolver = MISSING) -> KeyResolver:
@@ -138,7 +132,7 @@ class LLMChat:
         For keys that are kept elsewhere than in the profile. None means that there is no
         key. Note that for Azure the key is sent to the endpoint that the profile names.
         """
-        self._key_resolver = checked_hook("key_resolver", function)
+        self.hooks.key_resolver = checked_hook("key_resolver", function)
         return function
 
     def endpoint_loader(self, function: EndpointLoader = MISSING) -> EndpointLoader:
@@ -147,7 +141,7 @@ class LLMChat:
         For the ``custom`` provider. The id comes from the browser: the function has to check
         that the endpoint belongs to the current user. For None the response is 404.
         """
-        self._endpoint_loader = checked_hook("endpoint_loader", function)
+        self.hooks.endpoint_loader = checked_hook("endpoint_loader", function)
         return function
 
     def before_chat(self, function: BeforeChat = MISSING) -> BeforeChat:
@@ -159,7 +153,7 @@ class LLMChat:
         count in ``chat_finished`` what was really sent. The functions run in the order in which
         they were added.
         """
-        self._before_chat.append(checked_hook("before_chat", function))
+        self.hooks.before_chat.append(checked_hook("before_chat", function))
         return function
 
     def load_profile(self) -> Any:
@@ -167,13 +161,13 @@ class LLMChat:
 
         :raises RuntimeError: when no loader is set.
         """
-        if self._profile_loader is None:
+        if self.hooks.profile_loader is None:
             raise RuntimeError(
                 "No profile loader is set, so no user can chat. Decorate the function that"
                 " returns the current user's profile with @llmchat.profile_loader, or override"
                 " load_profile() in a subclass of LLMChat."
             )
-        return current_app.ensure_sync(self._profile_loader)()
+        return current_app.ensure_sync(self.hooks.profile_loader)()
 
     def register(self, app: Flask, options: Any) -> None:
         """Refuse ``app.register_blueprint(llmchat)``, which calls this, and say what to write.

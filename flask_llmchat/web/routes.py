@@ -74,6 +74,8 @@ def add_routes(
     """
     state.routes = tuple(_entries(state, decorated))
     for entry in state.routes:
+        # Entries of one rule differ in their methods alone.
+        state.routes_by_rule.setdefault(state.prefix + entry.rule, entry)
         setup.add_url_rule(
             entry.rule,
             entry.endpoint,
