@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -20,13 +20,13 @@ from ..core.profiles import read_text
 from ..core.request import ChatRequest, Endpoint
 from ..core.result import ChatResult
 from ..core.signals import chat_finished, chat_started
+from ..openapi.instance import RouteEntry
 from ..protocols import protocol_of
 from ..providers import Provider
 from .missing_key import why_no_key
 
 if TYPE_CHECKING:
     from ..extension import LLMChat
-    from .routes import RouteEntry
 
 
 logger = logging.getLogger("flask_llmchat")
@@ -66,7 +66,7 @@ class AppState:
         self.config = config
         self.subdomain = subdomain
         self.prefix = prefix
-        self.routes: tuple[RouteEntry, ...] = ()
+        self.routes: Sequence[RouteEntry] = ()
         self.routes_by_rule: dict[str, RouteEntry] = {}
         self._warned: set[str] = set()
         known = llmchat.providers
