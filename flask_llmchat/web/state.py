@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -18,11 +18,12 @@ from ..core.config import Config
 from ..core.errors import ChatError
 from ..core.profiles import read_text
 from ..core.request import ChatRequest, Endpoint
-from ..core.result import ChatResult
+from ..core.result import ChatResult, Step
 from ..core.signals import chat_finished, chat_started
 from ..openapi.instance import RouteEntry
 from ..protocols import check_protocols
 from ..providers import Provider
+from ..runs.tool_runner import ToolRunner
 from .missing_key import why_no_key
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Hooks:
     key_resolver: Callable[[str, Any], Any] | None = None
     endpoint_loader: Callable[[str], Any] | None = None
     before_chat: list[Callable[[ChatRequest], Any]] = field(default_factory=list)
+    before_step: list[Callable[[ChatRequest, tuple[Step, ...]], Any]] = field(default_factory=list)
 
 
 class AppState:
@@ -151,14 +153,26 @@ class AppState:
 
     def run_before_chat(self, chat: ChatRequest) -> None:
         """Let every ``before_chat`` hook see, change or refuse a chat."""
-        for hook in self.hooks.before_chat:
-            returned = self.app.ensure_sync(hook)(chat)
+        self._run_hooks("before_chat", self.hooks.before_chat, chat)
+
+    def _run_hooks(self, kind: str, hooks: Iterable[Callable[..., Any]], *arguments: Any) -> None:
+        for hook in hooks:
+            returned = self.app.ensure_sync(hook)(*arguments)
             if returned is not None:  # Flask's own before_request refuses in this way
                 raise TypeError(
-                    f"the before_chat hook {getattr(hook, '__qualname__', hook)} returned a"
+                    f"the {kind} hook {getattr(hook, '__qualname__', hook)} returned a"
                     f" {type(returned).__name__}, and it has to return nothing: to refuse a chat,"
                     " call abort() or raise ChatError; to change it, change the chat it is given"
                 )
+
+    def tool_runner(self, chat: ChatRequest, deadline: float) -> ToolRunner | None:
+        """Return what runs the server's tools for a chat; None when it has none."""
+        return None
+
+    def run_before_step(self, chat: ChatRequest, steps: tuple[Step, ...]) -> None:
+        """Let every ``before_step`` hook see, change or refuse a further step of a chat."""
+        with self.app.app_context():
+            self._run_hooks("before_step", self.hooks.before_step, chat, steps)
 
     def warn_once(self, message: str) -> None:
         """Log, once in a process, what only the app's developer can fix."""
