@@ -11,6 +11,7 @@ from ...core.finish_reasons import effective_reason
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, ToolCall, usage_body
 from ..json_schema import ANY_OBJECT, JSONSchema, const
+from .attachments import attachments_of
 from .envelope import ChunkEnvelope, dump
 
 # Fields beside the choices that clients read.
@@ -42,8 +43,7 @@ class CompletionEncoder:
         self._further: dict[str, Any] = {}
         self._content: list[str] = []
         self._refusal: list[str] = []
-        self._is_refusal = False  # the text of the last chunk is a refusal
-        self._annotations: list[Any] = []
+        self._annotations: list[Any] | None = None  # those of the chunks, if there are any
         self._logprobs: dict[str, list[Any]] = {}
         self._audio: dict[str, Any] = {}
 
@@ -53,12 +53,13 @@ class CompletionEncoder:
             if isinstance(event, Chunk):
                 self._collect(event.body, event.choice or {})
             elif isinstance(event, TextDelta):
-                (self._refusal if self._is_refusal else self._content).append(event.text)
+                (self._refusal if event.refusal else self._content).append(event.text)
             elif isinstance(event, Finish):
                 self._finish_reason = event.reason
         return b""
 
     def _collect(self, body: dict[str, Any], choice: dict[str, Any]) -> None:
+        self._annotations = self._annotations or []
         self._envelope.last = self._envelope.of(body)
         for name in _FURTHER_FIELDS:
             if body.get(name) is not None:
@@ -70,8 +71,6 @@ class CompletionEncoder:
                     self._logprobs.setdefault(name, []).extend(logprobs[name])
         if not isinstance(delta, dict):
             return
-        if delta.get("refusal") or delta.get("content"):
-            self._is_refusal = not delta.get("content")
         if isinstance(delta.get("annotations"), list):
             self._annotations += delta["annotations"]
         if isinstance(delta.get("audio"), dict):
@@ -102,7 +101,9 @@ class CompletionEncoder:
     def _message(self, result: ChatResult) -> dict[str, Any]:
         content, refusal = "".join(self._content), "".join(self._refusal)
         audio = {n: "".join(v) if isinstance(v, list) else v for n, v in self._audio.items()}
-        images = [{"type": "image_url", "image_url": {"url": url}} for url in result.images]
+        attachments = attachments_of(result)
+        if self._annotations is not None:
+            attachments["annotations"] = self._annotations
         message: dict[str, Any] = {
             "role": "assistant",
             "content": content or (None if result.tool_calls or refusal else ""),
@@ -110,11 +111,9 @@ class CompletionEncoder:
         }
         for name, value in (
             ("reasoning_content", result.reasoning),
-            ("reasoning_details", result.reasoning_details),
-            ("annotations", self._annotations),
             ("audio", audio),
             ("tool_calls", [self._call(call) for call in result.tool_calls]),
-            ("images", images),
+            *attachments.items(),
         ):
             if value:
                 message[name] = value
