@@ -13,8 +13,7 @@ from ...core.errors import ChatError
 from ...core.request import ChatRequest
 from ..base import Encoder
 from ..json_schema import CODES, Components, DialectSpec, const
-from ..messages import MAX_TOTAL_PARTS
-from ..size import MAX_RICH_PARTS, check_size
+from ..size import MAX_RICH_PARTS, MAX_TOTAL_PARTS, check_size
 from .completion import COMPLETION_SCHEMA, CompletionEncoder
 from .encoder import ChunkEncoder
 from .envelope import dump

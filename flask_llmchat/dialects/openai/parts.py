@@ -12,7 +12,7 @@ from ...providers.parts import PARTS
 from ..fields import Object, StrictString, URLString, is_encodable
 from ..json_schema import Components, JSONSchema, closed_object, const
 from ..messages import Content, ImageUrlSchema
-from ..schema import StrictSchema
+from ..schema import StrictSchema, TypedSchema
 
 # Names that no program means to put into a message: they are in the wrong place.
 _MISPLACED = re.compile(
@@ -61,7 +61,7 @@ class CompletionImageUrlSchema(NullableSchema, ImageUrlSchema):
     """The URL of an image."""
 
 
-class CompletionPartSchema(NullableSchema):
+class CompletionPartSchema(NullableSchema, TypedSchema):
     """One part of a message, of any type in chat completions."""
 
     type = StrictString(required=True, validate=validate.OneOf(PARTS))
@@ -76,9 +76,7 @@ class CompletionPartSchema(NullableSchema):
     cache_control = Object()
 
     @ma.validates_schema
-    def _has_its_type(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if data["type"] not in data:
-            raise ma.ValidationError("Missing data for required field.", data["type"])
+    def _has_no_other(self, data: dict[str, Any], **kwargs: Any) -> None:
         for name in PARTS:
             if name in data and name != data["type"]:
                 raise ma.ValidationError(f"Does not belong to type {data['type']!r}.", name)
