@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...core.errors import ChatError
-from ...core.events import Chunk, Event, Finish, TextDelta
-from ...core.finish_reasons import effective_reason
+from ...core.events import Chunk, Event, TextDelta
+from ...core.finish_reasons import REASONS
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, ToolCall, usage_body
 from ..json_schema import ANY_OBJECT, JSONSchema, const
@@ -39,7 +39,6 @@ class CompletionEncoder:
 
     def __init__(self, chat: ChatRequest) -> None:
         self._envelope = ChunkEnvelope(chat)
-        self._finish_reason: str | None = None
         self._further: dict[str, Any] = {}
         self._content: list[str] = []
         self._refusal: list[str] = []
@@ -54,8 +53,6 @@ class CompletionEncoder:
                 self._collect(event.body, event.choice or {})
             elif isinstance(event, TextDelta):
                 (self._refusal if event.refusal else self._content).append(event.text)
-            elif isinstance(event, Finish):
-                self._finish_reason = event.reason
         return b""
 
     def _collect(self, body: dict[str, Any], choice: dict[str, Any]) -> None:
@@ -85,12 +82,11 @@ class CompletionEncoder:
 
     def finish(self, result: ChatResult) -> bytes:
         """Encode the completion."""
-        reason = effective_reason(self._finish_reason, result.outcome == "tool_calls")
         logprobs = {"content": None, "refusal": None, **self._logprobs} if self._logprobs else None
         choice = {
             "index": 0,
             "message": self._message(result),
-            "finish_reason": reason,
+            "finish_reason": REASONS[result.outcome],
             "logprobs": logprobs,
         }
         completion = {**self._envelope.of({}), "object": "chat.completion", "choices": [choice]}

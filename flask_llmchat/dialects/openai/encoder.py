@@ -14,7 +14,7 @@ from ...core.events import (
     TextDelta,
     ToolCallDelta,
 )
-from ...core.finish_reasons import effective_reason
+from ...core.finish_reasons import REASONS
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, usage_body
 from .attachments import attachments_of
@@ -45,8 +45,7 @@ class ChunkEncoder:
         self._repairer = ChunkRepairer(chat)
         self._held: list[bytes] | None = []  # until there is visible content
         self._has_chunks = False  # of the provider's own
-        self._finish_reason = ""
-        self._sent_reason = ""
+        self._finish_reason = ""  # the one that was sent to the client
         self._usage_sent = False  # in the last chunk: SDKs forget the usage of an earlier one
         self._usage_chunk = b""
 
@@ -73,10 +72,9 @@ class ChunkEncoder:
     def finish(self, result: ChatResult) -> bytes:
         """Encode the end of a complete response."""
         out = self._held or []
-        # The outcome also counts tool calls that came after the finish reason.
-        reason = effective_reason(self._finish_reason, result.outcome == "tool_calls")
+        reason = REASONS[result.outcome]  # tool calls may have come after the provider's own
         attachments = {} if self._has_chunks else attachments_of(result)
-        if attachments or reason != self._sent_reason:
+        if attachments or reason != self._finish_reason:
             out.append(_event(self._repairer.synthesize([Finish(reason)], attachments)))
             self._usage_sent = False
         if self._usage_chunk:
@@ -94,8 +92,7 @@ class ChunkEncoder:
         """Encode a chunk and its events; the last events may come without a chunk."""
         chunk = events[0]
         if not isinstance(chunk, Chunk):
-            if events and isinstance(finish := events[-1], Finish):
-                self._finish_reason = finish.reason  # sent at the end, with the attachments
+            # The finish reason is sent at the end, with the attachments.
             events = [event for event in events if isinstance(event, _DELTAS)]
             return _event(self._repairer.synthesize(events)) if events else b""
         self._has_chunks = True
@@ -103,7 +100,7 @@ class ChunkEncoder:
         if chunk.choice is not None:
             self._usage_sent = usage.__class__ is dict
             if isinstance(finish := events[-1], Finish):
-                self._finish_reason = self._sent_reason = finish.reason
+                self._finish_reason = finish.reason
             return _event(self._repairer.payload(chunk, chunk.choice, events[1:]))
         if usage:
             # Kept for the end: SDKs expect the usage in the last chunk.
