@@ -203,11 +203,11 @@ TOKEN_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 def usage_body(usage: Usage) -> dict[str, Any]:
     """Return the usage object of chat completions, with the three integers that clients expect.
 
-    It is the provider's own where that has one of the three: some providers leave one out, some
-    send null, and clients add them up. In other protocols the counts have other names.
+    It is the provider's own where that has their names: some providers leave one of the three out,
+    some send null, and clients add them up. Other protocols have other names, but for the total.
     """
     three = {name: getattr(usage, name) for name in TOKEN_COUNTS}
-    if not three.keys().isdisjoint(usage.details):
+    if "prompt_tokens" in usage.details or "completion_tokens" in usage.details:
         return three | {name: value for name, value in usage.details.items() if name not in three}
     cached = {"cached_tokens": usage.cached_tokens}
     if usage.cache_write_tokens:

@@ -37,7 +37,7 @@ USAGE = Usage(
     cached_tokens=3,
     cache_write_tokens=2,
     reasoning_tokens=4,
-    details={"input_tokens": 7, "output_tokens": 5, "output_tokens_details": {"thoughts": 4}},
+    details={"input_tokens": 7, "output_tokens": 5, "total_tokens": 12, "output_details": {}},
 )
 
 
