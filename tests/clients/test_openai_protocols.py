@@ -17,6 +17,13 @@ from tests.support.recordings import error_answers, recordings, wire_form
 from tests.support.servers import served
 
 PROTOCOLS = ("responses", "messages")
+
+
+def recorded_in(parameters: list[Any]) -> list[dict[str, Any]]:
+    """Return the recordings; none where there is no folder with them."""
+    return [parameter.values[0] for parameter in parameters if parameter.values[0]]
+
+
 RECORDED = [one for protocol in PROTOCOLS for one in recordings(protocol=protocol)]
 ERRORS = [one for protocol in PROTOCOLS for one in error_answers(protocol)]
 KNOWN: dict[str, Any] = {
@@ -132,17 +139,17 @@ def test_pythons_sdk_adds_a_recording_up(recorded: dict[str, Any], playing: Any)
 def nodes_sdk(playing: Any) -> dict[str, Any]:
     port, done = playing
     done.results.clear()
-    recordings_ = [parameter.values[0] for parameter in COMPLETE if parameter.values[0]]
+    complete = recorded_in(COMPLETE)
     jobs = [
         {"route": route_of(recorded), "body": {**asked(recorded), **more}, "accumulate": bool(more)}
-        for recorded in recordings_
+        for recorded in complete
         for more in (WITH_USAGE, {})
     ]
     told = run_js("openai_jobs.mjs", {"port": port, "jobs": jobs})
     results = done.wait(len(jobs))
     return {
         recorded["id"]: list(zip(told, results, strict=True))[2 * i : 2 * i + 2]
-        for i, recorded in enumerate(recordings_)
+        for i, recorded in enumerate(complete)
     }
 
 
