@@ -26,10 +26,8 @@ def recorded_in(parameters: list[Any]) -> list[dict[str, Any]]:
 
 RECORDED = [one for protocol in PROTOCOLS for one in recordings(protocol=protocol)]
 ERRORS = [one for protocol in PROTOCOLS for one in error_answers(protocol)]
-KNOWN: dict[str, Any] = {
-    p.values[0]["id"]: p.values[0] for p in (*RECORDED, *ERRORS) if p.values[0]
-}
-FAILED = [p for p in RECORDED if p.values[0] and p.values[0]["expected"]["error"]]
+KNOWN = {one["id"]: one for one in recorded_in([*RECORDED, *ERRORS])}
+FAILED = [p for p in RECORDED if any(one["expected"]["error"] for one in recorded_in([p]))]
 COMPLETE = [p for p in RECORDED if p not in FAILED]
 
 # The finish reasons of those that end in another way than the outcome's name says.
