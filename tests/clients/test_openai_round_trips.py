@@ -150,7 +150,7 @@ def begun_and_deltas(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[s
             signed = {"type": "signature_delta", "signature": block["signature"]}
             return {"type": "thinking", "thinking": "", "signature": ""}, [*deltas, signed]
         case "text":
-            return {"type": "text", "text": ""}, [{"type": "text_delta", "text": block["text"]}]
+            return {**block, "text": ""}, [{"type": "text_delta", "text": block["text"]}]
         case "tool_use":
             pieces = ["", json.dumps(block["input"])]
             deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
