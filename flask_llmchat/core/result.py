@@ -95,9 +95,9 @@ class ToolRun:
 
     :param call_id: the id of the call, as the model named it.
     :param step: the number of the step whose response called it, from 1.
-    :param outcome: ``ok``; ``error``: it raised; ``timeout``; ``refused``: unknown, wrong arguments,
-        or over a limit, so that nothing was run; ``repeated``: the third same call in a row, which
-        is not run; ``abandoned``: the chat ended before it did.
+    :param outcome: ``ok``; ``error``: it raised; ``timeout``; ``refused``: unknown, with wrong
+        arguments or over a limit, so that nothing was run; ``repeated``: the third same call in a
+        row, which is not run; ``abandoned``: the chat ended before it did.
     :param duration: seconds.
     :param size: characters of the result as the model gets it.
     :param arguments: the arguments, as the model wrote them: JSON text.
