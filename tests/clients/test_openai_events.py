@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from openai import OpenAI
+from pydantic import BaseModel
 
 from flask_llmchat import (
     Document,
@@ -186,6 +187,23 @@ def test_pythons_sdk_adds_events_up(name: str, port: int) -> None:
     assert_completion(added_up.to_dict(), name)
     assert_completion(whole.to_dict(), name)
     assert whole.object == "chat.completion"
+
+
+class Answer(BaseModel):
+    """What a client asks for as JSON."""
+
+    number: int
+
+
+def test_a_refusal_is_not_parsed_as_the_json_that_was_asked_for(port: int) -> None:
+    with client_of(port) as client:
+        completions = client.chat.completions
+        whole = completions.parse(**asked("refusal"), response_format=Answer)
+        with completions.stream(**asked("refusal"), response_format=Answer) as stream:
+            added_up = stream.get_final_completion()
+    for completion in (whole, added_up):
+        message = completion.choices[0].message
+        assert (message.refusal, message.parsed) == ("I cannot.", None)
 
 
 @pytest.mark.external

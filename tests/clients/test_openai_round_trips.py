@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
+from flask_llmchat import ChatRequest, LLMChat
 from flask_llmchat.testing import FakeUpstream, Reply, event
 from tests.support.apps import make_app
 from tests.support.node import run_js
@@ -121,8 +122,11 @@ MESSAGES = [
 ]
 
 
-def message_of(blocks: list[dict[str, Any]]) -> Reply:
-    """Return a stream of Messages with these content blocks."""
+def message_of(blocks: list[dict[str, Any]], reason: str = "") -> Reply:
+    """Return a stream of Messages with these content blocks.
+
+    :param reason: why it stopped; by default at a tool call, or at its end.
+    """
     usage = {"input_tokens": 1, "output_tokens": 1}
     events: list[dict[str, Any]] = [
         {"type": "message_start", "message": {"id": "msg_1", "content": [], "usage": usage}}
@@ -134,7 +138,7 @@ def message_of(blocks: list[dict[str, Any]]) -> Reply:
             {"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas
         ]
         events.append({"type": "content_block_stop", "index": index})
-    reason = "tool_use" if blocks[-1]["type"] == "tool_use" else "end_turn"
+    reason = reason or ("tool_use" if blocks[-1]["type"] == "tool_use" else "end_turn")
     delta = {"stop_reason": reason, "stop_sequence": None}
     events.append({"type": "message_delta", "delta": delta, "usage": {"output_tokens": 9}})
     events.append({"type": "message_stop"})
@@ -252,3 +256,37 @@ def test_nodes_sdk_sends_reasoning_back(name: str, way: str, conversing: Any) ->
     assert "error" not in told, told
     assert told["completion"]["choices"][0]["message"]["content"] == "Let me see. "
     assert_sent(name, upstream)
+
+
+SEARCH = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_response_that_was_paused_is_one_message(stream: bool, upstream: FakeUpstream) -> None:
+    upstream.add(
+        message_of([THINKING[0], TEXT, SEARCH], "pause_turn"), message_of([THINKING[3], TEXT])
+    )
+    llmchat = LLMChat()
+
+    @llmchat.before_chat
+    def switch_on(chat: ChatRequest) -> None:
+        chat.provider_tools = [{"type": "web_search_20250305", "name": "web_search"}]
+
+    app = make_app(upstream, profile={"anthropic_api_key": "sk-2"}, llmchat=llmchat)
+    with served(app) as port:
+        url = f"http://127.0.0.1:{port}/api/chat/anthropic"
+        body: dict[str, Any] = {**first_request("messages"), "tools": TOOLS}
+        with OpenAI(base_url=url, api_key="x", max_retries=0) as client:
+            if stream:
+                options: Any = {"stream_options": {"include_usage": True}}
+                with client.chat.completions.stream(**body, **options) as chunks:
+                    completion: Any = chunks.get_final_completion()
+            else:
+                completion = client.chat.completions.create(**body)
+    (choice,) = completion.choices
+    assert choice.message.content == TEXT["text"] * 2
+    assert choice.finish_reason == "stop"
+    signatures = [detail["signature"] for detail in choice.message.reasoning_details]
+    assert signatures == [SIGNATURES[0], SIGNATURES[2]]
+    assert completion.usage.total_tokens == 2 * (1 + 9)
+    assert len(upstream.requests) == 2

@@ -1,4 +1,4 @@
-"""Whole responses for OpenAI's SDKs: one completion, assembled from the provider's chunks."""
+"""Whole responses for OpenAI's SDKs: one completion, assembled from the response's events."""
 
 from __future__ import annotations
 

@@ -62,9 +62,9 @@ class OpenAIDialect:
         """Return what an OpenAPI document says of this dialect."""
         chunks = {
             "type": "string",
-            "description": "With `stream`: the provider's chunks as server-sent events, each the"
-            " JSON of a `chat.completion.chunk`, and `[DONE]`. A response that fails ends"
-            " with an event that holds `error`.",
+            "description": "With `stream`: chunks as server-sent events, the provider's own where"
+            " it sends some, each the JSON of a `chat.completion.chunk`, and `[DONE]`. A response"
+            " that fails ends with an event that holds `error`.",
             "examples": [_CHUNKS],
         }
         retry = {"description": "`false` where a retry would fail too.", "schema": const("false")}

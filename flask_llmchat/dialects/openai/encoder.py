@@ -1,4 +1,4 @@
-"""Streamed responses for OpenAI's SDKs: the provider's chunks, unchanged wherever possible."""
+"""Streamed responses for OpenAI's SDKs: chunks, the provider's own wherever it sends some."""
 
 from __future__ import annotations
 
