@@ -43,18 +43,18 @@ class Usage:
     :param completion_tokens: tokens of the response.
     :param total_tokens: both together.
     :param cached_tokens: tokens of the request that the provider had cached.
-    :param cache_write_tokens: tokens of the request that it has cached now, where that costs more.
     :param reasoning_tokens: tokens of reasoning, where the provider counts them separately.
     :param details: the provider's whole usage object.
+    :param cache_write_tokens: tokens of the request that it has cached now, where that costs more.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
     cached_tokens: int = 0
-    cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     details: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    cache_write_tokens: int = 0
 
 
 @dataclass(slots=True)
