@@ -4,7 +4,7 @@ Every public name is here. ``flask_llmchat.testing`` and ``flask_llmchat.openapi
 their own; everything else below this package may move.
 """
 
-from .core.errors import ChatError, StreamErrorEvent
+from .core.errors import ChatError, EmptyResponse, StreamErrorEvent
 from .core.events import (
     Chunk,
     Document,
@@ -54,6 +54,7 @@ __all__ = [
     "Dialect",
     "DialectSpec",
     "Document",
+    "EmptyResponse",
     "Encoder",
     "Endpoint",
     "Event",

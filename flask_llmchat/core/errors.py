@@ -6,6 +6,7 @@
     ├── ChatError          a chat cannot continue; has a safe message, a code and a status
     ├── StreamAborted      raised inside a streaming body, so that the server aborts it
     └── StreamErrorEvent   raised by a parser for an error in a provider's stream
+        └── EmptyResponse  raised by a parser for a response without content
 
 Hosts raise :class:`ChatError` in hooks to refuse a chat, and read it in
 :attr:`ChatResult.error <flask_llmchat.ChatResult.error>`.
@@ -106,6 +107,13 @@ class StreamErrorEvent(Exception):
         super().__init__()
         self.body = body
         self.is_small = is_small
+
+
+class EmptyResponse(StreamErrorEvent):
+    """A response ended as it should, and has nothing in it.
+
+    That is a failure, unless the response goes on after tools, or after a pause.
+    """
 
 
 # Keys in the forms of the providers, keys masked with asterisks, and everything after "Bearer".

@@ -128,6 +128,11 @@ class ChatRecorder:
         self._steps.append([])
         self._step_start = len(self._earlier)
 
+    @property
+    def has_earlier_response(self) -> bool:
+        """Whether the present response is not the chat's first one."""
+        return bool(self._earlier)
+
     def step_totals(self) -> Totals:
         """Return what the response of the present step adds up to, in all its parts."""
         assert self.attempt is not None

@@ -150,6 +150,7 @@ class ChatRun:
                 self._cancel,
                 on_failure=recorder.fail_attempt,
                 on_retry=recorder.retry_attempt,
+                may_be_empty=recorder.has_earlier_response,
             )
             recorder.open_attempt(parser, stream.upstream_request_id)
             return stream, parser
@@ -160,7 +161,7 @@ class ChatRun:
 
         def open_step(request: UpstreamRequest) -> EventSource:
             source, parser = open_response(request)
-            if chat.provider_tools and hasattr(parser, "continue_body"):
+            if (chat.provider_tools or chat.extra) and hasattr(parser, "continue_body"):
                 return ContinuedResponse(source, parser, request, open_continuation)
             return source
 

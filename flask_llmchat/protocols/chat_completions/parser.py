@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...core.errors import StreamErrorEvent
+from ...core.errors import EmptyResponse, StreamErrorEvent
 from ...core.events import Chunk, Event, Finish
 from ...core.finish_reasons import effective_reason
 from ...core.limits import Budget
@@ -147,7 +147,8 @@ class ChatCompletionParser:
             )
         if self.finish_reason not in ("length", "content_filter") and self._content.is_empty():
             empty = {"detail": "The answer had nothing in it."}
-            raise StreamErrorEvent([*self._errors.kept, empty, {"reason": self.finish_reason}])
+            body = [*self._errors.kept, empty, {"reason": self.finish_reason}]
+            raise StreamErrorEvent(body) if self._errors.kept else EmptyResponse(body)
         return events
 
     def _read_several(
