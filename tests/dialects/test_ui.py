@@ -270,7 +270,7 @@ def test_nothing_is_written_before_there_is_something_to_show() -> None:
 
 def test_the_bytes_of_an_answer() -> None:
     writer = encoder()
-    usage = Usage(3, 4, 7, 1, 2)
+    usage = Usage(3, 4, 7, cached_tokens=1, reasoning_tokens=2)
     assert writer.encode([TextDelta("Hé"), TextDelta('"\n')]).decode() == (
         'data: {"type":"start","messageId":"msg_r1"}\n\n'
         'data: {"type":"start-step"}\n\n'

@@ -13,11 +13,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...core.errors import ChatError
-from ...core.events import Event, Image, ReasoningDelta, Source, StepStart, TextDelta, ToolCallDelta
+from ...core.events import (
+    Document,
+    Event,
+    Image,
+    ProviderToolCall,
+    ProviderToolResult,
+    ReasoningDelta,
+    ReasoningEnd,
+    Source,
+    StepStart,
+    TextDelta,
+    ToolCallDelta,
+)
 from ...core.finish_reasons import UI_REASONS
+from ...core.reasoning import details_in
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, Usage, new_call_id
 from ..strict_json import parse_value
+from .reasoning import metadata_of, parts_of
 
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -64,12 +78,17 @@ class UIEncoder:
         parts = [p for p in continued.get("parts", ()) if isinstance(p, dict)]
         # Clients search the whole message for an id, so those of its earlier steps are in use.
         self._used_ids = {p["toolCallId"] for p in parts if isinstance(p.get("toolCallId"), str)}
-        self._sources = sum(p.get("type") == "source-url" for p in parts)
+        self._sources = sum(p.get("type") in ("source-url", "source-document") for p in parts)
         self._started = False
-        self._open = ""  # "text" or "reasoning": each ends the other
-        self._id = self._head = ""  # of the open part, and the prefix of its deltas
+        self._hidden: list[dict[str, Any]] = []  # details that came before visible content
+        self._open = ""  # "text" or "reasoning": the kind of the part that deltas belong to
+        self._head = ""  # the prefix of its deltas
+        # How the parts that are not closed yet will be: one text, or the reasoning's, which keep
+        # what the provider needs back and which it may send after several of them.
+        self._ends: list[dict[str, Any]] = []
         self._opened = {"text": 0, "reasoning": 0}
         self._calls: dict[int, _Call] = {}
+        self._provider_calls: dict[str, str] = {}  # the provider's ids, and those that are shown
 
     def encode(self, events: list[Event]) -> bytes:
         """Encode some events; b"" when they have nothing visible."""
@@ -77,15 +96,21 @@ class UIEncoder:
         for event in events:
             if isinstance(event, TextDelta):
                 if self._open != "text":
-                    self._switch(out, "text")
+                    self._open_part(out, "text")
                 out.append(f"{self._head}{_dump(event.text)}{_END}")
             elif isinstance(event, ReasoningDelta):
                 if self._open != "reasoning":
-                    self._switch(out, "reasoning")
+                    self._open_part(out, "reasoning")
                 out.append(f"{self._head}{_dump(event.text)}{_END}")
             elif isinstance(event, ToolCallDelta):
                 self._add_call(out, event)
-            elif isinstance(event, Source):
+            elif isinstance(event, ReasoningEnd):
+                self._end_reasoning(out, event.detail)
+            elif isinstance(event, ProviderToolCall):
+                self._add_provider_call(out, event)
+            elif isinstance(event, ProviderToolResult):
+                self._add_provider_result(out, event)
+            elif isinstance(event, Source | Document):
                 self._add_source(out, event)
             elif isinstance(event, StepStart):
                 self._next_step(out)
@@ -104,12 +129,13 @@ class UIEncoder:
         cut_off = result.outcome in ("length", "content_filtered")
         calls = [call for call in shown if not (cut_off and call.is_cut_off())]
         details: dict[str, Any] = {}
-        if result.reasoning_details:
-            details = {"reasoning_details": list(result.reasoning_details)}
-            if not self._open and not calls:
-                self._switch(out, "reasoning")
-        if self._open:
-            self._switch(out, "", details)
+        # The others have gone with their part of the reasoning.
+        if found := details_in({"reasoning_details": result.reasoning_details}):
+            details = {"reasoning_details": found}
+            if not self._ends and not calls:
+                self._open_part(out, "reasoning")
+        if self._ends:
+            self._close(out, self._metadata(details))
             details = {}
         for call in calls:
             self._finish_call(out, call, details)
@@ -125,8 +151,7 @@ class UIEncoder:
     def fail(self, error: ChatError) -> bytes:
         """Encode that the response failed."""
         out: list[str] = []
-        if self._open:
-            self._switch(out, "")
+        self._close(out)
         if error.code == "cancelled":
             # The protocol's word for it. StreamingBody writes nothing then, as the connection is
             # closed; this is for other users of the encoder.
@@ -139,43 +164,95 @@ class UIEncoder:
         if not self._started:
             self._started = True
             out += [_frame("start", messageId=self._message_id), _frame("start-step")]
+            for detail in self._hidden:
+                self._end_reasoning(out, detail)
 
     def _next_step(self, out: list[str]) -> None:
         """End the current step, and begin the next one."""
         if not self._started:
             return
-        if self._open:
-            self._switch(out, "")
+        self._close(out)
         out += [_frame("finish-step"), _frame("start-step")]
         self._calls = {}
 
-    def _switch(self, out: list[str], kind: str, metadata: Mapping[str, Any] = {}) -> None:
-        """Close the open part, and open one of this kind; "" opens none."""
+    def _open_part(self, out: list[str], kind: str) -> None:
+        """Open a text, or another part of the reasoning."""
         self._start(out)
-        if self._open:
-            fields = self._metadata(metadata)
-            out.append(_frame(f"{self._open}-end", id=self._id, **fields))
+        if kind == "text" or self._open == "text":
+            self._close(out)
         self._open = kind
-        if kind:
-            self._id = f"{_PREFIXES[kind]}-{self._opened[kind]}"
-            self._opened[kind] += 1
-            self._head = f'data: {{"type":"{kind}-delta","id":"{self._id}","delta":'
-            out.append(_frame(f"{kind}-start", id=self._id))
+        id = f"{_PREFIXES[kind]}-{self._opened[kind]}"
+        self._opened[kind] += 1
+        self._head = f'data: {{"type":"{kind}-delta","id":"{id}","delta":'
+        self._ends.append({"type": f"{kind}-end", "id": id})
+        out.append(_frame(f"{kind}-start", id=id))
+
+    def _close(self, out: list[str], fields: Mapping[str, Any] = {}) -> None:
+        """Close the open parts.
+
+        :param fields: further fields of the last one.
+        """
+        if self._ends:
+            self._ends[-1] |= fields
+        out += [_frame(**end) for end in self._ends]
+        self._ends, self._open = [], ""
+
+    def _end_reasoning(self, out: list[str], detail: dict[str, Any] | None) -> None:
+        """End a part of the reasoning; a detail closes all those that it belongs to."""
+        if self._open == "reasoning":
+            self._open = ""
+        if detail is None:
+            return
+        if not self._started:  # until there is something to see, an error has a status
+            self._hidden.append(detail)
+            return
+        count = parts_of(detail) if self._open != "text" else 0
+        if not count or not self._ends:
+            self._close(out)
+            self._open_part(out, "reasoning")
+        for end in self._ends[-count:-1]:
+            end |= metadata_of(detail, last=False)
+        self._close(out, metadata_of(detail))
 
     def _metadata(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {"providerMetadata": {self._namespace: values}} if values else {}
 
-    def _add_source(self, out: list[str], source: Source) -> None:
+    def _add_source(self, out: list[str], source: Source | Document) -> None:
         self._start(out)
-        title = {"title": source.title} if source.title else {}
-        out.append(
-            _frame("source-url", sourceId=f"source-{self._sources}", url=source.url, **title)
-        )
+        id = f"source-{self._sources}"
         self._sources += 1
+        if isinstance(source, Source):
+            title = {"title": source.title} if source.title else {}
+            out.append(_frame("source-url", sourceId=id, url=source.url, **title))
+        else:
+            name = {"filename": source.filename} if source.filename else {}
+            kind = source.media_type or "text/plain"  # what the AI SDK says of any
+            out.append(
+                _frame("source-document", sourceId=id, mediaType=kind, title=source.title, **name)
+            )
+
+    def _add_provider_call(self, out: list[str], call: ProviderToolCall) -> None:
+        self._start(out)
+        self._close(out)
+        id = self._provider_calls[call.id] = self._unused_id(call.id)
+        dynamic = {"dynamic": True} if call.name.startswith("mcp.") else {}
+        fields = {"toolName": call.name, "input": call.input, "providerExecuted": True, **dynamic}
+        out.append(_frame("tool-input-available", toolCallId=id, **fields))
+
+    def _add_provider_result(self, out: list[str], result: ProviderToolResult) -> None:
+        if result.id not in self._provider_calls:  # the client stops at one without a call
+            self._add_provider_call(out, ProviderToolCall(result.id, result.name, {}))
+        fields = {"toolCallId": self._provider_calls[result.id], "providerExecuted": True}
+        output = result.output
+        if result.failed:
+            reason = output if isinstance(output, str) else _dump(output)
+            out.append(_frame("tool-output-error", errorText=reason, **fields))
+        else:
+            out.append(_frame("tool-output-available", output=output, **fields))
 
     def _add_call(self, out: list[str], delta: ToolCallDelta) -> None:
-        if self._open == "reasoning":
-            self._switch(out, "")
+        if self._open != "text":
+            self._close(out)
         call = self._calls.setdefault(delta.index, _Call())
         call.id = call.id or delta.id
         call.name = call.name or delta.name
@@ -186,7 +263,7 @@ class UIEncoder:
             pieces = [delta.arguments]
         elif call.name.strip():
             call.shown = True
-            self._reserve_id(call)
+            call.id = self._unused_id(call.id)
             self._start(out)
             out.append(_frame("tool-input-start", toolCallId=call.id, toolName=call.name))
             pieces = ["".join(call.arguments)]
@@ -195,10 +272,12 @@ class UIEncoder:
         for piece in filter(None, pieces):
             out.append(_frame("tool-input-delta", toolCallId=call.id, inputTextDelta=piece))
 
-    def _reserve_id(self, call: _Call) -> None:
-        if not call.id.strip() or call.id in self._used_ids:
-            call.id = new_call_id()
-        self._used_ids.add(call.id)
+    def _unused_id(self, id: str) -> str:
+        """Return the id of a new call, or another one where it is in use."""
+        if not id.strip() or id in self._used_ids:
+            id = new_call_id()
+        self._used_ids.add(id)
+        return id
 
     def _finish_call(self, out: list[str], call: _Call, details: Mapping[str, Any]) -> None:
         arguments = "".join(call.arguments)
