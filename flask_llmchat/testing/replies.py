@@ -68,15 +68,15 @@ def text_reply(
     :param done: whether ``data: [DONE]`` is sent where the protocol has it.
     :param then: further steps for the :class:`Reply`, such as ``[CUT]``.
     """
-    steps = [*_reasoning(reasoning), *(("text", piece) for piece in pieces)]
-    return _stream(steps, delay, finish_reason, usage, error, done, model, then)
+    parts = [*_parts("reasoning", reasoning), *(("text", piece) for piece in pieces)]
+    return _stream(parts, delay, finish_reason, usage, error, done, model, then)
 
 
 def tool_reply(
     name: str,
     arguments: Mapping[str, Any] | str | None = None,
     *more: tuple[str, Mapping[str, Any] | str],
-    text: str = "",
+    text: str | Sequence[str] = (),
     ids: Sequence[str] = (),
     reasoning: str | Sequence[str] = (),
     delay: float = 0.0,
@@ -93,25 +93,24 @@ def tool_reply(
 
     :param arguments: of the call; a string is sent as it is, even if it is not JSON.
     :param more: further calls, each a name and its arguments.
-    :param text: text before the calls.
+    :param text: before the calls; a list is sent piece by piece.
     :param ids: of the calls, in their order; by default ``call_1``, ``call_2``, …
     """
-    steps = _reasoning(reasoning) + ([("text", text)] if text else [])
+    parts = [*_parts("reasoning", reasoning), *_parts("text", text)]
     for index, (called, given) in enumerate([(name, arguments or {}), *more]):
         call_id = ids[index] if index < len(ids) else f"call_{index + 1}"
-        text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-        half = len(text) // 2
-        steps.append(("call", call_id, called))
-        steps += [("arguments", piece) for piece in (text[:half], text[half:]) if piece]
-    return _stream(steps, delay, finish_reason, usage, error, done, model, then)
+        whole = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        half = len(whole) // 2
+        parts += [("call", call_id, called), *_parts("arguments", [whole[:half], whole[half:]])]
+    return _stream(parts, delay, finish_reason, usage, error, done, model, then)
 
 
-def _reasoning(pieces: str | Sequence[str]) -> list[tuple[Any, ...]]:
-    return [("reasoning", piece) for piece in ([pieces] if isinstance(pieces, str) else pieces)]
+def _parts(kind: str, pieces: str | Sequence[str]) -> list[tuple[str, ...]]:
+    return [(kind, piece) for piece in ([pieces] if isinstance(pieces, str) else pieces) if piece]
 
 
 def _stream(
-    steps: Sequence[tuple[Any, ...]],
+    parts: Sequence[tuple[str, ...]],
     delay: float,
     finish_reason: str | None,
     usage: Mapping[str, Any] | Literal[True] | None,
@@ -121,10 +120,12 @@ def _stream(
     then: Sequence[Step],
 ) -> Reply:
     if usage is True:
-        usage = {"prompt_tokens": 1, "completion_tokens": (n := len(steps)), "total_tokens": n + 1}
+        usage = {"prompt_tokens": 1, "completion_tokens": (n := len(parts)), "total_tokens": n + 1}
+        if thoughts := sum(kind == "reasoning" for kind, *_ in parts):
+            usage["completion_tokens_details"] = {"reasoning_tokens": thoughts}
     body: list[Step] = [("start", model, usage)]
-    for step in steps:
-        body += filter(None, [delay, step])
+    for part in parts:
+        body += filter(None, [delay, part])
     if error is not None:
         body.append(("error", error))
     elif finish_reason is not None or usage is not None or done:
