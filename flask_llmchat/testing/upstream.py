@@ -14,7 +14,17 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from .replies import CUT, HOLD, Reply, Signal, error_reply, text_reply
+from .chat_completions import ChatCompletions
+from .messages import Messages
+from .replies import Reply, error_reply, text_reply
+from .responses import Responses
+from .steps import CUT, HOLD, Signal, Writer
+
+_WRITERS: dict[str, type[Writer]] = {
+    "/chat/completions": ChatCompletions,
+    "/responses": Responses,
+    "/messages": Messages,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +45,15 @@ class ReceivedRequest:
 
 
 class FakeUpstream:
-    """An OpenAI-compatible server on a loopback port, with a daemon thread for each connection.
+    """A provider's server on a loopback port, with a daemon thread for each connection.
 
     A POST to a path that ends with one of ``paths`` gets what ``respond`` returns, or else the
     next reply of :meth:`add`, or else a greeting. Every other request gets 404.
 
     :param respond: called in the connection's thread. :meth:`stop` raises its exceptions again.
     :param port: 0 takes any free port, and keeps it when started again.
-    :param paths: the paths of the upstream protocols to serve.
+    :param paths: the paths of the upstream protocols to serve, by default those of all three.
+        The replies are in the protocol of the path, or else are chat completions.
     """
 
     url: str  #: the URL without ``/v1``; set by :meth:`start`
@@ -57,7 +68,7 @@ class FakeUpstream:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        paths: Sequence[str] = ("/chat/completions",),
+        paths: Sequence[str] = tuple(_WRITERS),
     ) -> None:
         """Store the settings; :meth:`start` opens the port."""
         self.requests: list[ReceivedRequest] = []  #: all requests, in order of arrival
@@ -167,7 +178,9 @@ class _Handler(BaseHTTPRequestHandler):
         query = dict(parse_qsl(url.query, keep_blank_values=True))
         request = ReceivedRequest(self.command, url.path, query, self.headers, body, number)
         self.server.requests.append(request)
-        reply = self.server._reply_to(request)
+        writers = (writer for path, writer in _WRITERS.items() if url.path.endswith(path))
+        writer = next(writers, ChatCompletions)(body)
+        reply = self.server._reply_to(request).written(writer)
         with self.server._lock:
             self.server.streaming += 1
         try:
