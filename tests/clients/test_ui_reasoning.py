@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from flask_llmchat import LLMChat
 from flask_llmchat.testing import FakeUpstream, ReceivedRequest, Reply, sse_reply
-from tests.support.apps import make_app
+from tests.support.apps import make_app, rows_speaking
 from tests.support.node import run_js
 from tests.support.reasoning_streams import messages_wire, responses_wire, sent_back
 from tests.support.servers import served
@@ -104,10 +105,7 @@ def chats() -> dict[str, Any]:
         names = [f"{p} {row} {order}" for p, row in ROWS for order in ORDERS]
         app = make_app(
             upstream,
-            config={
-                "LLMCHAT_PROTOCOLS": protocols,
-                "LLMCHAT_BASE_URLS": dict.fromkeys(protocols, upstream.base_url),
-            },
+            llmchat=LLMChat(providers=rows_speaking(protocols)),
             profile={
                 "anthropic_api_key": "sk-a",
                 "azure_openai_api_key": "sk-z",

@@ -340,6 +340,20 @@ def test_a_call_that_is_cut_off_stays_open(outcome: str, arguments: str) -> None
     assert told[1]["providerMetadata"] == METADATA
 
 
+def test_free_text_is_the_input_of_a_custom_call() -> None:
+    calls: list[Event] = [
+        ToolCallDelta(0, "c", "sql", "SELECT ", custom=True),
+        ToolCallDelta(0, "", "", "1"),
+    ]
+    writer = encoder()
+    writer.encode(calls)
+    told = frames(writer.finish(result("tool_calls")))[0]
+    assert (told["type"], told["input"]) == ("tool-input-available", "SELECT 1")
+    cut_off = encoder()
+    cut_off.encode(calls)  # who knows whether "SELECT 10" was meant
+    assert frames(cut_off.finish(result("length")))[0]["type"] == "finish-step"
+
+
 DETAILS = ({"type": "reasoning.encrypted", "data": "x"},)
 METADATA = {"lab": {"reasoning_details": list(DETAILS)}}
 

@@ -167,8 +167,8 @@ def test_tools_of_the_provider_are_marked_as_run() -> None:
         TextDelta("A"),
         ProviderToolCall("ws_1", "web_search", {"query": "Rome"}),
         ProviderToolResult("ws_1", "web_search", {"found": 1}),
-        ProviderToolCall("m_1", "mcp.weather", {}),
-        ProviderToolResult("m_1", "mcp.weather", {"code": 7}, failed=True),
+        ProviderToolCall("m_1", "weather", {}, mcp=True),
+        ProviderToolResult("m_1", "weather", {"code": 7}, failed=True),
         ProviderToolResult("late", "web_fetch", "Gone", failed=True),
         TextDelta("B"),
     )
@@ -181,7 +181,7 @@ def test_tools_of_the_provider_are_marked_as_run() -> None:
         },
         {"type": "tool-output-available", "toolCallId": "ws_1", **run, "output": {"found": 1}},
         {
-            **{"type": "tool-input-available", "toolCallId": "m_1", "toolName": "mcp.weather"},
+            **{"type": "tool-input-available", "toolCallId": "m_1", "toolName": "weather"},
             **{"input": {}, **run, "dynamic": True},
         },
         {"type": "tool-output-error", "toolCallId": "m_1", **run, "errorText": '{"code":7}'},

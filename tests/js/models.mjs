@@ -15,7 +15,7 @@ const runByOpenAI = ({ tools }) => ({
   file_search: tools.fileSearch({ vectorStoreIds: ['vs'] }),
   code_interpreter: tools.codeInterpreter({}),
   image_generation: tools.imageGeneration({}),
-  write_sql: tools.customTool({}),
+  write_sql: tools.customTool?.({}),
 });
 const runByAnthropic = ({ tools }) => ({
   web_search: tools.webSearch_20250305({}),

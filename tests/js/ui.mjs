@@ -155,6 +155,7 @@ async function chat({ api, body, steps, messages, order = ['ours'], theirs }) {
     }
     if (step.toolOutput) {
       const part = chat.lastMessage.parts.find(p => p.toolCallId === step.toolOutput.id);
+      if (!part) break; // an error is among them
       await chat.addToolOutput({
         tool: part.type.slice(5),
         toolCallId: part.toolCallId,

@@ -49,12 +49,26 @@ class _Call:
     id: str = ""
     name: str = ""
     shown: bool = False
+    custom: bool = False
     arguments: list[str] = field(default_factory=list)
     signature: str = ""
 
+    def input(self) -> Any:
+        """Return the arguments as a client is given them.
+
+        :raises ValueError: when they are not JSON.
+        """
+        arguments = "".join(self.arguments)
+        if self.custom:
+            return arguments
+        return parse_value(arguments) if arguments.strip() else {}
+
     def is_cut_off(self) -> bool:
+        """Return whether arguments are missing, or may be: nobody can tell of free text."""
+        if self.custom or not "".join(self.arguments).strip():
+            return True
         try:
-            parse_value("".join(self.arguments))
+            self.input()
         except ValueError:
             return True
         return False
@@ -235,7 +249,7 @@ class UIEncoder:
         self._start(out)
         self._close(out)
         id = self._provider_calls[call.id] = self._unused_id(call.id)
-        dynamic = {"dynamic": True} if call.name.startswith("mcp.") else {}
+        dynamic = {"dynamic": True} if call.mcp else {}
         fields = {"toolName": call.name, "input": call.input, "providerExecuted": True, **dynamic}
         out.append(_frame("tool-input-available", toolCallId=id, **fields))
 
@@ -256,6 +270,7 @@ class UIEncoder:
         call = self._calls.setdefault(delta.index, _Call())
         call.id = call.id or delta.id
         call.name = call.name or delta.name
+        call.custom = call.custom or delta.custom
         call.signature = call.signature or _signature(delta.extra_content)
         if delta.arguments:
             call.arguments.append(delta.arguments)
@@ -280,15 +295,14 @@ class UIEncoder:
         return id
 
     def _finish_call(self, out: list[str], call: _Call, details: Mapping[str, Any]) -> None:
-        arguments = "".join(call.arguments)
         fields: dict[str, Any] = {"toolCallId": call.id, "toolName": call.name}
         signature = {"thoughtSignature": call.signature} if call.signature else {}
         metadata = self._metadata({**signature, **details})
         try:
-            fields["input"] = parse_value(arguments) if arguments.strip() else {}
+            fields["input"] = call.input()
         except ValueError:
             reason = "The arguments of this call are not valid JSON."
-            fields |= {"input": arguments, "errorText": reason}
+            fields |= {"input": "".join(call.arguments), "errorText": reason}
             out.append(_frame("tool-input-error", **fields, **metadata))
         else:
             out.append(_frame("tool-input-available", **fields, **metadata))
