@@ -6,9 +6,10 @@ from ..providers import Provider
 from .base import UpstreamProtocol
 from .chat_completions import CHAT_COMPLETIONS
 from .messages import MESSAGES
+from .responses import RESPONSES
 
 PROTOCOLS: dict[str, UpstreamProtocol] = {
-    protocol.name: protocol for protocol in (CHAT_COMPLETIONS, MESSAGES)
+    protocol.name: protocol for protocol in (CHAT_COMPLETIONS, RESPONSES, MESSAGES)
 }
 
 
