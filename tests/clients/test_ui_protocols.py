@@ -19,11 +19,12 @@ pytestmark = pytest.mark.external
 
 Json = dict[str, Any]
 
-RECORDED = [*recordings(protocol="messages")]
+RECORDED = [*recordings(protocol="responses"), *recordings(protocol="messages")]
 STREAMS: dict[str, Json] = {param.id: param.values[0] for param in RECORDED if param.values[0]}
 
 # Kinds of tools that their providers run, and one of OpenAI's that takes free text.
 RUN = {
+    "azure": [],
     "openai": ["web_search", "file_search", "code_interpreter", "image_generation", "write_sql"],
     "xai": ["web_search"],
     "anthropic": ["web_search", "web_fetch", "code_execution"],
@@ -42,8 +43,8 @@ def asked(stream: Json) -> tuple[str, list[str]]:
     return provider, sorted({call["name"] for call in stream["expected"]["tool_calls"]})
 
 
-def everywhere(*ops: str) -> list[dict[str, Any]]:
-    """Send every recording through our server; return what each of these made of it.
+def made_by(*ops: str) -> list[dict[str, Any]]:
+    """Return what each of these makes of every recording.
 
     :param ops: ``ask`` for our server and their client, ``theirs`` for theirs; a name of an older
         major for our server and that client.
@@ -63,8 +64,8 @@ def everywhere(*ops: str) -> list[dict[str, Any]]:
             "azure_openai_endpoint": upstream.base_url,
             "azure_openai_deployments": {name: name for name in wires},
         }
-        rows = rows_speaking({n: p for n, p in SPOKEN.items() if p in ("messages",)})
-        app = make_app(upstream, profile=profile, llmchat=LLMChat(providers=rows))
+        llmchat = LLMChat(providers=rows_speaking(SPOKEN))
+        app = make_app(upstream, profile=profile, llmchat=llmchat)
         with served(app) as port:
             for op in ops:
                 jobs: list[Json] = []
@@ -72,7 +73,7 @@ def everywhere(*ops: str) -> list[dict[str, Any]]:
                     provider, functions = asked(stream)
                     jobs.append({"op": op, "messages": [HI]})
                     if op == "theirs":
-                        run = RUN.get(provider, RUN["openai"])
+                        run = RUN[provider]
                         jobs[-1] |= {"protocol": stream["protocol"], "provider": provider}
                         jobs[-1] |= {"baseURL": upstream.base_url, "model": name}
                         jobs[-1] |= {"toolNames": sorted({*functions} - {*run}), "run": run}
@@ -89,7 +90,7 @@ def everywhere(*ops: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def answers() -> list[dict[str, Any]]:
-    return everywhere("ask", "theirs")
+    return made_by("ask", "theirs")
 
 
 @pytest.mark.parametrize("recorded", RECORDED)
@@ -110,3 +111,19 @@ def test_a_recording_becomes_what_their_own_server_makes_of_it(
         others = [other for other in left_out if other != one]
         a, b = (alike(side["message"], *others) for side in (ours, theirs))
         assert a != b, one
+
+
+@pytest.fixture(scope="module")
+def older() -> dict[str, dict[str, Any]]:
+    return dict(zip(("ai5", "ai6"), made_by("ai5", "ai6"), strict=True))
+
+
+@pytest.mark.parametrize("sdk", ["ai5", "ai6"])
+@pytest.mark.parametrize("recorded", RECORDED)
+def test_an_older_major_of_their_client_reads_the_same(
+    recorded: Json, sdk: str, answers: list[dict[str, Any]], older: dict[str, dict[str, Any]]
+) -> None:
+    name = recorded["id"]
+    newest, old = answers[0][name], older[sdk][name]
+    assert [error["message"] for error in newest["errors"]] == old["errors"]
+    assert alike(old["message"]) == alike(newest["message"])

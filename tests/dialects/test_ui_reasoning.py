@@ -184,7 +184,13 @@ def test_tools_of_the_provider_are_marked_as_run() -> None:
             **{"type": "tool-input-available", "toolCallId": "m_1", "toolName": "weather"},
             **{"input": {}, **run, "dynamic": True},
         },
-        {"type": "tool-output-error", "toolCallId": "m_1", **run, "errorText": '{"code":7}'},
+        {
+            **{"type": "tool-output-error", "toolCallId": "m_1", "errorText": '{"code":7}'},
+            **{
+                **run,
+                "dynamic": True,
+            },  # version 5 of the client needs it
+        },
         {
             **{"type": "tool-input-available", "toolCallId": "late", "toolName": "web_fetch"},
             **{"input": {}, **run},

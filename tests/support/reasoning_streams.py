@@ -34,7 +34,8 @@ def _item(index: int, kind: str, *values: Any) -> Json:
     if kind == "reasoning":
         id, encrypted, *summaries = values
         summary = [{"type": "summary_text", "text": text} for text in summaries]
-        return {"type": kind, "id": id, "summary": summary, "encrypted_content": encrypted}
+        item = {"type": kind, "id": id, "summary": summary, "encrypted_content": encrypted}
+        return {**item, "status": "completed"}
     if kind == "call":
         id, name, arguments = values
         call = {"type": "function_call", "id": f"fc_{id}", "call_id": id, "name": name}

@@ -80,25 +80,47 @@ EVERYWHERE: list[tuple[str, Callable[[Parts], Parts]]] = [
 
 
 def _of_kind(kind: str) -> Callable[[Parts], Parts]:
-    return lambda parts: [part for part in parts if part["type"] != kind]
+    return lambda parts: [part for part in parts if not part["type"].startswith(kind)]
 
 
 _CHANGES: dict[str, Callable[[Parts], Parts]] = {
     "pages": _of_kind("source-url"),
     "documents": _of_kind("source-document"),
+    "image": _of_kind("file"),
+    "reasoning": _of_kind("reasoning"),
+    "search": _of_kind("tool-search_"),
     "input": lambda parts: _without(parts, ("tool-", "dynamic-tool"), "input"),
+    "approval": lambda parts: _without(parts, ("dynamic-tool",), "approval", "state", "toolCallId"),
     "open": lambda parts: _without(parts, ("text",), "state"),
 }
 
 _FOUND = {"pages": "theirs lists all that a search has found; ours what the answer cites"}
+_RAW = {"reasoning": "theirs shows summaries alone; ours raw reasoning, too"}
+_OPEN = {"open": "ours closes the text before the error"}
 
 DIFFERENT: dict[str, dict[str, str]] = {
+    "r-web-search": _FOUND,
+    "r-xai-web-search": {
+        "pages": "theirs lists a page once for every citation, with its address as its title",
+        "input": "theirs leaves out what was searched for",
+    },
+    "r-perplexity-agent": {
+        "pages": "theirs knows no pages of Perplexity's search",
+        "search": "theirs takes the provider's search for a call that the page has to carry out",
+    },
+    "r-file-search": {"documents": "theirs lists a file once for every citation"},
+    "r-image": {"image": "ours has the image as a file, as with every other provider"},
+    "r-mcp-approval": {"approval": "theirs lets the page approve a call at the provider"},
+    "r-deepseek-text": _RAW,
+    "r-deepseek-tool": _RAW,
+    "r-openrouter-cot": _RAW,
+    "r-made-error-flat": _OPEN,
     "m-web-search": _FOUND,
     "m-web-search-thinking": _FOUND,
     "m-pause-turn": _FOUND,
     "m-citations": {"documents": "theirs names a cited document only if it was in its own prompt"},
     "m-mcp": {"input": "theirs takes the empty input of the call's first event"},
-    "m-made-overloaded": {"open": "ours closes the text before the error"},
+    "m-made-overloaded": _OPEN,
 }
 
 

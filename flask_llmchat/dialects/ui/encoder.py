@@ -102,7 +102,8 @@ class UIEncoder:
         self._ends: list[dict[str, Any]] = []
         self._opened = {"text": 0, "reasoning": 0}
         self._calls: dict[int, _Call] = {}
-        self._provider_calls: dict[str, str] = {}  # the provider's ids, and those that are shown
+        # The provider's ids of its own calls, and what is said of each with its call and its result.
+        self._provider_calls: dict[str, dict[str, Any]] = {}
 
     def encode(self, events: list[Event]) -> bytes:
         """Encode some events; b"" when they have nothing visible."""
@@ -248,16 +249,16 @@ class UIEncoder:
     def _add_provider_call(self, out: list[str], call: ProviderToolCall) -> None:
         self._start(out)
         self._close(out)
-        id = self._provider_calls[call.id] = self._unused_id(call.id)
-        dynamic = {"dynamic": True} if call.mcp else {}
-        fields = {"toolName": call.name, "input": call.input, "providerExecuted": True, **dynamic}
-        out.append(_frame("tool-input-available", toolCallId=id, **fields))
+        fields = {"toolCallId": self._unused_id(call.id), "providerExecuted": True}
+        if call.mcp:
+            fields["dynamic"] = True
+        self._provider_calls[call.id] = fields
+        out.append(_frame("tool-input-available", toolName=call.name, input=call.input, **fields))
 
     def _add_provider_result(self, out: list[str], result: ProviderToolResult) -> None:
         if result.id not in self._provider_calls:  # the client stops at one without a call
             self._add_provider_call(out, ProviderToolCall(result.id, result.name, {}))
-        fields = {"toolCallId": self._provider_calls[result.id], "providerExecuted": True}
-        output = result.output
+        fields, output = self._provider_calls[result.id], result.output
         if result.failed:
             reason = output if isinstance(output, str) else _dump(output)
             out.append(_frame("tool-output-error", errorText=reason, **fields))

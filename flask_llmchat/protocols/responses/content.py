@@ -321,7 +321,8 @@ class Content:
         id_, name, input_ = found
         id_ = id_ if id_ and id_ not in self._tools else new_call_id()
         item.tool = self._tools[id_] = ProviderTool(id_, name, input_)
-        self.events.append(ProviderToolCall(id_, name, input_))
+        is_mcp = word(wire, "type").startswith("mcp_")
+        self.events.append(ProviderToolCall(id_, name, input_, is_mcp))
 
     def finish(self, output: list[dict[str, Any]], data: bytes) -> None:
         """Read the items of the last event, and give what was held back.
