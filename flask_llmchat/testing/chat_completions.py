@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .steps import event
+from .steps import Part, event
 
 
 class ChatCompletions:
@@ -17,7 +17,7 @@ class ChatCompletions:
         self._head = {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 1}
         self._call = -1
 
-    def write(self, part: tuple[Any, ...]) -> Iterator[bytes]:
+    def write(self, part: Part) -> Iterator[bytes]:
         """Write the next part as one HTTP chunk or several."""
         match part:
             case ("start", model, _):

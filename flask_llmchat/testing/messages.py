@@ -6,10 +6,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .steps import detailed, event
+from .steps import Part, detailed, event
 
-_STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
-_STOP_REASONS["content_filter"] = "refusal"
+_STOP_REASONS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "content_filter": "refusal",
+    "tool_calls": "tool_use",
+}
 _ERROR_TYPES = {
     401: "authentication_error",
     402: "billing_error",
@@ -30,7 +34,7 @@ class Messages:
         self._index = -1
         self._open = ""  # the type of the block that is being written
 
-    def write(self, part: tuple[Any, ...]) -> Iterator[bytes]:
+    def write(self, part: Part) -> Iterator[bytes]:
         """Write the next part as one HTTP chunk or several."""
         match part:
             case ("start", model, usage):

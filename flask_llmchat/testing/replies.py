@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal
 
-from .steps import Signal, Step, Writer
+from .steps import Part, Signal, Step, Writer
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Reply:
 
     def __post_init__(self) -> None:
         """Check the body: b"abc" alone is also the numbers 97, 98, 99, and would sleep."""
-        kinds = () if isinstance(self.body, bytes) else (bytes, int, float, Signal, tuple)
+        kinds = () if isinstance(self.body, bytes) else (bytes, int, float, Signal, Part)
         if not all(isinstance(step, kinds) for step in self.body):
             raise TypeError(f"body is a list of bytes, seconds, CUT or HOLD, not {self.body!r}")
 
-    def written(self, writer: Writer) -> Reply:
+    def _written(self, writer: Writer) -> Reply:
         """Return the reply in the form of a protocol."""
         body: list[Step] = []
         for step in self.body:
-            body += writer.write(step) if isinstance(step, tuple) else [step]
+            body += writer.write(step) if isinstance(step, Part) else [step]
         return replace(self, body=body)
 
 
@@ -68,7 +68,7 @@ def text_reply(
     :param done: whether ``data: [DONE]`` is sent where the protocol has it.
     :param then: further steps for the :class:`Reply`, such as ``[CUT]``.
     """
-    parts = [*_parts("reasoning", reasoning), *(("text", piece) for piece in pieces)]
+    parts = [*_parts("reasoning", reasoning), *(Part(("text", piece)) for piece in pieces)]
     return _stream(parts, delay, finish_reason, usage, error, done, model, then)
 
 
@@ -101,16 +101,20 @@ def tool_reply(
         call_id = ids[index] if index < len(ids) else f"call_{index + 1}"
         whole = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
         half = len(whole) // 2
-        parts += [("call", call_id, called), *_parts("arguments", [whole[:half], whole[half:]])]
+        parts += [
+            Part(("call", call_id, called)),
+            *_parts("arguments", [whole[:half], whole[half:]]),
+        ]
     return _stream(parts, delay, finish_reason, usage, error, done, model, then)
 
 
-def _parts(kind: str, pieces: str | Sequence[str]) -> list[tuple[str, ...]]:
-    return [(kind, piece) for piece in ([pieces] if isinstance(pieces, str) else pieces) if piece]
+def _parts(kind: str, pieces: str | Sequence[str]) -> list[Part]:
+    pieces = [pieces] if isinstance(pieces, str) else pieces
+    return [Part((kind, piece)) for piece in pieces if piece]
 
 
 def _stream(
-    parts: Sequence[tuple[str, ...]],
+    parts: Sequence[Part],
     delay: float,
     finish_reason: str | None,
     usage: Mapping[str, Any] | Literal[True] | None,
@@ -123,13 +127,13 @@ def _stream(
         usage = {"prompt_tokens": 1, "completion_tokens": (n := len(parts)), "total_tokens": n + 1}
         if thoughts := sum(kind == "reasoning" for kind, *_ in parts):
             usage["completion_tokens_details"] = {"reasoning_tokens": thoughts}
-    body: list[Step] = [("start", model, usage)]
+    body: list[Step] = [Part(("start", model, usage))]
     for part in parts:
         body += filter(None, [delay, part])
     if error is not None:
-        body.append(("error", error))
+        body.append(Part(("error", error)))
     elif finish_reason is not None or usage is not None or done:
-        body.append(("finish", finish_reason, usage, done))
+        body.append(Part(("finish", finish_reason, usage, done)))
     return Reply(body=[*body, *then])
 
 
@@ -149,7 +153,7 @@ def error_reply(
     """
     error = {"message": message, "type": type, "param": param, "code": code}
     json_headers = {"Content-Type": "application/json", **(headers or {})}
-    return Reply(status, json_headers, [("error body", status, error)])
+    return Reply(status, json_headers, [Part(("error body", status, error))])
 
 
 def sse_reply(

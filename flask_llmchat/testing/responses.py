@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .steps import detailed, event
+from .steps import Part, detailed, event
 
 
 class Responses:
@@ -24,7 +24,7 @@ class Responses:
         self._whole = ""  # its text, summary or arguments
         self._events = 0
 
-    def write(self, part: tuple[Any, ...]) -> Iterator[bytes]:
+    def write(self, part: Part) -> Iterator[bytes]:
         """Write the next part as one HTTP chunk or several."""
         match part:
             case ("start", model, _):

@@ -10,11 +10,17 @@ from typing import Any, Protocol
 Signal = Enum("Signal", ["CUT", "HOLD"])
 CUT, HOLD = Signal.CUT, Signal.HOLD
 
-Step = bytes | float | Signal | tuple[Any, ...]
-"""Bytes, seconds, ``CUT`` or ``HOLD``; or a part of a response in the form of no protocol yet:
-``("start", model, usage)``, ``("reasoning", piece)``, ``("text", piece)``, ``("call", id, name)``,
-``("arguments", piece)``, ``("finish", finish_reason, usage, done)``, ``("error", message)``; or the
-whole body of an error status: ``("error body", status, error)``."""
+
+class Part(tuple[Any, ...]):
+    """A part of a response in the form of no protocol yet: its kind, then what belongs to it.
+
+    ``start`` model usage; ``reasoning`` piece; ``text`` piece; ``call`` id name; ``arguments``
+    piece; ``finish`` finish_reason usage done; ``error`` message. The body of an error status is
+    one part: ``error body`` status error.
+    """
+
+
+Step = bytes | float | Signal | Part
 
 
 class Writer(Protocol):
@@ -25,7 +31,7 @@ class Writer(Protocol):
 
     def __init__(self, request_body: bytes) -> None: ...
 
-    def write(self, part: tuple[Any, ...]) -> Iterator[bytes]:
+    def write(self, part: Part) -> Iterator[bytes]:
         """Write the next part as one HTTP chunk or several."""
 
 

@@ -142,17 +142,23 @@ class FakeUpstream:
         del self._clients[number]
 
     def _reply_to(self, request: ReceivedRequest) -> Reply:
-        if request.method != "POST" or not request.path.endswith(self._paths):
-            return error_reply(404, f"Unknown URL ({request.method} {request.path})")
-        if self._respond is None:
-            with suppress(IndexError):
-                return self._queue.pop(0)
-            return text_reply("Hello", " from", " the fake upstream.")
+        writers = (writer for path, writer in _WRITERS.items() if request.path.endswith(path))
+        writer = next(writers, ChatCompletions)
         try:
-            return self._respond(request)
+            return self._next_reply(request)._written(writer(request.body))
         except BaseException as error:  # pytest.fail() raises one that is not an Exception
             self._failures.append(error)
-            return error_reply(500, f"respond raised {type(error).__name__}")
+            failure = error_reply(500, f"respond raised {type(error).__name__}")
+            return failure._written(writer(request.body))
+
+    def _next_reply(self, request: ReceivedRequest) -> Reply:
+        if request.method != "POST" or not request.path.endswith(self._paths):
+            return error_reply(404, f"Unknown URL ({request.method} {request.path})")
+        if self._respond is not None:
+            return self._respond(request)
+        with suppress(IndexError):
+            return self._queue.pop(0)
+        return text_reply("Hello", " from", " the fake upstream.")
 
 
 class _Handler(BaseHTTPRequestHandler):

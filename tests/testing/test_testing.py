@@ -135,8 +135,15 @@ class TestReplies:
         """They would be read as seconds to sleep."""
         with pytest.raises(TypeError, match="list of bytes"):
             Reply(body=b"data")
-        with pytest.raises(TypeError, match="list of bytes"):
-            Reply(body=[b"data", "text"])  # type: ignore[list-item]
+        for step in ("text", ("text", "a")):
+            with pytest.raises(TypeError, match="list of bytes"):
+                Reply(body=[b"data", step])  # type: ignore[list-item]
+
+    def test_what_cannot_be_written_comes_out_of_the_with_block(self) -> None:
+        """As what respond raises does."""
+        with pytest.raises(AttributeError), FakeUpstream() as upstream:
+            upstream.add(text_reply("a", usage=7))  # type: ignore[arg-type]
+            assert ask(upstream, "/v1/messages")[0] == 500
 
 
 class TestAnswers:
