@@ -184,9 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
         query = dict(parse_qsl(url.query, keep_blank_values=True))
         request = ReceivedRequest(self.command, url.path, query, self.headers, body, number)
         self.server.requests.append(request)
-        writers = (writer for path, writer in _WRITERS.items() if url.path.endswith(path))
-        writer = next(writers, ChatCompletions)(body)
-        reply = self.server._reply_to(request).written(writer)
+        reply = self.server._reply_to(request)
         with self.server._lock:
             self.server.streaming += 1
         try:
