@@ -44,6 +44,11 @@ def redacted(data: str = "enc") -> Json:
     return {"type": "reasoning.encrypted", "format": "messages:anthropic", "data": data}
 
 
+def raw(text: str, **more: str) -> Json:
+    """Return the detail of an item of the Responses protocol that is not encrypted."""
+    return {"type": "reasoning.text", "format": "responses:deepseek", **more, "text": text}
+
+
 def part(text: str, **provider: Json) -> Json:
     kept = {"providerMetadata": provider} if provider else {}
     return {"type": "reasoning", "text": text, "state": "done", **kept}
@@ -380,7 +385,11 @@ def test_what_is_written_is_read_again() -> None:
         ReasoningDelta("C"),
         ReasoningEnd(block("C")),
         ReasoningEnd(redacted()),
-        TextDelta("D"),
+        ReasoningDelta("D"),
+        ReasoningEnd(raw("D", id="rs_3")),
+        ReasoningDelta("E"),
+        ReasoningEnd(raw("E")),
+        TextDelta("F"),
     ]
     expected = [e.detail for e in written if isinstance(e, ReasoningEnd) and e.detail]
     assert details(*shown(*written)) == expected

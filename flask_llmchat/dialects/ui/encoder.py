@@ -102,7 +102,7 @@ class UIEncoder:
         self._ends: list[dict[str, Any]] = []
         self._opened = {"text": 0, "reasoning": 0}
         self._calls: dict[int, _Call] = {}
-        # The provider's ids of its own calls, and what is said of each with its call and its result.
+        # What both the call and the result of a tool of the provider's say, by its id there.
         self._provider_calls: dict[str, dict[str, Any]] = {}
 
     def encode(self, events: list[Event]) -> bytes:

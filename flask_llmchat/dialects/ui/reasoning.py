@@ -14,6 +14,10 @@ from .json_text import JSONText
 
 RESPONSES, MESSAGES = "responses", "messages"
 
+_RAW = "reasoning_text"
+"""Our own mark of raw reasoning. The AI SDK has none for it: in its metadata it would look like a
+summary, which cannot go back without the encrypted content."""
+
 
 def parts_of(detail: dict[str, Any]) -> int:
     """Return how many parts of the reasoning a detail has the text of; 0 when it is hidden."""
@@ -29,10 +33,11 @@ def metadata_of(detail: dict[str, Any], *, last: bool = True) -> dict[str, Any]:
     if protocol == MESSAGES:
         name, field = ("signature",) * 2 if "signature" in detail else ("redactedData", "data")
         values = {name: detail.get(field)}
+    elif detail.get("type") == "reasoning.text":
+        values = {"itemId": detail.get("id"), "contentType": _RAW}
     else:
         values = {"itemId": detail.get("id")}
-        if last:
-            values["reasoningEncryptedContent"] = detail.get("data")
+        values |= {"reasoningEncryptedContent": detail.get("data")} if last else {}
     values = {name: value for name, value in values.items() if isinstance(value, str)}
     return {"providerMetadata": {provider: values}} if values else {}
 
@@ -52,7 +57,7 @@ class StepReasoning:
         self._pending: list[dict[str, Any]] = []  # those that nothing followed yet
         self._items: dict[tuple[str, str], dict[str, Any]] = {}
         self._answered = False  # whether there was text or a call
-        self._unbound = False  # whether there was a tool of the provider's
+        self._ran_tool = False  # whether the provider ran a tool
 
     def add(self, text: str, metadata: Any) -> None:
         """Add a part of the reasoning; what is not known in its metadata is ignored.
@@ -69,22 +74,18 @@ class StepReasoning:
 
     def _add(self, text: str, provider: str, values: dict[str, str]) -> None:
         if "signature" in values or "redactedData" in values:
-            if not self._unbound:
+            if not self._ran_tool:
                 self._pending.append(_block(text, provider, values))
             return
-        data, item = values.get("reasoningEncryptedContent", ""), values.get("itemId", "")
+        item = values.get("itemId", "")
         detail = self._items.get((provider, item)) if item else None
         if detail is None:
-            detail = {
-                "type": "reasoning.encrypted",
-                "format": details_format(RESPONSES, provider),
-                **({"id": item} if item else {}),
-                "data": "",
-                "summary": [],
-            }
-            self._items[provider, item] = detail
+            detail = self._items[provider, item] = _item(provider, values)
             self._pending.append(detail)
-        detail["data"] = data or detail["data"]
+        if "text" in detail:
+            detail["text"] += text
+            return
+        detail["data"] = values.get("reasoningEncryptedContent", detail["data"])
         if text:
             detail["summary"].append(text)
 
@@ -104,21 +105,33 @@ class StepReasoning:
         """Note that a tool follows that the provider ran: what comes after is bound to it."""
         blocks = details_format(MESSAGES, "")
         self._pending = [d for d in self._pending if d["format"].startswith(blocks)]
-        self._unbound = True
+        self._ran_tool = True
 
     def details(self) -> list[dict[str, Any]]:
-        """Return the details that go back."""
-        return [d for d in self._details if d.get("data") != ""]
+        """Return the details that go back: those that have what their provider needs."""
+        return [
+            d for d in self._details if any(d.get(name) for name in ("data", "signature", "text"))
+        ]
 
 
 def _block(text: str, provider: str, values: dict[str, str]) -> dict[str, Any]:
-    found = {"type": "reasoning.encrypted", "format": details_format(MESSAGES, provider)}
+    """Return the detail of a block of Messages."""
+    detail = {"type": "reasoning.encrypted", "format": details_format(MESSAGES, provider)}
     if "signature" not in values:
-        return {**found, "data": values["redactedData"]}
-    return {**found, "type": "reasoning.text", "text": text, "signature": values["signature"]}
+        return {**detail, "data": values["redactedData"]}
+    return {**detail, "type": "reasoning.text", "text": text, "signature": values["signature"]}
 
 
-_NAMES = ("signature", "redactedData", "itemId", "reasoningEncryptedContent")
+def _item(provider: str, values: dict[str, str]) -> dict[str, Any]:
+    """Return the detail of an item of Responses, still without its content."""
+    detail = {"type": "reasoning.encrypted", "format": details_format(RESPONSES, provider)}
+    detail |= {"id": values["itemId"]} if "itemId" in values else {}
+    if values.get("contentType") == _RAW:
+        return {**detail, "type": "reasoning.text", "text": ""}
+    return {**detail, "data": "", "summary": []}
+
+
+_NAMES = ("signature", "redactedData", "itemId", "reasoningEncryptedContent", "contentType")
 
 
 def _texts_in(values: dict[str, Any]) -> dict[str, str]:
