@@ -45,7 +45,8 @@ class StreamedText:
 
     def close(self) -> str:
         """Return what stands for half a character whose other half never came."""
-        return self.add("\ufffd") if self._half else ""
+        half, self._half = self._half, ""
+        return self.add("\ufffd") if half else ""
 
 
 class Call:

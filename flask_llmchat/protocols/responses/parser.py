@@ -75,22 +75,26 @@ class ResponsesParser:
             if name in _HEARTBEATS or not data.strip():
                 return None
             raise
+        if not event or name in _HEARTBEATS:
+            return None
         if event.__class__ is not dict:
-            if not event or name in _HEARTBEATS:
-                return None
             raise StreamErrorEvent(event)
         kind = event.get("type") or name
         content = self._content
         events: list[Event] = []
         content.events = events
         if kind == _TEXT_DELTA:  # as nearly always
-            place = (event.get("output_index"), event.get("content_index"))
+            index = event.get("output_index")
+            item = event.get("item_id") if index is None else index
+            place = (item, event.get("content_index"))
             if self._text is None or place != self._place:
                 self._place = place
                 self._text = content.text_of(
                     content.item(_key(event), "message"), TEXT, _index(event)
                 )
             content.add_text(self._text.add(event.get("delta")))
+        elif not isinstance(kind, str):
+            pass
         elif kind in _STATUSES:
             self._end(event.get("response"), _STATUSES[kind], data)
         elif kind in _HEARTBEATS:
