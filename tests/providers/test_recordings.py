@@ -36,7 +36,8 @@ def test_a_recorded_stream_comes_out_as_its_text(
     recorded: dict[str, Any], upstream: FakeUpstream
 ) -> None:
     expected = recorded["expected"]
-    app = make_app(upstream, profile=everybodys_keys(upstream))
+    config = {"LLMCHAT_PROTOCOLS": {"anthropic": "chat_completions"}}  # its compatible endpoint
+    app = make_app(upstream, everybodys_keys(upstream), config)
     told, results = answers(app, upstream, route_of(recorded), wire_form(recorded))
     assert set(told) == {(200, expected["text"])}
     for result in results:

@@ -13,20 +13,20 @@ class Block:
     """One content block.
 
     :param start: the block as its first event has it: for most kinds still without content.
-    :param place: number of pieces of text, or of reasoning, that came before it.
     :ivar kind: its type.
-    :ivar pieces: of the arguments of a tool call.
-    :ivar end: number of those pieces at its end.
+    :ivar place: how many pieces of the response's text, or of its reasoning, came before it.
+    :ivar end: how many had come at its end.
+    :ivar pieces: the pieces of its arguments.
     :ivar call: index of its tool call; None for any other block.
     """
 
     __slots__ = ("call", "citations", "end", "kind", "pieces", "place", "signature", "start")
 
-    def __init__(self, start: dict[str, Any], place: int) -> None:
+    def __init__(self, start: dict[str, Any]) -> None:
         kind = start.get("type")
         self.kind = kind if isinstance(kind, str) else ""
         self.start = start
-        self.place = self.end = place
+        self.place = self.end = 0
         self.pieces: list[str] = []
         self.citations: list[dict[str, Any]] = as_dicts(start.get("citations"))
         self.signature = text_in(start, "signature")
