@@ -7,9 +7,7 @@ whatever order the provider sends them in.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ...core.errors import ChatError
@@ -30,48 +28,15 @@ from ...core.finish_reasons import UI_REASONS
 from ...core.reasoning import details_in
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, Usage, new_call_id
-from ..strict_json import parse_value
+from .calls import Call, signature_in
+from .frames import dump, frame, media_type_of, source_frame
 from .reasoning import metadata_of, parts_of
-
-_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 _END = "}\n\n"
 
 _PREFIXES = {"text": "txt", "reasoning": "reasoning"}
 
 _DONE = "data: [DONE]\n\n"
-
-
-@dataclass(slots=True)
-class _Call:
-    """A tool call in progress: until its name is known, its arguments are held back."""
-
-    id: str = ""
-    name: str = ""
-    shown: bool = False
-    custom: bool = False
-    arguments: list[str] = field(default_factory=list)
-    signature: str = ""
-
-    def input(self) -> Any:
-        """Return the arguments as a client is given them.
-
-        :raises ValueError: when they are not JSON.
-        """
-        arguments = "".join(self.arguments)
-        if self.custom:
-            return arguments
-        return parse_value(arguments) if arguments.strip() else {}
-
-    def is_cut_off(self) -> bool:
-        """Return whether arguments are missing, or may be: nobody can tell of free text."""
-        if self.custom or not "".join(self.arguments).strip():
-            return True
-        try:
-            self.input()
-        except ValueError:
-            return True
-        return False
 
 
 class UIEncoder:
@@ -101,7 +66,7 @@ class UIEncoder:
         # what the provider needs back and which it may send after several of them.
         self._ends: list[dict[str, Any]] = []
         self._opened = {"text": 0, "reasoning": 0}
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, Call] = {}
         # What both the call and the result of a tool of the provider's say, by its id there.
         self._provider_calls: dict[str, dict[str, Any]] = {}
 
@@ -112,11 +77,11 @@ class UIEncoder:
             if isinstance(event, TextDelta):
                 if self._open != "text":
                     self._open_part(out, "text")
-                out.append(f"{self._head}{_dump(event.text)}{_END}")
+                out.append(f"{self._head}{dump(event.text)}{_END}")
             elif isinstance(event, ReasoningDelta):
                 if self._open != "reasoning":
                     self._open_part(out, "reasoning")
-                out.append(f"{self._head}{_dump(event.text)}{_END}")
+                out.append(f"{self._head}{dump(event.text)}{_END}")
             elif isinstance(event, ToolCallDelta):
                 self._add_call(out, event)
             elif isinstance(event, ReasoningEnd):
@@ -126,12 +91,14 @@ class UIEncoder:
             elif isinstance(event, ProviderToolResult):
                 self._add_provider_result(out, event)
             elif isinstance(event, Source | Document):
-                self._add_source(out, event)
+                self._start(out)
+                out.append(source_frame(event, f"source-{self._sources}"))
+                self._sources += 1
             elif isinstance(event, StepStart):
                 self._next_step(out)
             elif isinstance(event, Image):
                 self._start(out)
-                out.append(_frame("file", url=event.url, mediaType=_media_type(event.url)))
+                out.append(frame("file", url=event.url, mediaType=media_type_of(event.url)))
         return _bytes(out)
 
     def finish(self, result: ChatResult) -> bytes:
@@ -155,12 +122,12 @@ class UIEncoder:
         for call in calls:
             self._finish_call(out, call, details)
             details = {}
-        out.append(_frame("finish-step"))
+        out.append(frame("finish-step"))
         usage = {"messageMetadata": {"usage": _usage(result.usage)}} if result.usage else {}
         reason = UI_REASONS.get(result.outcome, "other")
         if reason == "tool-calls" and not shown:
             reason = "stop"  # no client can run a call without a name
-        out += [_frame("finish", finishReason=reason, **usage), _DONE]
+        out += [frame("finish", finishReason=reason, **usage), _DONE]
         return _bytes(out)
 
     def fail(self, error: ChatError) -> bytes:
@@ -170,15 +137,15 @@ class UIEncoder:
         if error.code == "cancelled":
             # The protocol's word for it. StreamingBody writes nothing then, as the connection is
             # closed; this is for other users of the encoder.
-            out.append(_frame("abort", reason=error.message))
+            out.append(frame("abort", reason=error.message))
         else:
-            out.append(_frame("error", errorText=error.message))
+            out.append(frame("error", errorText=error.message))
         return _bytes([*out, _DONE])
 
     def _start(self, out: list[str]) -> None:
         if not self._started:
             self._started = True
-            out += [_frame("start", messageId=self._message_id), _frame("start-step")]
+            out += [frame("start", messageId=self._message_id), frame("start-step")]
             for detail in self._hidden:
                 self._end_reasoning(out, detail)
 
@@ -187,7 +154,7 @@ class UIEncoder:
         if not self._started:
             return
         self._close(out)
-        out += [_frame("finish-step"), _frame("start-step")]
+        out += [frame("finish-step"), frame("start-step")]
         self._calls = {}
 
     def _open_part(self, out: list[str], kind: str) -> None:
@@ -200,7 +167,7 @@ class UIEncoder:
         self._opened[kind] += 1
         self._head = f'data: {{"type":"{kind}-delta","id":"{id}","delta":'
         self._ends.append({"type": f"{kind}-end", "id": id})
-        out.append(_frame(f"{kind}-start", id=id))
+        out.append(frame(f"{kind}-start", id=id))
 
     def _close(self, out: list[str], fields: Mapping[str, Any] = {}) -> None:
         """Close the open parts.
@@ -209,7 +176,7 @@ class UIEncoder:
         """
         if self._ends:
             self._ends[-1] |= fields
-        out += [_frame(**end) for end in self._ends]
+        out += [frame(**end) for end in self._ends]
         self._ends, self._open = [], ""
 
     def _end_reasoning(self, out: list[str], detail: dict[str, Any] | None) -> None:
@@ -232,20 +199,6 @@ class UIEncoder:
     def _metadata(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {"providerMetadata": {self._namespace: values}} if values else {}
 
-    def _add_source(self, out: list[str], source: Source | Document) -> None:
-        self._start(out)
-        id = f"source-{self._sources}"
-        self._sources += 1
-        if isinstance(source, Source):
-            title = {"title": source.title} if source.title else {}
-            out.append(_frame("source-url", sourceId=id, url=source.url, **title))
-        else:
-            name = {"filename": source.filename} if source.filename else {}
-            kind = source.media_type or "text/plain"  # what the AI SDK says of any
-            out.append(
-                _frame("source-document", sourceId=id, mediaType=kind, title=source.title, **name)
-            )
-
     def _add_provider_call(self, out: list[str], call: ProviderToolCall) -> None:
         self._start(out)
         self._close(out)
@@ -253,26 +206,26 @@ class UIEncoder:
         if call.mcp:
             fields["dynamic"] = True
         self._provider_calls[call.id] = fields
-        out.append(_frame("tool-input-available", toolName=call.name, input=call.input, **fields))
+        out.append(frame("tool-input-available", toolName=call.name, input=call.input, **fields))
 
     def _add_provider_result(self, out: list[str], result: ProviderToolResult) -> None:
         if result.id not in self._provider_calls:  # the client stops at one without a call
             self._add_provider_call(out, ProviderToolCall(result.id, result.name, {}))
         fields, output = self._provider_calls[result.id], result.output
         if result.failed:
-            reason = output if isinstance(output, str) else _dump(output)
-            out.append(_frame("tool-output-error", errorText=reason, **fields))
+            reason = output if isinstance(output, str) else dump(output)
+            out.append(frame("tool-output-error", errorText=reason, **fields))
         else:
-            out.append(_frame("tool-output-available", output=output, **fields))
+            out.append(frame("tool-output-available", output=output, **fields))
 
     def _add_call(self, out: list[str], delta: ToolCallDelta) -> None:
         if self._open != "text":
             self._close(out)
-        call = self._calls.setdefault(delta.index, _Call())
+        call = self._calls.setdefault(delta.index, Call())
         call.id = call.id or delta.id
         call.name = call.name or delta.name
         call.custom = call.custom or delta.custom
-        call.signature = call.signature or _signature(delta.extra_content)
+        call.signature = call.signature or signature_in(delta.extra_content)
         if delta.arguments:
             call.arguments.append(delta.arguments)
         if call.shown:
@@ -281,12 +234,12 @@ class UIEncoder:
             call.shown = True
             call.id = self._unused_id(call.id)
             self._start(out)
-            out.append(_frame("tool-input-start", toolCallId=call.id, toolName=call.name))
+            out.append(frame("tool-input-start", toolCallId=call.id, toolName=call.name))
             pieces = ["".join(call.arguments)]
         else:
             return
         for piece in filter(None, pieces):
-            out.append(_frame("tool-input-delta", toolCallId=call.id, inputTextDelta=piece))
+            out.append(frame("tool-input-delta", toolCallId=call.id, inputTextDelta=piece))
 
     def _unused_id(self, id: str) -> str:
         """Return the id of a new call, or another one where it is in use."""
@@ -295,7 +248,7 @@ class UIEncoder:
         self._used_ids.add(id)
         return id
 
-    def _finish_call(self, out: list[str], call: _Call, details: Mapping[str, Any]) -> None:
+    def _finish_call(self, out: list[str], call: Call, details: Mapping[str, Any]) -> None:
         fields: dict[str, Any] = {"toolCallId": call.id, "toolName": call.name}
         signature = {"thoughtSignature": call.signature} if call.signature else {}
         metadata = self._metadata({**signature, **details})
@@ -304,13 +257,9 @@ class UIEncoder:
         except ValueError:
             reason = "The arguments of this call are not valid JSON."
             fields |= {"input": "".join(call.arguments), "errorText": reason}
-            out.append(_frame("tool-input-error", **fields, **metadata))
+            out.append(frame("tool-input-error", **fields, **metadata))
         else:
-            out.append(_frame("tool-input-available", **fields, **metadata))
-
-
-def _frame(type: str, **fields: Any) -> str:
-    return f"data: {_dump({'type': type, **fields})}\n\n"
+            out.append(frame("tool-input-available", **fields, **metadata))
 
 
 def _bytes(out: list[str]) -> bytes:
@@ -332,34 +281,6 @@ def _continued(body: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     continues = last.get("role") == "assistant" and isinstance(last.get("id"), str)
     return last if continues and isinstance(last.get("parts"), list) else {}
-
-
-def _signature(extra: Mapping[str, Any] | None) -> str:
-    google = extra.get("google") if extra else None
-    signature = google.get("thought_signature") if isinstance(google, dict) else None
-    return signature if isinstance(signature, str) else ""
-
-
-_IMAGE_TYPES = {
-    "avif": "image/avif",
-    "bmp": "image/bmp",
-    "gif": "image/gif",
-    "jpeg": "image/jpeg",
-    "jpg": "image/jpeg",
-    "png": "image/png",
-    "svg": "image/svg+xml",
-    "webp": "image/webp",
-}
-
-
-def _media_type(url: str) -> str:
-    if url[:5].lower() == "data:":
-        media_type = url[5:100].partition(",")[0].partition(";")[0].strip().lower()
-        return media_type if media_type.startswith("image/") else "image/*"
-    # Not urllib's parser, nor mimetypes, which uses it: it caches the last URLs for ever, and one
-    # of them may be thirty megabytes long.
-    path = url.partition("#")[0].partition("?")[0]
-    return _IMAGE_TYPES.get(path[-5:].rpartition(".")[2].lower(), "image/*")
 
 
 def _usage(usage: Usage) -> dict[str, int]:
