@@ -348,6 +348,15 @@ def test_each_step_has_its_own_reasoning() -> None:
     assert (first["reasoning_content"], second["reasoning_content"]) == ("A", "B")
 
 
+def test_a_response_that_its_provider_paused_goes_on_in_the_next_step() -> None:
+    search, paused = done(1, id="ws", **SEARCH), signed("B", "s2")
+    (first, second) = read(signed("A", "s1"), search, "So", STEP, paused, "C")
+    assert first["reasoning_details"] == [block("A", "s1")]
+    assert "reasoning_details" not in second  # bound to the blocks of the search
+    called = read(signed("A", "s1"), search, done(1), STEP, paused, "C")
+    assert called[-1]["reasoning_details"] == [block("B", "s2")]
+
+
 def test_both_kinds_of_details_stand_together() -> None:
     routed = {"type": "reasoning.text", "text": "A", "signature": "x"}
     kept = part("A", openrouter={"reasoning_details": [routed]})

@@ -180,10 +180,10 @@ class _AssistantReader(_Reader):
         self._messages: list[Message] = []
         self._begin_step()
 
-    def _begin_step(self) -> None:
+    def _begin_step(self, *, goes_on: bool = False) -> None:
         self._texts: list[str] = []
         self._reasoning: list[str] = []
-        self._bound = StepReasoning(self._json)
+        self._bound = StepReasoning(self._json, goes_on=goes_on)
         self._details: dict[str, dict[str, Any]] = {}
         self._calls: list[dict[str, Any]] = []
         self._results: list[Message] = []
@@ -201,7 +201,8 @@ class _AssistantReader(_Reader):
                 message["content"] = text or None
                 message["tool_calls"] = self._calls
             self._messages += [message, *self._results]
-        self._begin_step()
+        # Without a call of the client's between them the provider had paused its response.
+        self._begin_step(goes_on=self._bound.ran_tool and not self._calls)
 
     def finish(self) -> list[Message]:
         self._end_step()

@@ -49,15 +49,17 @@ class StepReasoning:
     and the blocks of tools that it ran itself do not go back.
 
     :param json: counts the details of the request.
+    :param goes_on: whether the step goes on with one in which the provider ran a tool.
+    :ivar ran_tool: whether the provider ran a tool.
     """
 
-    def __init__(self, json: JSONText) -> None:
+    def __init__(self, json: JSONText, *, goes_on: bool) -> None:
         self._json = json
         self._details: list[dict[str, Any]] = []
         self._pending: list[dict[str, Any]] = []  # those that nothing followed yet
         self._items: dict[tuple[str, str], dict[str, Any]] = {}
         self._answered = False  # whether there was text or a call
-        self._ran_tool = False  # whether the provider ran a tool
+        self.ran_tool = goes_on
 
     def add(self, text: str, metadata: Any) -> None:
         """Add a part of the reasoning; what is not known in its metadata is ignored.
@@ -74,7 +76,7 @@ class StepReasoning:
 
     def _add(self, text: str, provider: str, values: dict[str, str]) -> None:
         if "signature" in values or "redactedData" in values:
-            if not self._ran_tool:
+            if not self.ran_tool:
                 self._pending.append(_block(text, provider, values))
             return
         item = values.get("itemId", "")
@@ -105,7 +107,7 @@ class StepReasoning:
         """Note that a tool follows that the provider ran: what comes after is bound to it."""
         blocks = details_format(MESSAGES, "")
         self._pending = [d for d in self._pending if d["format"].startswith(blocks)]
-        self._ran_tool = True
+        self.ran_tool = True
 
     def details(self) -> list[dict[str, Any]]:
         """Return the details that go back: those that have what their provider needs."""
