@@ -72,6 +72,21 @@ def test_the_providers_pages_code_runs(python: list[str]) -> None:
             make_app(config={"LLMCHAT_MODELS": models})
 
 
+@runs("docs/protocols.md", count=3)
+def test_the_protocols_pages_code_runs(python: list[str]) -> None:
+    names: dict[str, Any] = {}
+    for code in python:
+        exec(code, names)
+    make_app(config={"LLMCHAT_PROTOCOLS": names["LLMCHAT_PROTOCOLS"]})
+    assert names["acme"].speaking("responses").base_url == "https://api.acme.example/v1"
+    with FakeUpstream() as upstream:
+        upstream.add(text_reply("Hi"))
+        config = {"LLMCHAT_PROTOCOLS": {"openai": "responses"}}
+        app = make_app(upstream, llmchat=names["llmchat"], config=config)
+        assert app.test_client().post("/api/chat/openai", json=body()).text == "Hi"
+        assert upstream.requests[0].json["tools"] == [{"type": "web_search"}]
+
+
 @runs("docs/from-python.md", count=4)
 def test_the_from_python_pages_code_runs(
     python: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -12,25 +12,15 @@ import json
 from typing import Any
 
 from ...core.errors import StreamErrorEvent
-from ...core.events import (
-    Document,
-    Event,
-    Image,
-    ProviderToolCall,
-    ProviderToolResult,
-    ReasoningDelta,
-    ReasoningEnd,
-    Source,
-    TextDelta,
-    ToolCallDelta,
-)
-from ...core.limits import MAX_CALLS, MAX_IMAGES, MAX_PARTS, MAX_SOURCES, Budget
+from ...core.events import Event, ReasoningDelta, ReasoningEnd, TextDelta, ToolCallDelta
+from ...core.limits import MAX_CALLS, MAX_PARTS, Budget
 from ...core.reasoning import BEFORE_CALL, details_format
-from ...core.result import ProviderTool, ToolCall, new_call_id
+from ...core.result import ToolCall, new_call_id
 from ..base import Totals
 from ..json_values import as_dicts
+from .findings import Findings
 from .items import Call, Item, StreamedText, word
-from .provider_tools import EARLY, image_in, pages_in, result_in, tool_in
+from .provider_tools import EARLY
 
 TEXT, REFUSAL, REASONING, SUMMARY = "output_text", "refusal", "reasoning_text", "summary_text"
 
@@ -42,10 +32,12 @@ class Content:
 
     :param provider: name of the provider's row, for the reasoning that it needs back.
     :ivar events: what the present event has brought.
+    :ivar findings: what the provider's tools found, and what the text cites.
     """
 
     def __init__(self, provider: str, budget: Budget) -> None:
         self.events: list[Event] = []
+        self.findings = Findings(budget)
         self._format = details_format("responses", provider)
         self._budget = budget
         self._totals = Totals()
@@ -53,10 +45,6 @@ class Content:
         self._all: list[Item] = []  # in the order they came
         self._count = 0  # items and their texts
         self._calls: list[Call] = []  # those that events have brought
-        self._tools: dict[str, ProviderTool] = {}
-        self._sources: dict[str, Source] = {}
-        self._documents: dict[str, Document] = {}
-        self._images: dict[str, None] = {}
         self._held: dict[str, Any] | None = None  # a detail, until it is known what follows it
 
     def totals(self) -> Totals:
@@ -65,10 +53,7 @@ class Content:
         totals.tool_calls = [
             ToolCall(c.id, c.name, "".join(c.arguments.pieces), None, c.custom) for c in self._calls
         ]
-        totals.provider_tools = list(self._tools.values())
-        totals.sources = list(self._sources.values())
-        totals.documents = list(self._documents.values())
-        totals.images = list(self._images)
+        self.findings.add_to(totals)
         return totals
 
     @property
@@ -80,7 +65,7 @@ class Content:
         """Return whether no content came; sources alone are none."""
         totals = self._totals
         told = totals.text or totals.reasoning or totals.reasoning_details
-        return not (told or self._calls or self._tools or self._images)
+        return not (told or self._calls or self.findings.tools)
 
     def item(self, key: Any, kind: str) -> Item:
         """Return the item of a type that streams at an index, a new one where there is none."""
@@ -166,26 +151,17 @@ class Content:
             ToolCallDelta(call.index, call.id, call.name, arguments, None, call.custom)
         )
 
-    def add_annotation(self, annotation: dict[str, Any]) -> None:
-        """Add what the text cites: each page, and each file, once."""
-        url, file = word(annotation, "url"), word(annotation, "file_id")
-        if url and url not in self._sources and len(self._sources) < MAX_SOURCES:
-            self._sources[url] = source = Source(url, word(annotation, "title"))
-            self.events.append(source)
-        elif file and file not in self._documents and len(self._documents) < MAX_SOURCES:
-            name = word(annotation, "filename") or file
-            is_path = annotation.get("type") == "file_path"
-            media_type = "application/octet-stream" if is_path else "text/plain"
-            self._documents[file] = document = Document(name, name, media_type)
-            self.events.append(document)
+    def begin_item(self, key: Any, wire: dict[str, Any], data: bytes) -> None:
+        """Read an item that begins.
 
-    def begin_item(self, key: Any, wire: dict[str, Any]) -> None:
-        """Read an item that begins."""
+        :param data: the JSON of its event.
+        """
         kind, id_ = word(wire, "type"), word(wire, "id")
         item = self._items.get(key)
         if item is None or item.kind != kind or (item.start is not None and item.id != id_):
             item = self._add_item(key, kind, id_)
-        item.start, item.id = wire, item.id or id_
+        item.start = {name: word(wire, name) for name in ("type", "id", "container_id")}
+        item.id = item.id or id_
         self._release(word(wire, "call_id") if kind in _CALLS else "")
         if kind in _CALLS:
             # Its first event waits for its arguments: with Perplexity, a call of the provider's
@@ -193,7 +169,7 @@ class Content:
             call = item.call = item.call or Call(kind == "custom_tool_call")
             call.id, call.name = word(wire, "call_id"), word(wire, "name")
         elif kind in EARLY:
-            self._announce(item, wire)
+            self.findings.begin_tool(item, wire, data, self.events)
 
     def end_item(self, key: Any, wire: dict[str, Any], data: bytes) -> None:
         """Read an item that is complete, and what of it no earlier event has brought.
@@ -206,11 +182,10 @@ class Content:
         becomes = item is not None and item.call is not None and item.call.index < 0
         if item is None or not (is_same or becomes):
             item = self._add_item(key, kind, id_)
-        self._end(item, wire, data)
+        if not item.done:
+            self._end(item, wire, data)
 
     def _end(self, item: Item, wire: dict[str, Any], data: bytes) -> None:
-        if item.done:
-            return
         item.done = True
         kind = item.kind = word(wire, "type")
         item.id = item.id or word(wire, "id")
@@ -234,7 +209,7 @@ class Content:
             field = "refusal" if kind == REFUSAL else "text"
             self.add_text(self.text_of(item, kind, index).complete(part.get(field)))
             for annotation in as_dicts(part.get("annotations")):
-                self.add_annotation(annotation)
+                self.findings.cite(annotation, self.events)
 
     def _end_reasoning(self, item: Item, wire: dict[str, Any], data: bytes) -> None:
         parts: dict[str, list[str]] = {SUMMARY: [], REASONING: []}
@@ -282,49 +257,18 @@ class Content:
             self._begin_call(call)
 
     def _end_tool(self, item: Item, wire: dict[str, Any], data: bytes) -> None:
-        kind = item.kind
         if item.call is not None:  # it turned out to be the provider's own
             wire = {"call_id": item.call.id, **wire}
             item.call = None
-        if item.tool is None:
-            self._announce(item, wire)
-        tool = item.tool
-        if tool is None and kind.endswith("_output"):  # of a call that is an item of its own
-            tool = self._tools.get(word(wire, "call_id"))
-        if tool is None:
-            return
-        self._budget.keep(data)
-        if url := image_in(wire):
-            if url not in self._images:
-                self._images[url] = None
-                self.events.append(Image(url))
-            if len(self._images) > MAX_IMAGES:
-                raise StreamErrorEvent({"detail": f"More than {MAX_IMAGES} images are not taken."})
-        else:
-            self._budget.spend(len(data))
-        for page in pages_in(wire):
-            self.add_annotation(page)
-        if (result := result_in(wire)) is not None:
-            tool.output, tool.failed = result
-            self.events.append(ProviderToolResult(tool.id, tool.name, tool.output, tool.failed))
+        self.findings.end_tool(item, wire, data, self.events)
 
     def end_code(self, key: Any, code: Any) -> None:
         """Give the call of a code interpreter, whose code is complete before it is run."""
         item = self._items.get(key)
-        if item and item.start and item.kind == "code_interpreter_call" and item.tool is None:
-            self._announce(item, {**item.start, "code": code})
+        if item and item.kind == "code_interpreter_call":
+            self.findings.end_code(item, code, self.events)
 
-    def _announce(self, item: Item, wire: dict[str, Any]) -> None:
-        found = tool_in(wire)
-        if found is None:
-            return
-        id_, name, input_ = found
-        id_ = id_ if id_ and id_ not in self._tools else new_call_id()
-        item.tool = self._tools[id_] = ProviderTool(id_, name, input_)
-        is_mcp = word(wire, "type").startswith("mcp_")
-        self.events.append(ProviderToolCall(id_, name, input_, is_mcp))
-
-    def finish(self, output: list[dict[str, Any]], data: bytes) -> None:
+    def finish(self, output: list[dict[str, Any]]) -> None:
         """Read the items of the last event, and give what was held back.
 
         They are matched with those that were streamed by their ids, or else by their order among
@@ -340,7 +284,9 @@ class Content:
         for number, (wire, known) in enumerate(zip(output, found, strict=True)):
             same = left.get(word(wire, "type"))
             other = same.pop() if same and known is None else None
-            self._end(known or other or self._add_item(("new", number), "", ""), wire, data)
+            item = known or other or self._add_item(("new", number), "", "")
+            if not item.done:
+                self._end(item, wire, json.dumps(wire).encode())
         for item in self._all:
             for place, text in item.texts.items():
                 if place[0] in (TEXT, REFUSAL):

@@ -69,7 +69,7 @@ class Item:
 
     :param kind: its type; "" as long as it is not known.
     :param id: its first id: some providers have a new one in every event.
-    :ivar start: the item as its first event has it; None before that event.
+    :ivar start: which item its first event says it is; None before that event.
     :ivar texts: those it holds, by kind and index: parts of its content or of a summary.
     :ivar shown: which of its texts was the last that is shown as reasoning.
     :ivar call: the client's call that it is.
@@ -81,7 +81,7 @@ class Item:
 
     def __init__(self, kind: str, id: str) -> None:
         self.kind, self.id = kind, id
-        self.start: dict[str, Any] | None = None
+        self.start: dict[str, str] | None = None
         self.texts: dict[tuple[str, Any], StreamedText] = {}
         self.shown: tuple[str, Any] | None = None
         self.call: Call | None = None

@@ -96,7 +96,7 @@ class ResponsesParser:
         elif not isinstance(kind, str):
             pass
         elif kind in _STATUSES:
-            self._end(event.get("response"), _STATUSES[kind], data)
+            self._end(event.get("response"), _STATUSES[kind])
         elif kind in _HEARTBEATS:
             return None
         elif kind == "error" or (event.get("error") and kind not in _HANDLERS):
@@ -112,7 +112,7 @@ class ResponsesParser:
             return None
         events: list[Event] = []
         self._content.events = events
-        self._end(body, "completed", data)
+        self._end(body, "completed")
         return events
 
     def finish(self) -> list[Event]:
@@ -124,14 +124,14 @@ class ResponsesParser:
             raise StreamErrorEvent({"detail": "The answer had nothing in it."})
         return []
 
-    def _end(self, response: Any, status: str, data: bytes) -> None:
+    def _end(self, response: Any, status: str) -> None:
         """Read the last event, which has the whole response again."""
         response = response if isinstance(response, dict) else {}
         # vLLM completes a response that is not complete.
         if response.get("status") in _STATUSES.values():
             status = response["status"]
         self._usage = usage_in(response) or self._usage
-        self._content.finish(as_dicts(response.get("output")), data)
+        self._content.finish(as_dicts(response.get("output")))
         if status == "incomplete":
             reason = _ending(response)
         elif status == "completed" and not response.get("error"):
@@ -145,7 +145,7 @@ class ResponsesParser:
 
     def _begin_item(self, event: dict[str, Any], data: bytes) -> None:
         if isinstance(item := event.get("item"), dict):
-            self._content.begin_item(_key(event), item)
+            self._content.begin_item(_key(event), item, data)
 
     def _end_item(self, event: dict[str, Any], data: bytes) -> None:
         if isinstance(item := event.get("item"), dict):
@@ -171,7 +171,7 @@ class ResponsesParser:
     def _annotate(self, event: dict[str, Any], data: bytes) -> None:
         if isinstance(annotation := event.get("annotation"), dict):
             self._budget.spend(len(data))
-            self._content.add_annotation(annotation)
+            self._content.findings.cite(annotation, self._content.events)
 
     def _reason(self, event: dict[str, Any], data: bytes) -> None:
         """Read a delta of raw reasoning or of its summary, or one of them as a whole."""
@@ -209,7 +209,7 @@ class ResponsesParser:
             self._thinks = False
             self._content.events.append(ReasoningEnd())
         for page in pages_in({**event, "type": "_results"}):
-            self._content.add_annotation(page)
+            self._content.findings.cite(page, self._content.events)
 
     _thinks = False
 

@@ -5,10 +5,9 @@ A page shows them by these, whichever server it talks to.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from ..json_values import as_dicts
+from ..json_values import as_dicts, read_json
 from .items import word
 
 EARLY = frozenset({"web_search_call", "file_search_call", "image_generation_call"})
@@ -66,7 +65,7 @@ def result_in(item: dict[str, Any]) -> tuple[Any, bool] | None:
         output |= {"name": item.get("name"), "arguments": item.get("arguments")}
         output |= {name: item[name] for name in ("output", "error") if item.get(name) is not None}
         return output, "error" in output
-    if kind.endswith("_results"):
+    if kind.endswith(("_results", "_output")):
         return {name: value for name, value in item.items() if name not in _ENVELOPE}, failed
     return None
 
@@ -91,7 +90,7 @@ def _parsed(arguments: Any) -> Any:
     if not isinstance(arguments, str):
         return arguments or {}
     try:
-        return json.loads(arguments or "{}")
+        return read_json(arguments.encode() or b"{}")
     except (ValueError, RecursionError):
         return arguments
 

@@ -432,6 +432,20 @@ TOOLS: dict[str, tuple[list[Any], list[Any]]] = {
 }
 
 
+def test_an_output_that_is_an_item_of_its_own_belongs_to_its_call() -> None:
+    events, _ = parsed(
+        done(0, "shell_call", id="s", call_id="c", action={"commands": ["ls"]}),
+        done(1, "shell_call_output", id="o", call_id="c", output=[]),
+        done(2, "shell_call_output", id="o", call_id="unknown", output=[]),
+        completed(),
+    )
+    assert events == [
+        ProviderToolCall("c", "shell", {"action": {"commands": ["ls"]}}),
+        ProviderToolResult("c", "shell", {"output": []}),
+        STOP,
+    ]
+
+
 @pytest.mark.parametrize("name", TOOLS)
 def test_a_tool_of_the_providers_is_told(name: str) -> None:
     stream, expected = TOOLS[name]
