@@ -40,7 +40,7 @@ class Block:
     def parsed_arguments(self) -> Any:
         """Return the arguments as JSON; as text where they are none."""
         try:
-            return json.loads(self.arguments)
+            return json.loads(self.arguments, parse_constant=int)  # NaN is no JSON
         except (ValueError, RecursionError):
             return self.arguments
 

@@ -16,7 +16,7 @@ _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*){0,8}),", re.IGNORECASE)
 
 
 class Unsendable(Exception):
-    """A part that the protocol cannot carry; its text says why and names the field."""
+    """What the protocol or the model cannot be sent; its text names the field and says why."""
 
 
 def block_of(part: dict[str, Any], *, citations: bool) -> dict[str, Any] | None:
@@ -91,6 +91,8 @@ def _split(url: str, place: str) -> tuple[str, str]:
     if head is None:
         raise Unsendable(f"{place}: Not a data: URL")
     data = url[head.end() :]
+    if not data:
+        raise Unsendable(f"{place}: Empty")
     if ";base64" in head[2].lower():
         try:
             base64.b64decode(data, validate=True)

@@ -22,14 +22,14 @@ EFFORTS = ("none", *_BUDGETS)
 
 
 def reasoning_fields(
-    effort: str | None, family: Family, max_tokens: int, *, forced: bool
+    effort: str | None, family: Family, max_tokens: int, *, bound: bool
 ) -> dict[str, Any]:
     """Return ``thinking``, and ``output_config`` with an effort, as a model accepts them.
 
     :param effort: one of :data:`EFFORTS`; None leaves it to the provider.
     :param max_tokens: the most tokens of the response, its reasoning included.
-    :param forced: whether the response has to be a tool call, or goes on with an assistant's
-        message: neither is accepted with a budget.
+    :param bound: whether the response has to be a tool call, or goes on with what has no reasoning:
+        neither is accepted with a budget.
     """
     if family.reasoning == "adaptive":
         if effort == "none" and family.between_tools:
@@ -53,6 +53,6 @@ def reasoning_fields(
         return {"thinking": {"type": "disabled"}}
     # The text needs a part of the tokens, too.
     budget = min(_BUDGETS[effort], max_tokens * 4 // 5)
-    if forced or budget < _LEAST_BUDGET:
+    if bound or budget < _LEAST_BUDGET:
         return {}
     return {"thinking": {"type": "enabled", "budget_tokens": budget}}

@@ -15,9 +15,10 @@ from ...providers import Provider, Target
 from ...providers.parts import reject_unknown_parts
 from ..errors import message_in
 from .families import Family, family_of
-from .parts import marked
+from .parts import Unsendable
 from .reasoning import EFFORTS, reasoning_fields
 from .schema import bindable
+from .tools import called_tools, is_forced, sent_choice, sent_tool
 from .turns import Turns
 
 logger = logging.getLogger("flask_llmchat")
@@ -25,6 +26,8 @@ logger = logging.getLogger("flask_llmchat")
 _MAX_TEMPERATURE = 1.0
 
 _SAMPLING = ("temperature", "top_p", "top_k")
+
+_REASONING_BLOCKS = ("thinking", "redacted_thinking")
 
 _MAX_USER = 256  # characters
 
@@ -50,7 +53,10 @@ def build_body(
     :raises ChatError: with status 422, for what the protocol or the model cannot do and the
         response depends on.
     """
-    return _Body(chat, provider, target, model).build()
+    try:
+        return _Body(chat, provider, target, model).build()
+    except Unsendable as error:
+        raise ChatError(str(error), provider=provider.name, status=422) from None
 
 
 class _Body:
@@ -69,7 +75,7 @@ class _Body:
         reject_unknown_parts(chat.messages, self._row)
         form = self._format()
         messages = self._row.messages(chat.messages)
-        turns = Turns(messages, self._row, citations=form is None)
+        turns = Turns(messages, self._row.name, citations=form is None)
         prefilled = self._check_turns(turns)
         tools, choice = self._tools(turns)
         limit = self._limit()
@@ -83,7 +89,10 @@ class _Body:
             "stop_sequences": self._stop(),
             "metadata": self._metadata(),
             "stream": True,
-            **self._reasoning(limit, forced=prefilled or _is_forced(choice)),
+            **self._reasoning(
+                limit,
+                bound=prefilled or is_forced(choice) or _lacks_reasoning(turns.turns),
+            ),
         }
         if form is not None:
             body["output_config"] = {**body.get("output_config", {}), "format": form}
@@ -95,6 +104,8 @@ class _Body:
         if self._row.name == "anthropic" and not _is_marked(body):
             # It counts as one of the four marks that a request may have.
             body["cache_control"] = {"type": "ephemeral"}
+        if isinstance(own.get("output_config"), dict):
+            own["output_config"] = {**body.get("output_config", {}), **own["output_config"]}
         return {name: value for name, value in (body | own).items() if value is not None}
 
     def _check_turns(self, turns: Turns) -> bool:
@@ -103,12 +114,12 @@ class _Body:
         :return: whether the response goes on with a message of the assistant's.
         """
         if not turns.turns:
-            raise self._refusal("messages: None of them has anything to respond to")
+            raise Unsendable("messages: None of them has anything to respond to")
         last = turns.turns[-1]
         if last["role"] == "user":
             return False
         if not self._family.prefill:
-            raise self._refusal(
+            raise Unsendable(
                 f"messages.{len(self._chat.messages) - 1}.role: {self._sent_model[:100]} does not"
                 " go on with a message of the assistant; the last one must be the user's"
             )
@@ -127,7 +138,7 @@ class _Body:
         stop = self._wanted("stop", self._chat.stop)
         stops = [stop] if isinstance(stop, str) else stop
         if any(not text.strip() for text in stops or ()):
-            raise self._refusal(f"stop: {self._row.label} accepts no text of white space alone")
+            raise Unsendable(f"stop: {self._row.label} accepts no text of white space alone")
         return stops or None
 
     def _metadata(self) -> dict[str, Any] | None:
@@ -146,23 +157,23 @@ class _Body:
         held = wanted.get("json_schema")
         schema = held.get("schema") if isinstance(held, dict) else None
         if wanted.get("type") != "json_schema" or not isinstance(schema, dict):
-            raise self._refusal(
+            raise Unsendable(
                 f"response_format: {self._row.label} needs the type json_schema, with a schema"
             )
         if not self._family.structured:
-            raise self._refusal(
+            raise Unsendable(
                 f"response_format: {self._sent_model[:100]} cannot be bound to a schema"
             )
         return {"type": "json_schema", "schema": bindable(schema)}
 
-    def _reasoning(self, limit: int, *, forced: bool) -> dict[str, Any]:
+    def _reasoning(self, limit: int, *, bound: bool) -> dict[str, Any]:
         thinking = self._wanted("thinking", self._chat.extra.get("thinking"))
         if isinstance(thinking, dict):  # in the provider's own form
             return {"thinking": thinking}
         effort = self._wanted("reasoning_effort", self._chat.reasoning_effort)
         if effort is not None and effort not in EFFORTS:
-            raise self._refusal(f"reasoning_effort: Must be one of: {', '.join(EFFORTS)}")
-        fields = reasoning_fields(effort, self._family, limit, forced=forced)
+            raise Unsendable(f"reasoning_effort: Must be one of: {', '.join(EFFORTS)}")
+        fields = reasoning_fields(effort, self._family, limit, bound=bound)
         if effort not in (None, "none") and not fields:
             self._log("reasoning_effort")
         return fields
@@ -194,53 +205,25 @@ class _Body:
 
     def _tools(self, turns: Turns) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
         """Return the tools and the choice among them."""
-        chat = self._chat
-        tools = [self._tool(tool, n) for n, tool in enumerate(chat.tools or ())]
-        tools += chat.provider_tools
-        if "tools" in self._refused:
-            tools = []
+        chat, tools = self._chat, []
+        if "tools" not in self._refused:
+            tools = [
+                sent_tool(tool, f"tools.{number}", can_bind=self._family.structured)
+                for number, tool in enumerate(chat.tools or ())
+            ]
+            tools += chat.provider_tools
         if not tools:
-            # Calls in the conversation are refused without any tool.
-            schema = {"type": "object", "properties": {}}
-            tools = [{"name": name, "input_schema": schema} for name in turns.tools]
+            tools = called_tools(turns.tools)
             return tools, {"type": "none"} if tools else None
-        choice = self._choice(self._wanted("tool_choice", chat.tool_choice))
-        parallel = self._wanted("parallel_tool_calls", chat.extra.get("parallel_tool_calls"))
-        if parallel is False and (choice or {}).get("type") != "none":
-            choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
-        if _is_forced(choice) and not self._family.forced_tools:
-            raise self._refusal(
+        choice = sent_choice(
+            self._wanted("tool_choice", chat.tool_choice),
+            self._wanted("parallel_tool_calls", chat.extra.get("parallel_tool_calls")),
+        )
+        if is_forced(choice) and not self._family.forced_tools:
+            raise Unsendable(
                 f"tool_choice: {self._sent_model[:100]} cannot be made to call a tool; send auto"
             )
         return tools, choice
-
-    def _tool(self, tool: dict[str, Any], number: int) -> dict[str, Any]:
-        function = tool.get("function")
-        if not isinstance(function, dict):
-            raise self._refusal(
-                f"tools.{number}: {self._row.label} has tools of type function only"
-            )
-        schema = function.get("parameters")
-        schema = {"properties": {}, **schema} if isinstance(schema, dict) else {"properties": {}}
-        strict = bool(function.get("strict")) and self._family.structured
-        converted = {
-            "name": function.get("name"),
-            "description": function.get("description"),
-            "input_schema": {"type": "object", **(bindable(schema) if strict else schema)},
-            "strict": strict or None,
-        }
-        return marked({n: v for n, v in converted.items() if v is not None}, tool)
-
-    def _choice(self, choice: Any) -> dict[str, Any] | None:
-        if choice is None:
-            return None
-        if isinstance(choice, str):
-            return {"type": "any" if choice == "required" else choice}
-        function = choice.get("function")
-        name = function.get("name") if isinstance(function, dict) else None
-        if not isinstance(name, str):
-            raise self._refusal("tool_choice: Must be auto, none, required, or a function")
-        return {"type": "tool", "name": name}
 
     def _wanted(self, name: str, value: Any) -> Any:
         """Return the value of a parameter; None when the provider or the model rejects it."""
@@ -254,15 +237,19 @@ class _Body:
         row, model = self._row.name, self._chat.model
         logger.debug("%r is left out: %s with %r refuses it", name[:50], row, model)
 
-    def _refusal(self, message: str) -> ChatError:
-        return ChatError(message, provider=self._row.name, status=422)
-
 
 _READ = frozenset({"user", "safety_identifier", "parallel_tool_calls"})
 
 
-def _is_forced(choice: dict[str, Any] | None) -> bool:
-    return choice is not None and choice["type"] in ("any", "tool")
+def _lacks_reasoning(turns: list[dict[str, Any]]) -> bool:
+    """Return whether the model is in the middle of a response that began without reasoning."""
+    first = None
+    for turn in reversed(turns):
+        if turn["role"] == "assistant":
+            first = turn["content"][0]["type"]
+        elif not any(block["type"] == "tool_result" for block in turn["content"]):
+            break
+    return first is not None and first not in _REASONING_BLOCKS
 
 
 def _is_marked(body: dict[str, Any]) -> bool:
@@ -270,10 +257,11 @@ def _is_marked(body: dict[str, Any]) -> bool:
     blocks = [*(body["tools"] or ()), *(body["system"] or ())]
     for turn in body["messages"]:
         blocks += turn["content"]
+    for block in list(blocks):
+        if block.get("type") == "tool_result":
+            blocks += block.get("content", ())
     return any("cache_control" in block for block in blocks)
 
-
-_REASONING_BLOCKS = ("thinking", "redacted_thinking")
 
 _REFUSED_REASONING = re.compile(r"thinking|signature|block is bound", re.IGNORECASE)
 

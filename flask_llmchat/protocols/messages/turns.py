@@ -7,13 +7,11 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ...core.errors import ChatError
 from ...core.reasoning import BEFORE_CALL, details_in
 from ...core.request import Message
-from ...providers import Provider
 from .parts import Unsendable, block_of, marked
 
-_NOT_RUN = "This tool call was not carried out."
+_NOT_RUN = [{"type": "text", "text": "This tool call was not carried out."}]
 
 _OPENING = "Hello."
 """In place of the user's message before an assistant's that comes first."""
@@ -26,18 +24,19 @@ _NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
 class Turns:
     """Converts messages: those of one role become one turn, and tool results come first in theirs.
 
-    :param row: the provider's row.
+    :param provider: name of the provider's row.
     :param citations: whether the response may cite documents.
     :ivar system: the blocks of all system and developer messages.
     :ivar turns: the messages of the request.
     :ivar tools: names of the tools that were called.
+    :raises Unsendable: naming the message that cannot be sent.
     """
 
-    def __init__(self, messages: Iterable[Message], row: Provider, *, citations: bool) -> None:
+    def __init__(self, messages: Iterable[Message], provider: str, *, citations: bool) -> None:
         self.system: list[dict[str, Any]] = []
         self.turns: list[dict[str, Any]] = []
         self.tools: dict[str, None] = {}
-        self._row = row
+        self._provider = provider
         self._citations = citations
         self._ids: dict[str, int] = {}  # of all calls, as they are sent: how often one came again
         self._open: dict[str, str] = {}  # calls that wait for a result: id to id as it is sent
@@ -69,7 +68,7 @@ class Turns:
     def _content(self, message: Message, place: str) -> list[dict[str, Any]]:
         """Return the blocks of a message's content.
 
-        :raises ChatError: with status 422, naming a part that cannot be sent.
+        :raises Unsendable: naming a part that cannot be sent.
         """
         content = message.get("content") or []
         if isinstance(content, str):
@@ -81,9 +80,9 @@ class Turns:
             try:
                 block = block_of(part, citations=self._citations)
             except Unsendable as error:
-                raise self._refusal(f"{place}.content.{index}{error}") from None
+                raise Unsendable(f"{place}.content.{index}{error}") from None
             if block and message["role"] in ("system", "developer") and block["type"] != "text":
-                raise self._refusal(f"{place}.content.{index}.type: A system message has text only")
+                raise Unsendable(f"{place}.content.{index}.type: A system message has text only")
             if block:
                 blocks.append(block)
         if blocks:
@@ -98,7 +97,7 @@ class Turns:
         ]
         before: dict[str, list[dict[str, Any]]] = {id_: [] for id_, _ in calls}
         first: list[dict[str, Any]] = []
-        for detail in details_in(message, "messages", self._row.name):
+        for detail in details_in(message, "messages", self._provider):
             call_id = detail.get(BEFORE_CALL)
             reasoning = before.get(call_id, first) if isinstance(call_id, str) else first
             reasoning += _reasoning(detail)
@@ -113,9 +112,9 @@ class Turns:
         function = function if isinstance(function, dict) else {}
         name = function.get("name")
         if not isinstance(id_, str) or not isinstance(name, str):
-            raise self._refusal(f"{place}: Must be a call of a function, with an id")
+            raise Unsendable(f"{place}: Must be a call of a function, with an id")
         if id_ in self._open:
-            raise self._refusal(f"{place}.id: Another call has this id")
+            raise Unsendable(f"{place}.id: Another call has this id")
         self._open[id_] = sent_id = self._new_id(id_)
         self.tools[name] = None
         arguments = _arguments(function.get("arguments"))
@@ -124,7 +123,7 @@ class Turns:
     def _result(self, message: Message, place: str) -> dict[str, Any]:
         sent_id = self._open.pop(message.get("tool_call_id", ""), None)
         if sent_id is None:
-            raise self._refusal(
+            raise Unsendable(
                 f"{place}.tool_call_id: No tool call with this id is in the message before it"
             )
         content = self._content({**message, "cache_control": None}, place)
@@ -148,9 +147,6 @@ class Turns:
             sent = f"{base}_{self._ids[base]}"
         self._ids[sent] = 0
         return sent
-
-    def _refusal(self, message: str) -> ChatError:
-        return ChatError(message, provider=self._row.name, status=422)
 
 
 def _reasoning(detail: dict[str, Any]) -> Iterable[dict[str, Any]]:
