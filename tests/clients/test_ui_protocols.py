@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from flask_llmchat import LLMChat
-from flask_llmchat.testing import FakeUpstream, ReceivedRequest, Reply, sse_reply
-from tests.support.apps import make_app, rows_speaking
+from flask_llmchat.testing import ReceivedRequest, Reply, sse_reply, text_reply
 from tests.support.node import run_js
+from tests.support.reasoning_streams import sent_back
 from tests.support.recordings import recordings, wire_form
-from tests.support.servers import served
-from tests.support.ui_conversations import HI
-from tests.support.ui_differences import DIFFERENT, alike
+from tests.support.ui_conversations import GO, HI
+from tests.support.ui_differences import DIFFERENT, NOT_SENT, alike
+from tests.support.ui_servers import PROTOCOLS, Servers, serving
 
 pytestmark = pytest.mark.external
 
@@ -29,18 +28,21 @@ RUN = {
     "xai": ["web_search"],
     "anthropic": ["web_search", "web_fetch", "code_execution"],
 }
-SPOKEN = {
-    "openai": "responses",
-    "azure": "responses",
-    "xai": "responses",
-    "anthropic": "messages",
-}
 
 
-def asked(stream: Json) -> tuple[str, list[str]]:
-    """Return the row that a recording goes through, and the names of the tools it calls."""
-    provider = stream["provider"] if stream["provider"] in SPOKEN else "openai"
-    return provider, sorted({call["name"] for call in stream["expected"]["tool_calls"]})
+def job(servers: Servers, op: str, name: str, model: str, messages: list[Json]) -> Json:
+    """Return a job about a recording.
+
+    :param op: ``theirs`` for their server; anything else for ours.
+    """
+    stream = STREAMS[name]
+    provider = stream["provider"] if stream["provider"] in PROTOCOLS else "openai"
+    if op != "theirs":
+        return {"op": op, "messages": messages, **servers.ours(provider, model)}
+    run = RUN[provider]
+    called = {call["name"] for call in stream["expected"]["tool_calls"]} - {*run}
+    told = servers.theirs(provider, model, toolNames=sorted(called), run=run)
+    return {"op": op, "messages": messages, **told}
 
 
 def made_by(*ops: str) -> list[dict[str, Any]]:
@@ -55,36 +57,14 @@ def made_by(*ops: str) -> list[dict[str, Any]]:
         return sse_reply(wires[request.json["model"]], split=997)
 
     made = []
-    with FakeUpstream(respond) as upstream:
-        profile = {
-            "anthropic_api_key": "sk-a",
-            "openai_api_key": "sk-o",
-            "xai_api_key": "sk-x",
-            "azure_openai_api_key": "sk-z",
-            "azure_openai_endpoint": upstream.base_url,
-            "azure_openai_deployments": {name: name for name in wires},
-        }
-        llmchat = LLMChat(providers=rows_speaking(SPOKEN))
-        app = make_app(upstream, profile=profile, llmchat=llmchat)
-        with served(app) as port:
-            for op in ops:
-                jobs: list[Json] = []
-                for name, stream in STREAMS.items():
-                    provider, functions = asked(stream)
-                    jobs.append({"op": op, "messages": [HI]})
-                    if op == "theirs":
-                        run = RUN[provider]
-                        jobs[-1] |= {"protocol": stream["protocol"], "provider": provider}
-                        jobs[-1] |= {"baseURL": upstream.base_url, "model": name}
-                        jobs[-1] |= {"toolNames": sorted({*functions} - {*run}), "run": run}
-                    else:
-                        jobs[-1] |= {"api": f"http://127.0.0.1:{port}/api/chat/{provider}"}
-                        jobs[-1] |= {"body": {"chatSettings": {"model": name}}}
-                if op in ("ask", "theirs"):
-                    results = run_js("ui.mjs", {"jobs": jobs, "atOnce": 8})
-                else:
-                    results = run_js("ui_older.mjs", {"sdk": op, "jobs": jobs})
-                made.append(dict(zip(STREAMS, results, strict=True)))
+    with serving(respond, STREAMS) as servers:
+        for op in ops:
+            jobs = [job(servers, op, name, name, [HI]) for name in STREAMS]
+            if op in ("ask", "theirs"):
+                results = run_js("ui.mjs", {"jobs": jobs, "atOnce": 8})
+            else:
+                results = run_js("ui_older.mjs", {"sdk": op, "jobs": jobs})
+            made.append(dict(zip(STREAMS, results, strict=True)))
     return made
 
 
@@ -97,13 +77,9 @@ def answers() -> list[dict[str, Any]]:
 def test_a_recording_becomes_what_their_own_server_makes_of_it(
     recorded: Json, answers: list[dict[str, Any]]
 ) -> None:
-    name = recorded["id"]
+    name, failed = recorded["id"], recorded["expected"]["error"] is not None
     ours, theirs = (told[name] for told in answers)
-    assert (
-        bool(ours["errors"])
-        == bool(theirs["errors"])
-        == (recorded["expected"]["error"] is not None)
-    )
+    assert bool(ours["errors"]) == bool(theirs["errors"]) == failed
     left_out = DIFFERENT.get(name, {})
     a, b = (alike(side["message"], *left_out) for side in (ours, theirs))
     assert a == b
@@ -111,6 +87,52 @@ def test_a_recording_becomes_what_their_own_server_makes_of_it(
         others = [other for other in left_out if other != one]
         a, b = (alike(side["message"], *others) for side in (ours, theirs))
         assert a != b, one
+
+
+# ---- The same answer in the next request, whichever server it came from.
+
+
+@pytest.fixture(scope="module")
+def again(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what each server sends of each server's answers."""
+    requests: dict[str, Any] = {}
+
+    def respond(request: ReceivedRequest) -> Reply:
+        model = request.json["model"]
+        requests[model] = sent_back(request.json, NOT_SENT[model.rpartition(" ")[2]])
+        return text_reply("Fine.")
+
+    jobs = []
+    ways = [(made, by) for made in (0, 1) for by in ("ask", "theirs")]
+    with serving(respond, [f"{n} {made} {by}" for n in STREAMS for made, by in ways]) as servers:
+        for name in STREAMS:
+            for made, by in ways:
+                if (message := answers[made][name]["message"]) is not None:
+                    parts = [run_by_the_page(part) for part in message["parts"]]
+                    turns = [HI, {**message, "id": "a1", "parts": parts}, {**GO, "id": "u2"}]
+                    jobs.append(job(servers, by, name, f"{name} {made} {by}", turns))
+        told = run_js("ui.mjs", {"jobs": jobs, "atOnce": 8})
+    assert [one["errors"] for one in told] == [[]] * len(jobs)
+    return requests
+
+
+def run_by_the_page(part: Json) -> Json:
+    """Return a part as it is once the page has run the tool that it calls."""
+    if part.get("state") != "input-available" or part.get("providerExecuted"):
+        return part
+    return {**part, "state": "output-available", "output": "Done."}
+
+
+@pytest.mark.parametrize("made", [0, 1], ids=["made by ours", "made by theirs"])
+@pytest.mark.parametrize("recorded", RECORDED)
+def test_an_answer_goes_back_the_same_from_either_server(
+    recorded: Json, made: int, again: dict[str, Any]
+) -> None:
+    ours, theirs = (again.get(f"{recorded['id']} {made} {by}") for by in ("ask", "theirs"))
+    assert ours == theirs
+
+
+# ---- What the older majors of their client read.
 
 
 @pytest.fixture(scope="module")

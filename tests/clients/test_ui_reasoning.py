@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
-from flask_llmchat import LLMChat
-from flask_llmchat.testing import FakeUpstream, ReceivedRequest, Reply, sse_reply
-from tests.support.apps import make_app, rows_speaking
+from flask_llmchat.testing import ReceivedRequest, Reply, sse_reply
 from tests.support.node import run_js
 from tests.support.reasoning_streams import messages_wire, responses_wire, sent_back
-from tests.support.servers import served
+from tests.support.ui_servers import PROTOCOLS, serving
 
 pytestmark = pytest.mark.external
 
@@ -56,12 +54,7 @@ SAID: dict[str, list[list[tuple[Any, ...]]]] = {
     ],
 }
 WRITERS = {"responses": responses_wire, "messages": messages_wire}
-ROWS = [
-    ("responses", "openai"),
-    ("responses", "azure"),
-    ("responses", "xai"),
-    ("messages", "anthropic"),
-]
+ROWS = [(protocol, provider) for provider, protocol in PROTOCOLS.items()]
 ORDERS = {
     "ours": ["ours"],
     "theirs": ["theirs"],
@@ -119,39 +112,16 @@ def chats() -> dict[str, Any]:
         said = said_by(protocol, provider)[len(requests[name]) - 1]
         return sse_reply(WRITERS[protocol](*said))
 
-    with FakeUpstream(respond) as upstream:
-        protocols = {provider: protocol for protocol, provider in ROWS}
-        names = [f"{p} {row} {order}" for p, row in ROWS for order in ORDERS]
-        app = make_app(
-            upstream,
-            llmchat=LLMChat(providers=rows_speaking(protocols)),
-            profile={
-                "anthropic_api_key": "sk-a",
-                "openai_api_key": "sk-o",
-                "xai_api_key": "sk-x",
-                "azure_openai_api_key": "sk-z",
-                "azure_openai_endpoint": upstream.base_url,
-                "azure_openai_deployments": {name: name for name in names},
-            },
-        )
-        with served(app) as port:
-            for protocol, provider in ROWS:
-                for order, servers in ORDERS.items():
-                    name = f"{protocol} {provider} {order}"
-                    jobs[name] = {
-                        "op": "chat",
-                        "api": f"http://127.0.0.1:{port}/api/chat/{provider}",
-                        "body": {"chatSettings": {"model": name}},
-                        "theirs": {
-                            **{"protocol": protocol, "provider": provider, "model": name},
-                            **{"baseURL": upstream.base_url, "toolNames": ["weather"]},
-                            # It asks for encrypted content of models that reason, by their names.
-                            "options": {"forceReasoning": True} if protocol == "responses" else {},
-                        },
-                        "order": servers,
-                        "steps": STEPS,
-                    }
-            told = run_js("ui.mjs", {"jobs": list(jobs.values()), "atOnce": 6})
+    names = [f"{p} {row} {order}" for p, row in ROWS for order in ORDERS]
+    with serving(respond, names) as servers:
+        for name in names:
+            _, provider, order = name.split(" ", 2)
+            jobs[name] = {
+                **{"op": "chat", "order": ORDERS[order], "steps": STEPS},
+                **servers.ours(provider, name),
+                "theirs": servers.theirs(provider, name, toolNames=["weather"]),
+            }
+        told = run_js("ui.mjs", {"jobs": list(jobs.values()), "atOnce": 8})
     return {name: (one, requests[name]) for name, one in zip(jobs, told, strict=True)}
 
 

@@ -12,6 +12,7 @@ from flask_llmchat import (
     ChatError,
     Document,
     Event,
+    LLMChat,
     ProviderToolCall,
     ProviderToolResult,
     ReasoningDelta,
@@ -22,7 +23,20 @@ from flask_llmchat import (
     ToolCallDelta,
 )
 from flask_llmchat.dialects.ui.messages import UIMessages
-from tests.dialects.test_ui import DETAILS, METADATA, UI, encoder, frames, result, with_messages
+from flask_llmchat.testing import FakeUpstream, sse_reply
+from tests.dialects.test_dialects import ui_body
+from tests.dialects.test_ui import (
+    DETAILS,
+    METADATA,
+    UI,
+    URL,
+    encoder,
+    frames,
+    result,
+    with_messages,
+)
+from tests.support.apps import make_app, rows_speaking
+from tests.support.reasoning_streams import responses_wire
 from tests.support.ui_conversations import GO, HI, STEP, assistant, done
 
 Json = dict[str, Any]
@@ -130,6 +144,17 @@ def test_hidden_reasoning_waits_for_something_to_show() -> None:
     ids = [f["providerMetadata"]["openai"]["itemId"] for f in told if "providerMetadata" in f]
     assert ids == ["rs_1", "rs_2", "rs_3"]
     assert len({frame["id"] for frame in told[2:]}) == 4
+
+
+def test_a_failure_after_hidden_reasoning_alone_has_a_status(upstream: FakeUpstream) -> None:
+    begun = responses_wire(("reasoning", "rs_1", "enc"), ("text", ""))
+    begun, _, _ = begun.partition(b"event: response.completed")
+    failure = {"type": "error", "code": "rate_limit_exceeded", "message": "Slow down."}
+    upstream.add(*[sse_reply(begun + f"data: {json.dumps(failure)}\n\n".encode())] * 9)
+    llmchat = LLMChat(providers=rows_speaking({"openai": "responses"}))
+    response = make_app(upstream, llmchat=llmchat).test_client().post(URL, json=ui_body())
+    assert response.status_code == 429
+    assert response.text == "Slow down."
 
 
 def test_reasoning_that_ends_after_the_text_closes_no_part_of_it() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 Json = dict[str, Any]
@@ -117,20 +117,36 @@ def _wire(events: list[Json]) -> bytes:
     return "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events).encode()
 
 
-def sent_back(body: Json) -> list[tuple[Any, ...]]:
+def sent_back(body: Json, left_out: Container[str] = ()) -> list[tuple[Any, ...]]:
     """Return what a request says, in the words of the functions above, whichever server wrote it.
 
-    Left out is what says the same in another way: ids of texts and calls, and whether a text
-    stands in a list.
+    Left out is what says the same in another way: ids of texts and calls, whether a text stands in
+    a list, and how many texts one is.
+
+    :param left_out: kinds of what else is left out.
     """
-    if "input" in body:
-        return [said for item in body["input"] for said in _said(item)]
-    return [
-        said
+    items = body.get("input") or [
+        {"role": message["role"], **block}
         for message in body["messages"]
         for block in _listed(message["content"])
-        for said in _said({"role": message["role"], **block})
     ]
+    told: list[tuple[Any, ...]] = []
+    for said in (said for item in items for said in _said(item)):
+        if told and said[0] == told[-1][0] == "assistant":
+            told[-1] = ("assistant", told[-1][1] + said[1])
+        elif said != ("assistant", "") and said[0] not in left_out:
+            told.append(said)
+    return told
+
+
+_RUN_BY_THE_PROVIDER = ("_call", "_tool_use", "_tool_result")
+
+
+def _input(arguments: str) -> Any:
+    try:
+        return json.loads(arguments)
+    except ValueError:
+        return arguments
 
 
 def _listed(content: Any) -> list[Json]:
@@ -139,6 +155,8 @@ def _listed(content: Any) -> list[Json]:
 
 def _said(item: Json) -> Iterator[tuple[Any, ...]]:
     match item:
+        case {"type": "reasoning", "content": content}:
+            yield ("raw reasoning", "".join(part["text"] for part in content))
         case {"type": "reasoning"}:
             texts = [part["text"] for part in item["summary"]]
             yield ("reasoning", item["id"], item["encrypted_content"], *texts)
@@ -147,14 +165,18 @@ def _said(item: Json) -> Iterator[tuple[Any, ...]]:
         case {"type": "redacted_thinking"}:
             yield ("redacted", item["data"])
         case {"type": "function_call"}:
-            yield ("call", item["call_id"], item["name"], json.loads(item["arguments"]))
+            yield ("call", item["call_id"], item["name"], _input(item["arguments"]))
         case {"type": "tool_use"}:
             yield ("call", item["id"], item["name"], item["input"])
-        case {"type": "function_call_output"}:
-            yield ("result", item["call_id"], item["output"])
         case {"type": "tool_result"}:
             said = "".join(part["text"] for part in _listed(item["content"]))
             yield ("result", item["tool_use_id"], said)
+        case {"type": "custom_tool_call"}:
+            yield ("call", item["call_id"], item["name"], item["input"])
+        case {"type": "function_call_output" | "custom_tool_call_output"}:
+            yield ("result", item["call_id"], item["output"])
+        case {"type": kind} if kind.endswith(_RUN_BY_THE_PROVIDER):
+            yield ("tool of the provider",)
         case {"role": role, "text": text}:
             yield (role, text)
         case {"role": role, "content": content}:

@@ -124,6 +124,15 @@ DIFFERENT: dict[str, dict[str, str]] = {
 }
 
 
+# ---- In what goes back to the provider.
+
+# By who sends it: the AI SDK's server, or ours, which a page asks.
+NOT_SENT: dict[str, dict[str, str]] = {
+    "theirs": {"tool of the provider": "ours drops what its tools did; theirs sends it back"},
+    "ask": {"raw reasoning": "ours sends it back; theirs does not even show it"},
+}
+
+
 def alike(message: Json | None, *left_out: str) -> Any:
     """Return a message without what differs everywhere, and without what is named."""
     if message is None:
