@@ -17,7 +17,7 @@ from tests.support.recordings import answers, error_answers, recordings, server_
 from tests.support.servers import served
 
 ROUTES = {row.name for row in builtin_providers}
-ROUTE_OF = {"anthropic-compat": "anthropic", "openrouter/novita": "openrouter"}
+ROUTE_OF = {"openrouter/novita": "openrouter"}
 
 
 def everybodys_keys(upstream: FakeUpstream) -> dict[str, Any]:
@@ -36,8 +36,7 @@ def test_a_recorded_stream_comes_out_as_its_text(
     recorded: dict[str, Any], upstream: FakeUpstream
 ) -> None:
     expected = recorded["expected"]
-    config = {"LLMCHAT_PROTOCOLS": {"anthropic": "chat_completions"}}  # its compatible endpoint
-    app = make_app(upstream, everybodys_keys(upstream), config)
+    app = make_app(upstream, everybodys_keys(upstream))
     told, results = answers(app, upstream, route_of(recorded), wire_form(recorded))
     assert set(told) == {(200, expected["text"])}
     for result in results:
