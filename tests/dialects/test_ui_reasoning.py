@@ -7,6 +7,8 @@ from typing import Any
 
 import marshmallow as ma
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flask_llmchat import (
     ChatError,
@@ -407,6 +409,28 @@ def test_metadata_that_means_nothing_is_ignored(metadata: Any) -> None:
     kept = {**part("A"), "providerMetadata": metadata}
     message = read(kept, "B")[0]
     assert message == {"role": "assistant", "content": "B", "reasoning_content": "A"}
+
+
+NAMES = st.sampled_from(
+    ["openai", "anthropic", "\ud83d", "itemId", "reasoningEncryptedContent", "signature"]
+    + ["redactedData", "contentType", "reasoning_text", "reasoning_details", "format"]
+)
+ANYTHING: Any = st.recursive(
+    st.none() | st.integers() | NAMES | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.tuples(ANYTHING, st.booleans()), max_size=6))
+def test_no_metadata_breaks_the_server(parts: list[tuple[Any, bool]]) -> None:
+    told = [{**part("A"), "providerMetadata": m} if r else done(m, id=f"c{m!r}") for m, r in parts]
+    try:
+        messages = read(*told, "B")
+    except ChatError as error:
+        assert error.status == 422
+    else:
+        json.dumps(messages, ensure_ascii=False).encode()
 
 
 def test_what_is_written_is_read_again() -> None:
