@@ -125,7 +125,7 @@ class ToolLoop:
         self._running = ours
         step = ToolStep(self._step, self._chat.provider, self._chat.model)
         self._runner.start(ours, step)
-        return [*(self._runner.read(0) or ()), ToolsStart()]
+        return [*(self._runner.read(0) or ()), ToolsStart(totals.reasoning_details)]
 
     def _is_clients(self, call: ToolCall) -> bool:
         return call.custom or call.name in self._client_tools
