@@ -12,12 +12,13 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from .core.config import Config
 from .core.request import ChatRequest, Message
-from .core.result import ChatResult
+from .core.result import ChatResult, Step
 from .dialects import Dialect, builtin_dialects
 from .openapi import make_command
 from .providers import Provider, builtin_providers
 from .runs.from_python import ChatStream
 from .runs.sdk import user_client
+from .tools import Tool
 from .web.body import guard_body
 from .web.checks import MISSING, check_app, check_dialects, checked_hook
 from .web.cli.commands import make_commands
@@ -38,6 +39,10 @@ KeyResolver = TypeVar(
 EndpointLoader = TypeVar("EndpointLoader", bound=Callable[[str], Any])
 
 BeforeChat = TypeVar("BeforeChat", bound=Callable[[ChatRequest], Any])
+
+BeforeStep = TypeVar("BeforeStep", bound=Callable[[ChatRequest, tuple[Step, ...]], Any])
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _DEFAULT_PREFIX = Config().url_prefix
 
@@ -162,6 +167,53 @@ class LLMChat:
         """
         self.hooks.before_chat.append(checked_hook("before_chat", function))
         return function
+
+    def before_step(self, function: BeforeStep = MISSING) -> BeforeStep:
+        """Add a function that sees every further step of a chat with tools of the server.
+
+        ``(chat: ChatRequest, steps: tuple[Step, ...]) -> None``. It is called before the model is
+        called again, with the steps so far, in an app context and without a request. It may refuse
+        the step by raising a :class:`ChatError`: the response then ends with that error.
+        """
+        self.hooks.before_step.append(checked_hook("before_step", function))
+        return function
+
+    def tool(self, function: Function | None = None, **options: Any) -> Any:
+        """Let models call a function of the app; the server runs it.
+
+        ::
+
+            @llmchat.tool
+            def find_orders(context: ToolContext, status: Literal["open", "sent"] = "open"):
+                \"\"\"List the user's own orders, newest first.\"\"\"
+                return [order.as_dict() for order in orders_of(context.profile.user, status)]
+
+        Type hints and docstring tell the model how to call it. It runs with an app context of its
+        own and without a request, in a thread or, if it is ``async``, on one event loop.
+
+        :param options: ``name``, ``description``, ``args``, ``parameters``, ``when``, ``timeout``,
+            ``sequential``: see :class:`Tool`.
+        :return: the function, unchanged.
+        :raises TypeError: when the function cannot be a tool, saying what to write.
+        :raises ValueError: for an invalid name, or one that another tool has.
+        """
+        if function is None:
+            return lambda given: self.tool(given, **options)
+        self.add_tools(Tool(function, **options))
+        return function
+
+    def add_tools(self, *tools: Tool) -> None:
+        """Add tools that the server runs, at any time.
+
+        :raises ValueError: when another tool has the name of one.
+        """
+        for tool in tools:
+            if not isinstance(tool, Tool):
+                raise TypeError(f"add_tools takes Tool objects, not {type(tool).__name__}")
+            if self.hooks.tools.setdefault(tool.name, tool) is not tool:
+                raise ValueError(
+                    f"there is a tool {tool.name!r} already: give name= to one of them"
+                )
 
     def load_profile(self) -> Any:
         """Return the profile of the current user; a subclass may override this instead.

@@ -183,12 +183,6 @@ class Config:
         "Chats that one process runs at once; the next one gets 503. None: under gunicorn's gthread"
         " a few fewer than there are threads, elsewhere no limit.",
     )
-    tool_steps: int = _setting(
-        8,
-        _count(1),
-        "Responses of the model in one chat, with tools of the server between them. 1: the server"
-        " runs no tools.",
-    )
     fallbacks: Mapping[str, Mapping[str, Mapping[str, str]]] = _setting(
         {},
         _mapping(

@@ -65,13 +65,15 @@ class StreamingBody:
     def start(self) -> None:
         """Wait for the first bytes: until they come, an error can still have a status.
 
-        It does not wait for tools of the server: the view returns before they run.
+        It does not wait for tools of the server: the view returns before they run. It does where
+        the client gets nothing before the end: an error then still has a status, which tells the
+        client not to send the chat, and run the tools, once more.
 
         :raises ChatError: when the response fails before its first bytes.
         """
         try:
             # Without heartbeats: they would be the first bytes.
-            self._first = self._next(None, until_tools=True)
+            self._first = self._next(None, until_tools=not getattr(self._encoder, "whole", False))
         except BaseException:
             self._source.close()
             raise

@@ -39,6 +39,9 @@ class Host(Protocol):
     def run_before_chat(self, chat: ChatRequest) -> None:
         """Run the ``before_chat`` hooks."""
 
+    def offer_tools(self, chat: ChatRequest) -> None:
+        """Set the tools that the server runs for a chat."""
+
     def tool_runner(self, chat: ChatRequest, deadline: float) -> ToolRunner | None:
         """Return what runs the server's tools for a chat; None when it has none."""
 

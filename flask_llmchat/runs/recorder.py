@@ -92,7 +92,11 @@ class ChatRecorder:
         self._provider, self._model, self._context = chat.provider, chat.model, chat.context
 
     def start_attempt(self, provider: str, model: str) -> None:
-        """Begin an attempt of the present step."""
+        """Begin an attempt of the present step. What earlier ones have brought does not count."""
+        del self._earlier[self._step_start :]
+        self._begin_attempt(provider, model)
+
+    def _begin_attempt(self, provider: str, model: str) -> None:
         self.attempt = AttemptRecord(provider, model)
         self._steps[-1].append(self.attempt)
 
@@ -110,7 +114,7 @@ class ChatRecorder:
     def retry_attempt(self) -> None:
         """Begin another attempt at the same provider, after the present one has failed."""
         assert self.attempt is not None
-        self.start_attempt(self.attempt.provider, self.attempt.model)
+        self._begin_attempt(self.attempt.provider, self.attempt.model)
 
     def continue_step(self) -> None:
         """Begin another attempt of the present step, which goes on with its response."""

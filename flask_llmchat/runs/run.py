@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
@@ -24,7 +23,7 @@ from .host import Host
 from .recorder import ChatRecorder
 from .response_stream import ResponseStream
 from .tool_loop import ToolLoop
-from .tool_runner import ToolRunner
+from .tool_runner import ToolRunner, tool_name
 from .upstream_request import UpstreamRequest, build_request
 
 logger = logging.getLogger("flask_llmchat")
@@ -81,6 +80,7 @@ class ChatRun:
         host.chat_started(chat)
         if provider.public_only:
             chat.endpoint = host.load_endpoint(chat.endpoint_id)
+        host.offer_tools(chat)
         host.run_before_chat(chat)
         self._recorder.update(chat)
         self._runner = host.tool_runner(chat, self._cancel.deadline)
@@ -106,7 +106,10 @@ class ChatRun:
             return self._attempt(self._with_tools(self._chat), request)
         except ChatError as error:
             first = self._recorder.attempt
-            if ERROR_CODES[error.code].fallback and (body := self._try_fallbacks(provider)):
+            # A tool is never run twice.
+            has_run = self._runner is not None and self._runner.runs
+            may_fall_back = ERROR_CODES[error.code].fallback and not has_run
+            if may_fall_back and (body := self._try_fallbacks(provider)):
                 return body
             self._recorder.attempt = first  # when all fail, the result has the first error
             raise
@@ -177,7 +180,7 @@ class ChatRun:
                     recorder=recorder,
                     cancel=self._cancel,
                     host=self._host,
-                    client_tools=frozenset(map(_name_of, self._chat.tools or ())),
+                    client_tools=frozenset(map(tool_name, self._chat.tools or ())),
                     shows_tools=getattr(encoder, "shows_tools", False),
                 )
             body = StreamingBody(
@@ -188,12 +191,6 @@ class ChatRun:
             recorder.fail_attempt(_as_chat_error(error))
             raise
         return body
-
-
-def _name_of(tool: dict[str, Any]) -> str:
-    """Return the name of a tool in the form of chat completions."""
-    held = tool.get(tool.get("type", "function"))
-    return str(held.get("name", "")) if isinstance(held, dict) else ""
 
 
 def _as_chat_error(error: BaseException) -> ChatError:

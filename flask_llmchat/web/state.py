@@ -19,15 +19,16 @@ from ..core.errors import ChatError
 from ..core.profiles import read_text
 from ..core.request import ChatRequest, Endpoint
 from ..core.result import ChatResult, Step
-from ..core.signals import chat_finished, chat_started
+from ..core.signals import chat_finished, chat_started, tool_finished
 from ..openapi.instance import RouteEntry
 from ..protocols import check_protocols
 from ..providers import Provider
-from ..runs.tool_runner import ToolRunner
+from ..runs.tool_runner import ToolRunner, tool_name
 from .missing_key import why_no_key
 
 if TYPE_CHECKING:
     from ..extension import LLMChat
+    from ..tools import Tool
 
 
 logger = logging.getLogger("flask_llmchat")
@@ -43,6 +44,7 @@ class Hooks:
     key_resolver: Callable[[str, Any], Any] | None = None
     endpoint_loader: Callable[[str], Any] | None = None
     before_chat: list[Callable[[ChatRequest], Any]] = field(default_factory=list)
+    tools: dict[str, Tool] = field(default_factory=dict)
     before_step: list[Callable[[ChatRequest, tuple[Step, ...]], Any]] = field(default_factory=list)
 
 
@@ -165,9 +167,42 @@ class AppState:
                     " call abort() or raise ChatError; to change it, change the chat it is given"
                 )
 
+    def offer_tools(self, chat: ChatRequest) -> None:
+        """Set the tools that the server runs for a chat."""
+        if (
+            self.config.tool_steps > 1
+            and "tools" not in self.providers[chat.provider].unsupported_params
+        ):
+            chat.server_tools = {
+                name: tool
+                for name, tool in self.hooks.tools.items()
+                if tool.when is None or self.app.ensure_sync(tool.when)(chat)
+            }
+
     def tool_runner(self, chat: ChatRequest, deadline: float) -> ToolRunner | None:
-        """Return what runs the server's tools for a chat; None when it has none."""
-        return None
+        """Return what runs the server's tools for a chat; None when it has none.
+
+        :raises ChatError: with status 422, when a tool of the client's has the name of one.
+        """
+        if not chat.server_tools:
+            return None
+        for place, tool in enumerate(chat.tools or ()):
+            if (name := tool_name(tool)) in chat.server_tools:
+                raise ChatError(
+                    f"tools.{place}: {safe_repr(name)} is the name of a tool of the server's.",
+                    provider=chat.provider,
+                    status=422,
+                )
+        from ..tools.runner import Runner
+
+        return Runner(
+            chat.server_tools.values(),
+            chat,
+            self.config,
+            enter=self.app.app_context,
+            finished=lambda run: self.send_signal(tool_finished, run=run),
+            deadline=deadline,
+        )
 
     def run_before_step(self, chat: ChatRequest, steps: tuple[Step, ...]) -> None:
         """Let every ``before_step`` hook see, change or refuse a further step of a chat."""

@@ -19,6 +19,7 @@ from ...core.finish_reasons import effective_reason
 from ...core.limits import Budget
 from ...core.result import Usage, usage_body
 from ..base import Totals
+from ..errors import message_in
 from ..json_values import read_json
 from .choices import Choices, index_of
 from .content import Content
@@ -148,7 +149,9 @@ class ChatCompletionParser:
         if self.finish_reason not in ("length", "content_filter") and self._content.is_empty():
             empty = {"detail": "The answer had nothing in it."}
             body = [*self._errors.kept, empty, {"reason": self.finish_reason}]
-            raise StreamErrorEvent(body) if self._errors.kept else EmptyResponse(body)
+            # Most objects without choices are none: token counts, for example.
+            explained = message_in(self._errors.kept)
+            raise StreamErrorEvent(body) if explained else EmptyResponse(body)
         return events
 
     def _read_several(
