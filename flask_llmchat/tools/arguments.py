@@ -15,6 +15,7 @@ import marshmallow as ma
 from ..dialects.schema import MAX_ERRORS, sentence_of
 from ..dialects.strict_json import parse_value
 from .json_schema import JSONSchema, arguments_schema
+from .results import shortened
 
 Loader = Callable[[dict[str, Any]], Mapping[str, Any]]
 
@@ -23,6 +24,9 @@ _MAX_LENGTH = 2**20  # characters; a model writes far fewer
 
 class InvalidArguments(ValueError):
     """The model's arguments are wrong. The message tells it why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shortened(message, 2000))  # it may repeat names of the model's
 
 
 def parse_arguments(text: str) -> dict[str, Any]:
@@ -131,4 +135,4 @@ def from_json_schema(schema: JSONSchema) -> tuple[JSONSchema, Loader]:
 
 
 def _wrong(messages: Any) -> InvalidArguments:
-    return InvalidArguments(f"The arguments are wrong: {sentence_of(messages)[:2000]}.")
+    return InvalidArguments(f"The arguments are wrong: {sentence_of(messages)}.")

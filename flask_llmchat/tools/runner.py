@@ -81,7 +81,6 @@ class Runner(ToolRunner):
         self._last_call = ("", "")
         self._same_calls = 0
         self._waits_until = math.inf  # for a thread
-        self._closed = False
 
     def definitions(self) -> list[dict[str, Any]]:
         """Return the tools in the form of chat completions, as they are offered to the model."""
@@ -128,12 +127,9 @@ class Runner(ToolRunner):
 
     def close(self) -> None:
         """Tell the tools that are running to stop, and wait for them up to their own timeouts."""
-        while self._waiting:
-            text = "The chat ended before the tool was run."
-            self._finish(self._waiting.popleft().call, Ending("refused", text))
-        for worker in self._running:
-            worker.cancel()
         try:
+            for worker in self._running:
+                worker.cancel()
             until = max((worker.context.deadline for worker in self._running), default=0.0)
             while self._running and (left := until - time.monotonic()) > 0:
                 self._receive(min(left, 0.25))
@@ -143,6 +139,9 @@ class Runner(ToolRunner):
             while self._running:
                 worker = self._running.pop()
                 self._finish(worker.call, Ending("abandoned", ENDED), worker)
+            while self._waiting:
+                text = "The chat ended before the tool was run."
+                self._finish(self._waiting.popleft().call, Ending("refused", text))
             self._events = []
 
     def _admit(self, call: ToolCall) -> tuple[Tool, ToolCall, dict[str, Any]] | Ending:
@@ -154,9 +153,9 @@ class Runner(ToolRunner):
             return Ending("refused", text, invalid=True)
         try:
             arguments = parse_arguments(call.arguments)
-        except InvalidArguments as error:
+            this = (call.name, json.dumps(arguments, sort_keys=True))
+        except (InvalidArguments, RecursionError) as error:
             return Ending("refused", str(error), invalid=True)
-        this = (call.name, json.dumps(arguments, sort_keys=True))
         self._same_calls = self._same_calls + 1 if this == self._last_call else 1
         self._last_call = this
         if self._same_calls > _SAME_IN_A_ROW:

@@ -25,6 +25,8 @@ class Tool:
     results. The result is what it returns; for a generator that returns nothing, the last value.
     Results are strings, or what pydantic can write as JSON.
 
+    ``async`` tools share one event loop: one that blocks holds up all others of the process.
+
     The arguments are read from the type hints by pydantic. A parameter that is annotated
     :class:`ToolContext` is given the context, and the model does not see it.
 

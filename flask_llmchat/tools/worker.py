@@ -81,6 +81,7 @@ class Worker:
         self._enter = enter
         self._post = post
         self._has_posted = False
+        self._result: Ending | None = None
         self._failure: BaseException | None = None
         self._slot: Slot | None = None
         self._cancel_task: Callable[[], Any] | None = None
@@ -131,7 +132,7 @@ class Worker:
             value = self.tool.call(self._arguments, self.context)
             if isinstance(value, Generator):
                 value = self._last_of(value)
-            self.ending = self._ending_of(value)
+            self._result = self._ending_of(value)
 
     async def _run_async(self) -> None:
         with self._recording(), self._entered():
@@ -140,7 +141,7 @@ class Worker:
                 value = await self._last_of_async(value)
             else:
                 value = await value
-            self.ending = self._ending_of(value)
+            self._result = self._ending_of(value)
 
     def _last_of(self, values: Generator[Any, None, Any]) -> Any:
         last = None
@@ -168,13 +169,14 @@ class Worker:
         try:
             yield
         except BaseException as error:  # SystemExit and GreenletExit, too
-            if self.ending is None:
-                self.ending = self._ending_after(error)
+            if self._result is None:
+                self._result = self._ending_after(error)
             elif error is not self._failure:  # the tool itself has done its work
                 logger.exception("a teardown function of the app failed after a tool")
         finally:
             if self._slot is not None:
                 self._slot.release()
+            self.ending = self._result  # only now: the next tool may rely on the teardown
             self._post(self)
 
     @contextlib.contextmanager
@@ -185,7 +187,7 @@ class Worker:
                 yield
             except BaseException as error:
                 self._failure = error
-                self.ending = self._ending_after(error)
+                self._result = self._ending_after(error)
                 raise
 
     def _ending_of(self, value: Any) -> Ending:
@@ -209,4 +211,4 @@ class Worker:
 
     def __str__(self) -> str:
         """Name the call for the log, without its arguments."""
-        return f"chat {self.context.request_id}: tool {self.tool.name} ({self.call.id!r})"
+        return f"chat {self.context.request_id}: tool {self.tool.name} ({self.call.id[:64]!r})"

@@ -65,12 +65,12 @@ def test_page_and_model_get_the_same_result() -> None:
 
 def test_a_run_tells_what_was_called_and_what_came_of_it() -> None:
     chat = Chat(add)
-    asked = call("add", a=20)
+    asked = call("add", a=7_777_776)
     chat.run(asked, step=3)
     (run,) = chat.finished
     assert (run.call_id, run.name, run.step, run.outcome) == (asked.id, "add", 3, "ok")
-    assert (run.arguments, run.result, run.size) == ('{"a": 20}', "21", 2)
-    assert 0 < run.duration < 5 and "20" not in repr(run) and "21" not in repr(run)
+    assert (run.arguments, run.result, run.size) == ('{"a": 7777776}', "7777777", 7)
+    assert 0 < run.duration < 5 and "777777" not in repr(run)
 
 
 def test_tools_are_offered_in_the_form_of_chat_completions() -> None:
@@ -219,6 +219,36 @@ def test_unknown_tools_and_wrong_arguments_are_told_and_nothing_is_run() -> None
     assert "n: Input should be a valid integer" in texts[2] == texts[3]
     assert not ran and chat.outcomes == ["refused"] * 4
     assert all(result.invalid and result.error for result in chat.results)
+
+
+@pytest.mark.parametrize("depth", range(800, 1000, 10))
+def test_deeply_nested_arguments_are_no_failure_of_the_chat(depth: int) -> None:
+    def tool(x: Any) -> None: ...
+
+    chat = Chat(tool)
+    chat.run(ToolCall("deep", "tool", '{"x": ' + "[" * depth + "]" * depth + "}"))
+    assert chat.outcomes[0] in ("ok", "refused", "error")
+
+
+def test_a_call_ends_after_the_teardown_of_its_app_context() -> None:
+    app = Flask("host")
+    order: list[str] = []
+
+    @app.teardown_appcontext
+    def teardown(error: BaseException | None) -> None:
+        if g.get("tool"):
+            time.sleep(0.1)
+            order.append("torn down")
+
+    def tool(ctx: ToolContext) -> None:
+        g.tool = True
+        ctx.progress(1)
+
+    chat = Chat(tool, app=app)
+    chat.start(call("tool"))
+    chat.read_all()
+    order.append("ended")
+    assert order == ["torn down", "ended"]
 
 
 def test_the_same_call_is_not_run_a_third_time_in_a_row() -> None:

@@ -261,6 +261,10 @@ def test_what_is_told_of_wrong_arguments_is_bounded() -> None:
 
     told = refused(Tool(tool), {f"{n}" * 1000: n for n in range(1000)})
     assert len(told) < 2100 and "and more" in told
+    schema = {"type": "object"}
+    for made in (Tool(tool), Tool(tool, parameters=schema), Tool(tool, args=ma.Schema)):
+        told = refused(made, {"\ud800" + "x" * 10**6: 1})
+        assert len(told.encode()) < 2100
 
 
 @pytest.mark.parametrize("text", ["", " \n", "{}"])
