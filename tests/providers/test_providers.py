@@ -74,8 +74,19 @@ def test_names_and_addresses() -> None:
         "cerebras": "https://api.cerebras.ai/v1",
         "moonshot": "https://api.moonshot.ai/v1",
         "huggingface": "https://router.huggingface.co/v1",
+        "meta": "https://api.meta.ai/v1",
+        "zai": "https://api.z.ai/api/paas/v4",
+        "alibaba": "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        "minimax": "https://api.minimax.io/v1",
+        "bedrock": "https://bedrock-mantle.us-east-1.api.aws/v1",
+        "nvidia": "https://integrate.api.nvidia.com/v1",
+        "deepinfra": "https://api.deepinfra.com/v1/openai",
+        "vercel": "https://ai-gateway.vercel.sh/v1",
         "ollama": "",
         "vllm": "",
+        "lmstudio": "",
+        "llamacpp": "",
+        "litellm": "",
     }
 
 
@@ -109,7 +120,7 @@ def test_a_missing_key_is_told_in_the_same_words(row: Provider, upstream: FakeUp
             assert upstream.requests[0].headers["Authorization"] is None
 
 
-@pytest.mark.parametrize("name", ["ollama", "vllm"])
+@pytest.mark.parametrize("name", ["ollama", "vllm", "lmstudio", "llamacpp", "litellm"])
 def test_a_local_provider_without_an_address_says_so(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
