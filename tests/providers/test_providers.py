@@ -378,11 +378,6 @@ def test_every_catalogue_belongs_to_a_row() -> None:
     assert set(CATALOGUE) <= {row.catalogue for row in builtin_providers}
 
 
-def test_the_original_limits_are_sent_as_they_were() -> None:
-    assert get_model("mistral", "mistral-tiny").default_max_tokens == 2000
-    assert get_model("anthropic", "claude-3-haiku-20240307").default_max_tokens == 4096
-
-
 def test_the_host_may_add_and_override_models(upstream: FakeUpstream) -> None:
     config = {
         "LLMCHAT_MODELS": {
