@@ -40,6 +40,7 @@ from .models import Model, default_model, get_model, models_of
 from .protocols import ResponseParser, Totals, UpstreamProtocol
 from .providers import Provider, Target, bearer_target, builtin_providers
 from .runs.event_source import EventSource
+from .runs.from_python import ChatStream
 from .web.state import current_llmchat
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "ChatError",
     "ChatRequest",
     "ChatResult",
+    "ChatStream",
     "Chunk",
     "Components",
     "Dialect",

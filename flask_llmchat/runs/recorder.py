@@ -181,7 +181,7 @@ class ChatRecorder:
             )
         # A provider that reports a time-out of its own has failed; "timeout" is for our own limit.
         ours = ERROR_CODES[error.code].outcome
-        self.finish("upstream_error" if error.detail else ours, error)
+        self.finish("upstream_error" if error.by_provider else ours, error)
 
 
 def _sum(usages: list[Usage]) -> Usage | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import ChatError
 from ..transport.watchdog import TICK, CancelToken
-from .client import FailedAttempt, post
+from .post import FailedAttempt, post
 from .sdk import sdk_client
 from .upstream_request import UpstreamRequest
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Callable
 
 from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
 from ..core.request import ChatRequest
-from ..dialects import Dialect
+from ..dialects import Encoder
 from ..protocols import ResponseParser
 from ..providers import Provider
 from ..transport.runtime import current_runtime
 from ..transport.watchdog import CancelToken
-from .admission import build_request
 from .body import StreamingBody
 from .continued_response import ContinuedResponse
 from .event_source import EventSource
 from .host import Host
 from .recorder import ChatRecorder
 from .response_stream import ResponseStream
-from .upstream_request import UpstreamRequest
+from .upstream_request import UpstreamRequest, build_request
 
 logger = logging.getLogger("flask_llmchat")
 
@@ -32,16 +32,20 @@ class ChatRun:
     Its result is emitted exactly once, whatever happens.
 
     :param host: the app.
-    :param dialect: the dialect that encodes the response.
+    :param new_encoder: makes the encoder for a response.
     :param client: the client's socket, if the server gives access to it. When the client closes
         it, the chat is cancelled.
     """
 
     def __init__(
-        self, host: Host, dialect: Dialect, chat: ChatRequest, client: socket.socket | None = None
+        self,
+        host: Host,
+        new_encoder: Callable[[ChatRequest], Encoder],
+        chat: ChatRequest,
+        client: socket.socket | None = None,
     ) -> None:
         self._host = host
-        self._dialect = dialect
+        self._new_encoder = new_encoder
         self._chat = chat
         self._recorder = ChatRecorder(chat, host.chat_finished)
         self._cancel = CancelToken(client, time.monotonic() + host.config.deadline)
@@ -116,7 +120,7 @@ class ChatRun:
     def _attempt(self, chat: ChatRequest, request: UpstreamRequest) -> StreamingBody:
         """Call one provider, with retries, and wait for the first bytes of the response."""
         recorder = self._recorder
-        encoder = self._dialect.encoder(chat)
+        encoder = self._new_encoder(chat)
         self._cancel.forget_timeout()
         recorder.start_attempt(chat.provider, chat.model)
 
@@ -152,4 +156,6 @@ class ChatRun:
 
 
 def _as_chat_error(error: BaseException) -> ChatError:
+    if isinstance(error, KeyboardInterrupt):  # somebody at a terminal has stopped it
+        return ChatError.of("cancelled")
     return error if isinstance(error, ChatError) else ChatError.of("internal")

@@ -1,4 +1,4 @@
-"""One upstream request, ready to be sent."""
+"""One upstream request: made of a chat, with the key of its user, and ready to be sent."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import ChatError
-from ..protocols import UpstreamProtocol
+from ..core.keys import clean_key, is_header_safe
+from ..core.request import ChatRequest
+from ..models import get_model
+from ..protocols import UpstreamProtocol, protocol_of
 from ..protocols.errors import from_body
-from ..providers import Provider
+from ..providers import Provider, Target
 from ..transport.watchdog import CancelToken
+from .host import Host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +81,80 @@ class UpstreamRequest:
         """Return the error for a provider that did not respond in time."""
         code = "deadline" if time.monotonic() >= self.deadline else "timeout"
         return ChatError.of(code, self.row.label, provider=self.row.name)
+
+
+def row_for(host: Host, provider: Provider, model: str) -> Provider:
+    """Return a provider's row with the protocol to call a model by.
+
+    The operator's setting decides, then the row, then the model. Behind an address of the
+    operator's may be any server, so the model does not decide there.
+    """
+    config = host.config
+    protocol = config.protocols.get(provider.name, provider.protocol)
+    if protocol is None:
+        if provider.name not in config.base_urls:
+            overrides = config.models.get(provider.name)
+            protocol = get_model(provider.catalogue, model, overrides).protocol
+        protocol = protocol if protocol in provider.protocols else "chat_completions"
+    return provider.speaking(protocol) if isinstance(protocol, str) else provider
+
+
+def build_request(
+    host: Host, provider: Provider, chat: ChatRequest, deadline: float
+) -> UpstreamRequest:
+    """Return the upstream request for the next response of a chat.
+
+    :param deadline: the :func:`time.monotonic` at which the chat must have ended.
+    :raises ChatError: when the key, or something else that the provider needs, is missing.
+    """
+    row = row_for(host, provider, chat.model)
+    protocol = protocol_of(row)
+    target, secrets = target_for(host, row, chat)
+    overrides = host.config.models.get(provider.name)
+    model = get_model(provider.catalogue, chat.model, overrides, sent_as=target.model)
+    return request_to(
+        host,
+        row,
+        target,
+        secrets=secrets,
+        request_id=chat.request_id,
+        url=target.url or f"{target.base_url}{protocol.path}",
+        body=protocol.build_body(chat, row, target, model),
+        deadline=deadline,
+    )
+
+
+def target_for(host: Host, row: Provider, chat: ChatRequest) -> tuple[Target, tuple[str, ...]]:
+    """Return the target for a chat, with the key of its user, and all that may be a key in it.
+
+    :raises ChatError: when the key, or something else that the provider needs, is missing.
+    """
+    key = clean_key(host.resolve_key(row, chat.profile))
+    if row.key_attr and row.key_required and not key:
+        raise ChatError.of(
+            "missing_key",
+            row.label,
+            provider=row.name,
+            detail=host.why_no_key(row, chat.profile),
+        )
+    if not is_header_safe(key):
+        raise ChatError.of("bad_key", row.label, provider=row.name)
+    base_url = host.config.base_urls.get(row.name, row.base_url)
+    target = row.target(row, chat, key, base_url)
+    return target, tuple({key, *target.secrets()} - {""})
+
+
+def request_to(host: Host, row: Provider, target: Target, **fields: Any) -> UpstreamRequest:
+    """Return a request to a target, with the app's settings."""
+    config, protocol = host.config, protocol_of(row)
+    return UpstreamRequest(
+        row=row,
+        protocol=protocol,
+        headers={**protocol.headers, **target.headers},
+        query=target.query,
+        connect_timeout=config.connect_timeout,
+        read_timeout=config.read_timeout,
+        max_retries=config.max_retries,
+        public_only=row.public_only and not config.allow_private_endpoints,
+        **fields,
+    )

@@ -96,7 +96,7 @@ class Transport(httpx2.BaseTransport):
         cancel = options.cancel
         connection = self._send(request, timeouts, options)
         try:
-            with _map_exceptions(httpx2.ReadTimeout, httpx2.ReadError):
+            with map_exceptions(httpx2.ReadTimeout, httpx2.ReadError):
                 connection.sock.settimeout(timeouts["read"])
                 head, first = self._receive_head(connection, cancel)
                 body = ResponseBody(
@@ -159,12 +159,12 @@ class Transport(httpx2.BaseTransport):
             close_connection(connection, cancel)
 
     def _connect(self, origin: Origin, timeout: float, cancel: CancelToken | None) -> Connection:
-        with _map_exceptions(httpx2.ConnectTimeout, httpx2.ConnectError):
+        with map_exceptions(httpx2.ConnectTimeout, httpx2.ConnectError):
             return self._connector.open(origin, timeout, cancel)
 
 
 @contextlib.contextmanager
-def _map_exceptions(
+def map_exceptions(
     timeout: type[httpx2.TransportError], failure: type[httpx2.TransportError]
 ) -> Iterator[None]:
     """Raise httpx2's exceptions for those of the network."""
@@ -182,7 +182,7 @@ def _send_on(
     connection: Connection, request: httpx2.Request, timeout: float, options: TransportOptions
 ) -> bool:
     """Send a request; return whether the connection took all of it."""
-    with _map_exceptions(httpx2.WriteTimeout, httpx2.WriteError):
+    with map_exceptions(httpx2.WriteTimeout, httpx2.WriteError):
         if options.cancel is not None:
             options.cancel.attach(connection.sock)
         data = _encode(request, connection, options)

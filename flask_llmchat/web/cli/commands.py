@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from copy import copy
@@ -14,7 +15,6 @@ from flask.cli import with_appcontext
 
 from ...core.model import Model
 from ...core.profiles import Profile, is_set
-from ...core.request import ChatRequest
 from ...models import default_model, get_model, models_of
 from ...providers import Provider, bearer_target
 from ...providers.azure import azure_target
@@ -84,17 +84,19 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
                 f"{row.label} endpoints belong to users, and no user is logged in here.",
                 param_hint="PROVIDER",
             )
-        first = ChatRequest(
-            provider=row.name,
-            model=model or _default_model(row, state),
-            messages=[{"role": "system", "content": system}] if system else [],
-            temperature=temperature,
-            profile=_profile(state),
-        )
+        model = model or _default_model(row, state)
+        # Without any handler, Python would write what is logged between the lines of the chat.
+        logging.getLogger("flask_llmchat").addHandler(logging.NullHandler())
         replace_bad_characters()
         if sys.stdin.isatty():
-            note(f"{row.label}, {first.model}. Ctrl-C stops a response, Ctrl-D ends the chat.")
-        conversation = Conversation(_without_hooks(state), row, first)
+            note(f"{row.label}, {model}. Ctrl-C stops a response, Ctrl-D ends the chat.")
+        conversation = Conversation(
+            _without_hooks(state),
+            row,
+            _profile(state),
+            [{"role": "system", "content": system}] if system else [],
+            {"model": model, "temperature": temperature},
+        )
         complete = True
         with contextlib.suppress(KeyboardInterrupt):  # during a response, ask() handles it
             for question in questions():
@@ -113,10 +115,11 @@ def _state_of(llmchat: LLMChat) -> AppState:
 
 
 def _without_hooks(state: AppState) -> AppState:
-    """Return a copy of the state without a key resolver: keys come from the profile alone."""
+    """Return a copy of the state without hooks: keys come from the profile alone."""
     state = copy(state)
     state.llmchat = copy(state.llmchat)
     state.llmchat._key_resolver = None
+    state.llmchat._before_chat = []
     return state
 
 

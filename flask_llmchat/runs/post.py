@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from ..core.errors import ChatError, redact
 from ..protocols.errors import parse_json
 from ..transport.watchdog import CancelToken
-from .sdk import sdk_client
+from .sdk import sdk_client, transport_options
 from .upstream_request import UpstreamRequest
 
 if TYPE_CHECKING:
     import httpx2
 
     from ..transport.response_body import ResponseBody
-    from ..transport.transport import TransportOptions
 
 
 class FailedAttempt(Exception):
@@ -57,7 +55,7 @@ def post(request: UpstreamRequest, cancel: CancelToken) -> ResponseBody:
     connect = min(request.connect_timeout, left)
     before = current_options.set(None)
     try:
-        current_options.set(_private_parts(request, cancel))
+        current_options.set(transport_options(request, cancel))
         response: Any = sdk_client(public_only=request.public_only).post(
             request.url,
             cast_to=httpx2.Response,
@@ -121,18 +119,6 @@ def post(request: UpstreamRequest, cancel: CancelToken) -> ResponseBody:
         raise FailedAttempt(nowhere, may_pass=False) from None
     finally:
         current_options.reset(before)
-
-
-def _private_parts(request: UpstreamRequest, cancel: CancelToken) -> TransportOptions:
-    """Return the part of a request that the SDK does not see, so that it cannot log it."""
-    from ..transport.transport import TransportOptions
-
-    return TransportOptions(
-        cancel,
-        [(name.encode("ascii"), value.encode("ascii")) for name, value in request.headers.items()],
-        urlencode(request.query).encode(),
-        tuple(secret.encode() for secret in request.secrets if len(secret) >= 4),
-    )
 
 
 def _untrusting(request: UpstreamRequest, error: Exception) -> FailedAttempt:
