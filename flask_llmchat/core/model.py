@@ -23,9 +23,10 @@ class Model:
         provider's row.
     :param supports_reasoning: whether it reasons before it responds, controlled by
         ``reasoning_effort``.
-    :param reasons_by_default: whether it reasons when the chat sets no reasoning effort.
-    :param supports_temperature: whether temperature and top_p may be sent. If not, a model that can
-        reason still accepts them while it does not.
+    :param reasons_by_default: whether it reasons when the chat sets no reasoning effort. One that
+        does not is taken to reject temperature and top_p once it reasons.
+    :param supports_temperature: whether temperature and top_p may be sent when the chat sets no
+        reasoning effort.
     :param unsupported_params: other parameters that it rejects.
     :param supports_system_messages: False for a model that rejects system messages: they are sent
         as user messages.
@@ -50,5 +51,6 @@ class Model:
 
     def supports_temperature_at(self, effort: str | None) -> bool:
         """Tell whether temperature and top_p may be sent at a reasoning effort; None: not set."""
-        reasons = self.reasons_by_default if effort is None else effort != "none"
-        return self.supports_temperature or (self.supports_reasoning and not reasons)
+        if effort == "none":
+            return self.supports_temperature or self.supports_reasoning
+        return self.supports_temperature and (effort is None or self.reasons_by_default)

@@ -52,7 +52,11 @@ _OPENAI_REASONS = {
 # Azure's older deployments do not know the new name of the token limit.
 # https://github.com/BerriAI/litellm/issues/8855
 _OPENAI_OLD = {"max_tokens_param": "max_tokens"}
-_REASONS_WHEN_TOLD = {"reasons_by_default": False}
+_REASONS_WHEN_TOLD = {
+    "supports_reasoning": True,
+    "supports_temperature": True,
+    "reasons_by_default": False,
+}
 
 FAMILIES: dict[str, tuple[tuple[str, Facts], ...]] = {
     "openai": (
@@ -77,7 +81,7 @@ FAMILIES: dict[str, tuple[tuple[str, Facts], ...]] = {
     ),
     "anthropic": (
         (r"^claude-(?:opus-4-[7-9]|[a-z]+-(?:[5-9]|\d\d))\b", _NO_TEMPERATURE),
-        (r"^claude-[a-z]+-4\b", {**_NO_TEMPERATURE, **_REASONS_WHEN_TOLD}),
+        (r"^claude-[a-z]+-4\b", _REASONS_WHEN_TOLD),
         (r"^claude-3-(?:haiku|sonnet|opus)", {"default_max_tokens": 4_096}),
     ),
     "mistral": ((r"^mistral-tiny$", {"default_max_tokens": 2_000}),),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .azure import AZURE
 from .custom import CUSTOM, SERVER_PARAMS
-from .perplexity import PERPLEXITY
 from .provider import Provider
 
 builtin_providers: tuple[Provider, ...] = (
@@ -12,6 +11,8 @@ builtin_providers: tuple[Provider, ...] = (
         name="openai",
         label="OpenAI",
         base_url="https://api.openai.com/v1",
+        protocol=None,
+        protocols={"chat_completions": "", "responses": ""},
         profile_headers={"OpenAI-Organization": "openai_organization_id"},
         max_tokens_param="max_completion_tokens",
         replay_by_model=True,  # other makers' models are reached here only through a gateway
@@ -26,6 +27,8 @@ builtin_providers: tuple[Provider, ...] = (
         profile_headers={"anthropic-workspace-id": "anthropic_workspace_id"},
         max_temperature=1.0,
         temperature_or_top_p=True,
+        protocol="messages",
+        protocols={"messages": "", "chat_completions": ""},
     ),
     Provider(
         name="google",
@@ -51,13 +54,33 @@ builtin_providers: tuple[Provider, ...] = (
         name="groq",
         label="Groq",
         base_url="https://api.groq.com/openai/v1",
+        protocols={"responses": ""},
         extra_params=frozenset({"reasoning_format", "include_reasoning"}),
     ),
-    PERPLEXITY,
+    Provider(
+        name="perplexity",
+        label="Perplexity",
+        base_url="https://api.perplexity.ai/v1",
+        protocol="responses",
+        unsupported_params=frozenset(
+            {
+                "include",
+                "metadata",
+                "parallel_tool_calls",
+                "reasoning.summary",
+                "store",
+                "text",
+                "tool_choice",
+                "user",
+            }
+        ),
+        max_temperature=1.99,
+    ),
     Provider(
         name="openrouter",
         label="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
+        protocols={"responses": "", "messages": ""},
         extra_params=frozenset(
             {"provider", "usage", "include_reasoning", "transforms", "modalities", "image_config"}
         ),
@@ -69,6 +92,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="deepseek",
         label="DeepSeek",
         base_url="https://api.deepseek.com",
+        protocols={"responses": "", "messages": "https://api.deepseek.com/anthropic/v1"},
         extra_message_fields=frozenset({"prefix"}),  # at its /beta address
         replay_fields=frozenset({"reasoning_content"}),
     ),
@@ -76,6 +100,8 @@ builtin_providers: tuple[Provider, ...] = (
         name="xai",
         label="xAI",
         base_url="https://api.x.ai/v1",
+        protocol="responses",
+        protocols={"responses": "", "chat_completions": ""},
         unsupported_params=frozenset({"stop"}),
     ),
     Provider(
@@ -88,6 +114,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="fireworks",
         label="Fireworks",
         base_url="https://api.fireworks.ai/inference/v1",
+        protocols={"responses": "", "messages": ""},
         thinking_tags=True,
     ),
     Provider(
@@ -110,6 +137,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="moonshot",
         label="Moonshot AI",
         base_url="https://api.moonshot.ai/v1",
+        protocols={"responses": "", "messages": "https://api.moonshot.ai/anthropic/v1"},
         max_tokens_param="max_completion_tokens",
         unsupported_params=frozenset({"seed"}),
         max_temperature=1.0,
@@ -120,17 +148,20 @@ builtin_providers: tuple[Provider, ...] = (
         name="huggingface",
         label="Hugging Face",
         base_url="https://router.huggingface.co/v1",
+        protocols={"responses": ""},
         key_env="HF_TOKEN",
     ),
     Provider(
         name="meta",
         label="Meta",
         base_url="https://api.meta.ai/v1",
+        protocols={"responses": "", "messages": ""},
     ),
     Provider(
         name="zai",
         label="Z.ai",
         base_url="https://api.z.ai/api/paas/v4",
+        protocols={"messages": "https://api.z.ai/api/anthropic/v1"},
         max_temperature=1.0,
         replay_fields=frozenset({"reasoning_content"}),
     ),
@@ -138,14 +169,16 @@ builtin_providers: tuple[Provider, ...] = (
         name="alibaba",
         label="Alibaba Cloud",
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        protocols={"responses": ""},
         key_env="DASHSCOPE_API_KEY",
         max_temperature=1.99,
-        extra_params=frozenset({"enable_thinking", "thinking_budget"}),
+        extra_params=frozenset({"thinking_budget"}),
     ),
     Provider(
         name="minimax",
         label="MiniMax",
         base_url="https://api.minimax.io/v1",
+        protocols={"messages": "https://api.minimax.io/anthropic/v1"},
         max_tokens_param="max_completion_tokens",
         max_temperature=1.0,
         thinking_tags=True,
@@ -157,6 +190,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="bedrock",
         label="Amazon Bedrock",
         base_url="https://bedrock-mantle.us-east-1.api.aws/v1",
+        protocols={"responses": "https://bedrock-mantle.us-east-1.api.aws/openai/v1"},
         key_env="AWS_BEARER_TOKEN_BEDROCK",
     ),
     Provider(
@@ -173,6 +207,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="vercel",
         label="Vercel AI Gateway",
         base_url="https://ai-gateway.vercel.sh/v1",
+        protocols={"responses": "", "messages": ""},
         key_env="AI_GATEWAY_API_KEY",
         replay_by_model=True,
     ),
@@ -181,6 +216,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="ollama",
         label="Ollama",
         path="/v1",
+        protocols={"responses": ""},
         key_required=False,
         extra_params=frozenset({"think", "keep_alive"}),
     ),
@@ -188,6 +224,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="vllm",
         label="vLLM",
         path="/v1",
+        protocols={"responses": ""},
         key_required=False,
         extra_params=SERVER_PARAMS,
         extra_parts=frozenset({"audio_url"}),
@@ -197,18 +234,21 @@ builtin_providers: tuple[Provider, ...] = (
         name="lmstudio",
         label="LM Studio",
         path="/v1",
+        protocols={"responses": "", "messages": ""},
         key_required=False,
     ),
     Provider(
         name="llamacpp",
         label="llama.cpp",
         path="/v1",
+        protocols={"responses": ""},
         key_required=False,
     ),
     Provider(
         name="litellm",
         label="LiteLLM proxy",
         path="/v1",
+        protocols={"responses": "", "messages": ""},
         key_required=False,
         replay_by_model=True,
     ),

@@ -24,7 +24,7 @@ from flask_llmchat.testing import (
     text_reply,
 )
 from tests.providers.test_recordings import everybodys_keys, route_of
-from tests.support.apps import finished, make_app
+from tests.support.apps import BY_CHAT_COMPLETIONS, finished, make_app
 from tests.support.edge_case_streams import STREAMS, call, delta, wire
 from tests.support.node import run_js
 from tests.support.recordings import recordings, wire_form
@@ -106,7 +106,8 @@ def answers() -> dict[str, tuple[Any, Any]]:
     jobs: list[dict[str, Any]] = []
     with FakeUpstream(respond) as upstream:
         deployments = {"azure_openai_deployments": {name: name for name in streams}}
-        app = make_app(upstream, profile=everybodys_keys(upstream) | deployments)
+        profile = everybodys_keys(upstream) | deployments
+        app = make_app(upstream, profile, BY_CHAT_COMPLETIONS)
         with served(app) as port:
             for name in streams:
                 told = recorded.get(name, {"provider": "openai"})

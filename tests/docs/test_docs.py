@@ -61,15 +61,14 @@ def test_the_testing_pages_tests_pass(python: list[str]) -> None:
         test()
 
 
-@runs("docs/providers.md", count=4)
+@runs("docs/providers.md", count=5)
 def test_the_providers_pages_code_runs(python: list[str]) -> None:
     for code in python:
         names: dict[str, Any] = {}
         exec(code, names)
         if llmchat := names.get("llmchat"):
             llmchat.init_app(Flask("host"))
-        if models := names.get("LLMCHAT_MODELS"):
-            make_app(config={"LLMCHAT_MODELS": models})
+        make_app(config={name: value for name, value in names.items() if name.isupper()})
 
 
 @runs("docs/from-python.md", count=4)

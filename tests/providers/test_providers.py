@@ -20,7 +20,6 @@ from flask_llmchat import (
 from flask_llmchat.models.catalogue import CATALOGUE
 from flask_llmchat.models.lookup import get_model
 from flask_llmchat.protocols.chat_completions.request import build_body
-from flask_llmchat.providers.perplexity import alternate_roles
 from flask_llmchat.testing import FakeUpstream, ReceivedRequest, error_reply, text_reply
 from tests.support.apps import body, finished, make_app
 
@@ -65,7 +64,7 @@ def test_names_and_addresses() -> None:
         "google": "https://generativelanguage.googleapis.com/v1beta/openai",
         "mistral": "https://api.mistral.ai/v1",
         "groq": "https://api.groq.com/openai/v1",
-        "perplexity": "https://api.perplexity.ai",
+        "perplexity": "https://api.perplexity.ai/v1",
         "openrouter": "https://openrouter.ai/api/v1",
         "deepseek": "https://api.deepseek.com",
         "xai": "https://api.x.ai/v1",
@@ -90,6 +89,29 @@ def test_names_and_addresses() -> None:
     }
 
 
+def test_protocols_and_their_addresses() -> None:
+    by_default = {row.name: row.protocol for row in builtin_providers}
+    assert {name: used for name, used in by_default.items() if used != "chat_completions"} == {
+        "openai": None,
+        "azure": None,
+        "anthropic": "messages",
+        "xai": "responses",
+        "perplexity": "responses",
+    }
+    assert set(ROWS["perplexity"].protocols) == {"responses"}
+    assert {
+        row.name: {name: url for name, url in row.protocols.items() if url}
+        for row in builtin_providers
+        if any(row.protocols.values())
+    } == {
+        "deepseek": {"messages": "https://api.deepseek.com/anthropic/v1"},
+        "moonshot": {"messages": "https://api.moonshot.ai/anthropic/v1"},
+        "zai": {"messages": "https://api.z.ai/api/anthropic/v1"},
+        "minimax": {"messages": "https://api.minimax.io/anthropic/v1"},
+        "bedrock": {"responses": "https://bedrock-mantle.us-east-1.api.aws/openai/v1"},
+    }
+
+
 @pytest.mark.parametrize("row", builtin_providers, ids=lambda row: str(row.name))
 def test_the_row_and_the_profile_agree_on_the_key(row: Provider) -> None:
     if not row.key_attr:
@@ -102,7 +124,10 @@ def test_the_row_and_the_profile_agree_on_the_key(row: Provider) -> None:
 @pytest.mark.parametrize("row", HOSTED, ids=lambda row: str(row.name))
 def test_each_row_sends_its_own_key_and_no_other(row: Provider, upstream: FakeUpstream) -> None:
     request = sent(upstream, row)
-    assert request.headers["Authorization"] == f"Bearer planted-key-of-{row.name}"
+    key = f"planted-key-of-{row.name}"
+    messages = row.protocol == "messages"
+    header = ("x-api-key", key) if messages else ("Authorization", f"Bearer {key}")
+    assert request.headers[header[0]] == header[1]
     assert f"{request.headers.items()}{request.body!r}".count("planted") == 1
 
 
@@ -177,32 +202,6 @@ def test_what_is_left_out_is_logged(
 
 def message(role: str, content: Any) -> dict[str, Any]:
     return {"role": role, "content": content}
-
-
-@pytest.mark.parametrize(
-    ("messages", "turns"),
-    [
-        ("s u a u", "s u a u"),
-        ("s s u", "s u"),
-        ("u u a a u", "u a u"),
-        ("s a u", "s u"),
-        ("a", ""),
-    ],
-)
-def test_perplexity_gets_messages_that_take_turns(messages: str, turns: str) -> None:
-    roles = {"s": "system", "u": "user", "a": "assistant"}
-    given = [message(roles[letter], f"{i}") for i, letter in enumerate(messages.split())]
-    taken = alternate_roles(given)
-    assert [m["role"] for m in taken] == [roles[letter] for letter in turns.split()]
-
-
-def test_joined_messages_lose_nothing() -> None:
-    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,A"}}
-    given = [message("user", "one"), message("user", "two"), message("user", [image])]
-    assert alternate_roles(given) == [
-        message("user", [{"type": "text", "text": "one\n\ntwo"}, image])
-    ]
-    assert given[0] == message("user", "one")
 
 
 def test_geminis_own_form_is_taken(upstream: FakeUpstream) -> None:

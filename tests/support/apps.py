@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask
 
-from flask_llmchat import ChatResult, LLMChat, chat_finished
+from flask_llmchat import ChatResult, LLMChat, builtin_providers, chat_finished
 from flask_llmchat.testing import FakeUpstream
 
 KEYS = {
@@ -18,6 +18,14 @@ KEYS = {
     "openrouter_api_key": "sk-or-v1-planted-0123456789abcdef",
     "groq_api_key": "gsk_planted0groq0123456789abcdef",
 }
+SPEAKING_CHAT_COMPLETIONS = [
+    row.name for row in builtin_providers if "chat_completions" in row.protocols
+]
+BY_CHAT_COMPLETIONS = {
+    "LLMCHAT_PROTOCOLS": dict.fromkeys(SPEAKING_CHAT_COMPLETIONS, "chat_completions")
+}
+"""For what is tested with this protocol, whatever a row prefers."""
+
 FOUR = ("openai", "azure", "openrouter", "groq")
 
 
