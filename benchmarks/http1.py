@@ -24,6 +24,7 @@ import httptools
 from flask_llmchat.transport.connection import Connection, Origin
 from flask_llmchat.transport.http1 import HeadReader, Malformed, body_reader
 from flask_llmchat.transport.response_body import ResponseBody
+from flask_llmchat.transport.watchdog import CancelToken
 
 EVENT = (
     b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":'
@@ -249,7 +250,7 @@ def reads(make: Callable[[], Any]) -> Callable[[], int]:
             found = HeadReader().feed(CHUNKED)
             assert found
             connection = Connection(Origin("http", "h", 80), ours)
-            body = ResponseBody(connection, found[0], b"", 5.0, None, lambda _: None)
+            body = ResponseBody(connection, found[0], b"", 5.0, CancelToken(), lambda _: None)
             if make is not Ours:
                 body._reader = _Frame(make)
             ours.settimeout(5.0)

@@ -1,7 +1,7 @@
 """Writes the tables of the pages that are made from the package's own rows.
 
 ``configuration.md`` lists the settings of ``core/config.py``, ``errors.md`` the codes of
-``core/error_codes.py``, ``providers.md`` the protocols of the rows. Run ``python docs/settings.py`` after changing either; a test fails when a
+``core/error_codes.py``, ``protocols.md`` the protocols of the rows. Run ``python docs/settings.py`` after changing either; a test fails when a
 page is out of date.
 """
 
@@ -66,7 +66,7 @@ def protocol_rows() -> Iterator[str]:
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "configuration.md": setting_rows,
     "errors.md": code_rows,
-    "providers.md": protocol_rows,
+    "protocols.md": protocol_rows,
 }
 """Page to the table on it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -25,12 +24,10 @@ from .web.cli.commands import make_commands
 from .web.from_python import open_chat, profile_for, provider_named
 from .web.responses import close_failed, close_unsent, http_error
 from .web.routes import add_routes, refuse_collision
-from .web.state import AppState, current_state
+from .web.state import AppState, Hooks, current_state
 
 if TYPE_CHECKING:
     import openai
-
-logger = logging.getLogger("flask_llmchat")
 
 ProfileLoader = TypeVar("ProfileLoader", bound=Callable[[], Any])
 
@@ -89,10 +86,7 @@ class LLMChat:
             raise ValueError("two providers have the same name")
         self.decorators = tuple(decorators)
         self._own_prefix = url_prefix
-        self._profile_loader: Callable[[], Any] | None = None
-        self._key_resolver: Callable[[str, Any], Any] | None = None
-        self._endpoint_loader: Callable[[str], Any] | None = None
-        self._before_chat: list[Callable[[ChatRequest], Any]] = []
+        self.hooks = Hooks()
         # A real prefix, not None: under a parent blueprint Flask adds the two together.
         self.blueprint = Blueprint(
             name, __name__, url_prefix=_DEFAULT_PREFIX if url_prefix is None else url_prefix
@@ -136,7 +130,7 @@ class LLMChat:
         :class:`Profile`, a mapping, or any object with these attributes. For None the response
         is 401.
         """
-        self._profile_loader = checked_hook("profile_loader", function)
+        self.hooks.profile_loader = checked_hook("profile_loader", function)
         return function
 
     def key_resolver(self, function: KeyResolver = MISSING) -> KeyResolver:
@@ -145,7 +139,7 @@ class LLMChat:
         For keys that are kept elsewhere than in the profile. None means that there is no
         key. Note that for Azure the key is sent to the endpoint that the profile names.
         """
-        self._key_resolver = checked_hook("key_resolver", function)
+        self.hooks.key_resolver = checked_hook("key_resolver", function)
         return function
 
     def endpoint_loader(self, function: EndpointLoader = MISSING) -> EndpointLoader:
@@ -154,7 +148,7 @@ class LLMChat:
         For the ``custom`` provider. The id comes from the browser: the function has to check
         that the endpoint belongs to the current user. For None the response is 404.
         """
-        self._endpoint_loader = checked_hook("endpoint_loader", function)
+        self.hooks.endpoint_loader = checked_hook("endpoint_loader", function)
         return function
 
     def before_chat(self, function: BeforeChat = MISSING) -> BeforeChat:
@@ -166,7 +160,7 @@ class LLMChat:
         count in ``chat_finished`` what was really sent. The functions run in the order in which
         they were added.
         """
-        self._before_chat.append(checked_hook("before_chat", function))
+        self.hooks.before_chat.append(checked_hook("before_chat", function))
         return function
 
     def load_profile(self) -> Any:
@@ -174,13 +168,13 @@ class LLMChat:
 
         :raises RuntimeError: when no loader is set.
         """
-        if self._profile_loader is None:
+        if self.hooks.profile_loader is None:
             raise RuntimeError(
                 "No profile loader is set, so no user can chat. Decorate the function that"
                 " returns the current user's profile with @llmchat.profile_loader, or override"
                 " load_profile() in a subclass of LLMChat."
             )
-        return current_app.ensure_sync(self._profile_loader)()
+        return current_app.ensure_sync(self.hooks.profile_loader)()
 
     def complete(
         self,

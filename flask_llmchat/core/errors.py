@@ -99,11 +99,13 @@ class StreamErrorEvent(Exception):
     """The provider reported an error in the middle of its stream.
 
     :param body: the error, as the provider sent it.
+    :param is_small: whether it is a small part of the event, however long that is.
     """
 
-    def __init__(self, body: Any) -> None:
+    def __init__(self, body: Any, *, is_small: bool = False) -> None:
         super().__init__()
         self.body = body
+        self.is_small = is_small
 
 
 # Keys in the forms of the providers, keys masked with asterisks, and everything after "Bearer".

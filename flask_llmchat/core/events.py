@@ -94,6 +94,42 @@ class ProviderToolResult:
 
 
 @dataclass(slots=True)
+class ToolsStart:
+    """The server begins to run the tool calls of the response that has just ended."""
+
+
+@dataclass(slots=True)
+class ToolProgress:
+    """A preliminary result of a tool that the server is running.
+
+    :param id: that of the call.
+    :param output: any JSON.
+    """
+
+    id: str
+    name: str
+    output: Any
+
+
+@dataclass(slots=True)
+class ToolResult:
+    """The result of a tool that the server has run: the model and the client get the same.
+
+    :param id: that of the call.
+    :param output: any JSON; None when it failed.
+    :param error: why it failed, in words for the model and the user; "" when it did not.
+    :param invalid: whether the call itself was wrong, its name or its arguments, so that nothing
+        was run.
+    """
+
+    id: str
+    name: str
+    output: Any = None
+    error: str = ""
+    invalid: bool = False
+
+
+@dataclass(slots=True)
 class Image:
     """An image in the response, as a URL; most often a ``data:`` URL."""
 
@@ -140,6 +176,9 @@ Event = (
     | ToolCallDelta
     | ProviderToolCall
     | ProviderToolResult
+    | ToolsStart
+    | ToolProgress
+    | ToolResult
     | Source
     | Document
     | Image

@@ -90,6 +90,31 @@ class ProviderTool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRun:
+    """One call of a tool that the server runs, and how it ended.
+
+    :param call_id: the id of the call, as the model named it.
+    :param step: the number of the step whose response called it, from 1.
+    :param outcome: ``ok``; ``error``: it raised; ``timeout``; ``refused``: unknown, with wrong
+        arguments or over a limit, so that nothing was run; ``repeated``: the third same call in a
+        row, which is not run; ``abandoned``: the chat ended before it did.
+    :param duration: seconds.
+    :param size: characters of the result as the model gets it.
+    :param arguments: the arguments, as the model wrote them: JSON text.
+    :param result: the result, as the model gets it.
+    """
+
+    call_id: str
+    name: str
+    step: int
+    outcome: Literal["ok", "error", "timeout", "refused", "repeated", "abandoned"]
+    duration: float = 0.0
+    size: int = 0
+    arguments: str = field(default="", repr=False)
+    result: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One request to one provider: the first, a retry, or a fallback.
 

@@ -7,7 +7,6 @@ providers, its prefix, its dialects. It needs the ``openapi`` extra.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -73,18 +72,11 @@ def add_to(spec: APISpec, app: Flask, llmchat: Extension | None = None) -> None:
     if (found.major, found.minor) < (3, 1):
         raise ValueError(f"the document is OpenAPI {found}; the chat routes need 3.1 or newer")
     # As options and not with path(): the host's plugins look for a view of theirs for each path.
-    for section, names in _flat(fragment(app, llmchat)):
-        place = spec.options
-        for key in section:
-            place = place.setdefault(key, {})
-        for name, value in names.items():
-            place.setdefault(name, value)
-
-
-def _flat(fragment: JSON) -> Iterator[tuple[tuple[str, ...], JSON]]:
-    yield ("paths",), fragment["paths"]
-    for section, names in fragment["components"].items():
-        yield ("components", section), names
+    made, options = fragment(app, llmchat), spec.options
+    options["paths"] = {**made["paths"], **options.get("paths", {})}
+    components = options.setdefault("components", {})
+    for section, names in made["components"].items():
+        components[section] = {**names, **components.get(section, {})}
 
 
 def make_command(llmchat: Extension) -> click.Command:

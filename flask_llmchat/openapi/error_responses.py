@@ -26,12 +26,6 @@ class ErrorDoc:
     message: str = ""
     code: str = "bad_request"
 
-    def with_limit(self, most: int) -> ErrorDoc:
-        """Return a copy with the number of bytes that a body may have."""
-        return replace(
-            self, when=self.when.format(most=most), message=self.message.format(most=most)
-        )
-
 
 def _of_codes() -> dict[str, ErrorDoc]:
     docs: dict[str, ErrorDoc] = {}
@@ -59,7 +53,7 @@ CHAT_ERRORS = {
         code="missing_key",
     ),
     "401": replace(_NO_USER, when=f"{_NO_USER.when} {_OF_CODES['401'].when}"),
-    "413": ErrorDoc(
+    "413": ErrorDoc(  # {most}: what the app's setting says
         "The body has more than {most} bytes.",
         "The request body is too large; at most {most} bytes are taken.",
     ),
@@ -97,12 +91,16 @@ def content_of(schemas: Iterable[tuple[str, JSON]]) -> dict[str, JSON]:
 
 
 def error_content(
-    status: str, doc: ErrorDoc, described: Sequence[tuple[Dialect, DialectSpec]]
+    status: str, doc: ErrorDoc, described: Sequence[tuple[Dialect, DialectSpec]], most: int
 ) -> dict[str, JSON]:
-    """Return the media types of an error, each with an example in a dialect's format."""
+    """Return the media types of an error, each with an example in a dialect's format.
+
+    :param most: the number of bytes that a body may have.
+    """
     content = content_of(item for _, spec in described for item in spec.errors.items())
-    for dialect, _ in described if doc.message else ():
-        error = ChatError(doc.message, doc.code, status=int(status), provider="openai")
+    message = doc.message.format(most=most)
+    for dialect, _ in described if message else ():
+        error = ChatError(message, doc.code, status=int(status), provider="openai")
         body, mimetype, _ = dialect.error(error, "8c1f6a0e")
         if mimetype in content:
             text = body.decode()

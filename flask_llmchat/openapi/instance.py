@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 from ..core.config import Config
 from ..dialects.base import Dialect, Route
@@ -15,38 +16,37 @@ PREFIX = "LLMChat"
 """Prefix of all component names, because the host may have a ``Message`` of its own."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteEntry:
+    """One rule of an instance: the blueprint and the document are made from a table of these.
+
+    :param rule: the rule behind the blueprint's prefix, in Werkzeug's syntax.
+    :param endpoint: its endpoint, without the blueprint's name. Providers' names begin with a
+        letter, all other endpoints with an underscore.
+    :param purpose: ``chat`` of a provider, a ``dialect``'s own route, or the error that a wrong
+        ``method`` or ``path`` gets.
+    :param path: what follows the provider in the path of the dialects that are negotiated; None
+        where the view's ``rest`` decides.
+    :param provider: the provider of a chat.
+    :param dialect: the dialect whose own route this is; it is not negotiated.
+    :param route: that route; None for the errors about it.
+    """
+
+    rule: str
+    endpoint: str
+    methods: Sequence[str]
+    view: Callable[..., Any]
+    purpose: Literal["chat", "dialect", "method", "path"]
+    path: str | None = ""
+    provider: Provider | None = None
+    dialect: Dialect | None = None
+    route: Route | None = None
+
+
 class Extension(Protocol):
     """An :class:`~flask_llmchat.LLMChat`."""
 
     dialects: tuple[Dialect, ...]
-
-
-class RouteEntry(Protocol):
-    """One rule of an instance: the chat of a provider, a dialect's own route, or an error."""
-
-    @property
-    def rule(self) -> str:
-        """The rule behind the instance's prefix."""
-
-    @property
-    def purpose(self) -> str:
-        """``chat`` for a chat; ``dialect`` for a dialect's own route."""
-
-    @property
-    def path(self) -> str | None:
-        """The path of the dialects of a chat."""
-
-    @property
-    def provider(self) -> Provider | None:
-        """The provider of a chat."""
-
-    @property
-    def dialect(self) -> Dialect | None:
-        """The dialect of a dialect's own route."""
-
-    @property
-    def route(self) -> Route | None:
-        """That route."""
 
 
 class Instance(Protocol):
@@ -56,11 +56,8 @@ class Instance(Protocol):
     prefix: str
     providers: Mapping[str, Provider]
     paths: Sequence[str]
+    routes: Sequence[RouteEntry]
 
     @property
     def llmchat(self) -> Extension:
         """The extension."""
-
-    @property
-    def routes(self) -> Sequence[RouteEntry]:
-        """The table of its routes."""

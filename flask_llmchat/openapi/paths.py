@@ -185,13 +185,12 @@ class InstanceSpec:
         headers = {"X-Request-ID": _header("RequestID"), "Retry-After": _header("RetryAfter")}
         for _, spec in described:
             headers |= spec.error_headers
-        errors = {}
+        errors, most = {}, self._instance.config.max_content_length
         for status, doc in docs.items():
-            doc = doc.with_limit(self._instance.config.max_content_length)
             response = {
-                "description": doc.when,
+                "description": doc.when.format(most=most),
                 "headers": headers,
-                "content": error_content(status, doc, described),
+                "content": error_content(status, doc, described, most),
             }
             errors[status] = self._response(f"{kind}{status.capitalize()}", response)
         return errors

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ..providers import Provider
 from .base import UpstreamProtocol
 from .chat_completions import CHAT_COMPLETIONS
+from .responses import RESPONSES
 
 PROTOCOLS: dict[str, UpstreamProtocol] = {
-    protocol.name: protocol for protocol in (CHAT_COMPLETIONS,)
+    protocol.name: protocol for protocol in (CHAT_COMPLETIONS, RESPONSES)
 }
 
 

@@ -1,4 +1,4 @@
-"""Characters that a provider cut in half: ``\\ud83d`` in one event, ``\\ude00`` in the next."""
+"""Characters that a provider cut in half: a surrogate in one event, its other half in the next."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from ..core.addresses import Address, read_address
+from ..core.addresses import read_address
 from ..core.errors import ChatError
 from ..core.profiles import read, read_text
 from ..core.request import ChatRequest
@@ -71,14 +71,13 @@ def azure_target(provider: Provider, chat: ChatRequest, key: str, base_url: str)
     else:
         headers = {**provider.headers, "api-key": key}
     resource = _DEPLOYMENTS.sub("", address.url)
-    if provider.protocol == "responses" and not address.url.endswith("/openai/v1"):
-        address = Address(f"{resource}/openai/v1")
-    if address.url.endswith("/openai/v1"):
+    is_new = address.url.endswith("/openai/v1")
+    if is_new or provider.protocol == "responses":  # which the dated form does not have
         return Target(
-            base_url=address.url,
+            base_url=address.url if is_new else f"{resource}/openai/v1",
             model=deployment,
             headers=headers,
-            query=address.query,
+            query=address.query if is_new else {},
         )
     version = (
         read_text(chat.profile, "azure_openai_api_version") or address.api_version or _API_VERSION

@@ -6,6 +6,10 @@ from .azure import AZURE
 from .custom import CUSTOM, SERVER_PARAMS
 from .provider import Provider
 
+# Beside the row's own protocol, at the same base URL.
+_RESPONSES = {"responses": ""}
+_TWO_MORE = {"responses": "", "messages": ""}
+
 builtin_providers: tuple[Provider, ...] = (
     Provider(
         name="openai",
@@ -54,7 +58,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="groq",
         label="Groq",
         base_url="https://api.groq.com/openai/v1",
-        protocols={"responses": ""},
+        protocols=_RESPONSES,
         extra_params=frozenset({"reasoning_format", "include_reasoning"}),
     ),
     Provider(
@@ -80,7 +84,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="openrouter",
         label="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
-        protocols={"responses": "", "messages": ""},
+        protocols=_TWO_MORE,
         extra_params=frozenset(
             {"provider", "usage", "include_reasoning", "transforms", "modalities", "image_config"}
         ),
@@ -114,7 +118,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="fireworks",
         label="Fireworks",
         base_url="https://api.fireworks.ai/inference/v1",
-        protocols={"responses": "", "messages": ""},
+        protocols=_TWO_MORE,
         thinking_tags=True,
     ),
     Provider(
@@ -148,14 +152,14 @@ builtin_providers: tuple[Provider, ...] = (
         name="huggingface",
         label="Hugging Face",
         base_url="https://router.huggingface.co/v1",
-        protocols={"responses": ""},
+        protocols=_RESPONSES,
         key_env="HF_TOKEN",
     ),
     Provider(
         name="meta",
         label="Meta",
         base_url="https://api.meta.ai/v1",
-        protocols={"responses": "", "messages": ""},
+        protocols=_TWO_MORE,
     ),
     Provider(
         name="zai",
@@ -169,7 +173,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="alibaba",
         label="Alibaba Cloud",
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
-        protocols={"responses": ""},
+        protocols=_RESPONSES,
         key_env="DASHSCOPE_API_KEY",
         max_temperature=1.99,
         extra_params=frozenset({"thinking_budget"}),
@@ -207,7 +211,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="vercel",
         label="Vercel AI Gateway",
         base_url="https://ai-gateway.vercel.sh/v1",
-        protocols={"responses": "", "messages": ""},
+        protocols=_TWO_MORE,
         key_env="AI_GATEWAY_API_KEY",
         replay_by_model=True,
     ),
@@ -216,7 +220,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="ollama",
         label="Ollama",
         path="/v1",
-        protocols={"responses": ""},
+        protocols=_RESPONSES,
         key_required=False,
         extra_params=frozenset({"think", "keep_alive"}),
     ),
@@ -224,7 +228,7 @@ builtin_providers: tuple[Provider, ...] = (
         name="vllm",
         label="vLLM",
         path="/v1",
-        protocols={"responses": ""},
+        protocols=_RESPONSES,
         key_required=False,
         extra_params=SERVER_PARAMS,
         extra_parts=frozenset({"audio_url"}),
@@ -234,21 +238,21 @@ builtin_providers: tuple[Provider, ...] = (
         name="lmstudio",
         label="LM Studio",
         path="/v1",
-        protocols={"responses": "", "messages": ""},
+        protocols=_TWO_MORE,
         key_required=False,
     ),
     Provider(
         name="llamacpp",
         label="llama.cpp",
         path="/v1",
-        protocols={"responses": ""},
+        protocols=_RESPONSES,
         key_required=False,
     ),
     Provider(
         name="litellm",
         label="LiteLLM proxy",
         path="/v1",
-        protocols={"responses": "", "messages": ""},
+        protocols=_TWO_MORE,
         key_required=False,
         replay_by_model=True,
     ),

@@ -201,7 +201,7 @@ class ResponseStream:
                 return self._parse_whole(data)
             return self._parser.parse(name, data)
         except StreamErrorEvent as error:
-            is_long = len(data) > _MAX_ERROR
+            is_long = len(data) > _MAX_ERROR and not error.is_small
             body = parse_json(data[:_MAX_ERROR]) if is_long else error.body
             raise self._error_from(body) from None
         except (ValueError, RecursionError):

@@ -72,16 +72,14 @@ def user_client(host: Host, provider: Provider, profile: Any, model: str) -> ope
     )
     shared = _transport(public_only=request.public_only)
     return _new_sdk(
-        UserTransport(shared, transport_options(request)),
+        UserTransport(shared, transport_options(request, CancelToken())),
         base_url=request.url,
         max_retries=request.max_retries,
         timeout=openai.Timeout(request.read_timeout, connect=request.connect_timeout),
     )
 
 
-def transport_options(
-    request: UpstreamRequest, cancel: CancelToken | None = None
-) -> TransportOptions:
+def transport_options(request: UpstreamRequest, cancel: CancelToken) -> TransportOptions:
     """Return the part of a request that the SDK does not see, so that it cannot log it."""
     from ..transport.transport import TransportOptions
 

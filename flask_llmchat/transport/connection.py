@@ -20,12 +20,13 @@ from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from urllib3.util import Url, parse_url
 from urllib3.util.ssltransport import SSLTransport
 
+from . import tcp
 from .http1 import Fields
 from .watchdog import CancelToken
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")  # a model server here, or a test's: never by proxy
 
-Connect = Callable[[str, int, float, CancelToken | None], socket.socket]
+Connect = Callable[[str, int, float, CancelToken], socket.socket]
 """Opens a TCP connection: takes host, port, seconds and the token that may end the waiting."""
 
 
@@ -70,29 +71,26 @@ class _CancellableConnection:
     port: int
     timeout: Any
     connect_tcp: Connect
-    cancel: CancelToken | None
+    cancel: CancelToken
     has_connected = False
     duplicate: socket.socket | None = None
 
     def _new_conn(self) -> socket.socket:
         sock = self.connect_tcp(self._dns_host, self.port, self.timeout, self.cancel)
         self.has_connected = True
-        if self.cancel is not None:
-            try:
-                # TLS takes the descriptor away from its socket. The duplicate stays ours to shut
-                # down: a proxy may never respond, and a handshake may never end.
-                self.duplicate = sock.dup()
-            except OSError:
-                self.cancel.detach()
-                sock.close()
-                raise
-            self.cancel.attach(self.duplicate)
+        try:
+            # TLS takes the descriptor away from its socket. The duplicate stays ours to shut
+            # down: a proxy may never respond, and a handshake may never end.
+            self.duplicate = sock.dup()
+        except OSError:
+            tcp.close(sock, self.cancel)
+            raise
+        self.cancel.attach(self.duplicate)
         return sock
 
     def detach(self) -> None:
         """Detach the connection from the cancel token."""
-        if self.cancel is not None:
-            self.cancel.detach()
+        self.cancel.detach()
         if self.duplicate is not None:
             self.duplicate.close()
 
@@ -122,7 +120,7 @@ class Connector:
         self._connect_tcp = connect_tcp
         self._proxies = Proxies(getproxies() if proxies else {})
 
-    def open(self, origin: Origin, timeout: float, cancel: CancelToken | None) -> Connection:
+    def open(self, origin: Origin, timeout: float, cancel: CancelToken) -> Connection:
         """Connect to an origin, TLS handshakes included.
 
         :param timeout: seconds for the TCP connection, and for each later wait.
@@ -132,7 +130,10 @@ class Connector:
         proxy = self._proxies.find(origin)
         if proxy is None:
             return Connection(origin, self._connect(self._new(origin), timeout, cancel))
-        headers = _proxy_headers(proxy)
+        headers = {}
+        if proxy.auth:
+            login = b64encode(unquote(proxy.auth).encode()).decode()
+            headers["Proxy-Authorization"] = f"Basic {login}"
         connection = self._new(origin, proxy)
         if origin.scheme == "http":
             fields = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -170,7 +171,7 @@ class Connector:
         self,
         connection: _PlainConnection | _TLSConnection,
         timeout: float,
-        cancel: CancelToken | None,
+        cancel: CancelToken,
     ) -> Any:
         connection.connect_tcp, connection.cancel = self._connect_tcp, cancel
         connection.timeout = timeout
@@ -231,9 +232,3 @@ def _contains(network: str, address: str) -> bool:
         return ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False)
     except ValueError:
         return False
-
-
-def _proxy_headers(proxy: Url) -> dict[str, str]:
-    if not proxy.auth:
-        return {}
-    return {"Proxy-Authorization": f"Basic {b64encode(unquote(proxy.auth).encode()).decode()}"}

@@ -64,7 +64,7 @@ class _LoopWaiter:
     def __init__(self, sock: socket.socket) -> None:
         gevent = sys.modules["gevent"]
         self._wait, self._cancel = gevent.socket.wait, gevent.socket.cancel_wait
-        self._pending = getattr(sock, "pending", _nothing)  # bytes that TLS has decrypted already
+        self._pending = getattr(sock, "pending", lambda: 0)  # bytes TLS has decrypted already
         self._loop: Any = gevent.get_hub().loop
         self._readable = self._loop.io(sock.fileno(), 1)
         self._has_begun = False
@@ -102,10 +102,6 @@ class _LoopWaiter:
     def close(self) -> None:
         self._drop_timer()
         self._readable.close()
-
-
-def _nothing() -> int:
-    return 0
 
 
 def yield_now() -> None:

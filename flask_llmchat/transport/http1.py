@@ -166,7 +166,9 @@ def _check_trailer(trailer: bytes) -> None:
 
 def list_items(head: ResponseHead, name: bytes) -> list[bytes]:
     """Return the items of a comma-separated field, in lower case."""
-    items = head.by_name.get(name, b"").lower().split(b",")
+    if name not in head.by_name:
+        return []
+    items = head.by_name[name].lower().split(b",")
     return [stripped for item in items if (stripped := item.strip(b" \t"))]
 
 

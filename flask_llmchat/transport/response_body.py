@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 
+from . import tcp
 from .connection import Connection
 from .gevent_wait import waiter_for, yield_now
 from .http1 import BodyReader, Malformed, ResponseHead, UntilCloseReader, body_reader, codings_of
@@ -22,13 +23,6 @@ _MAX_ERROR = 64 * 2**10  # bytes of an error's body that are read: the SDK reads
 _MAX_DECODED = 64 * 2**10  # bytes at a time, as without compression
 _MAX_EXPANSION = 100  # decoded bytes for each byte received
 _FREE_EXPANSION = 2**20  # bytes that may be decoded in any case
-
-
-def close_connection(connection: Connection, cancel: CancelToken | None) -> None:
-    """Close a connection instead of keeping it for another request."""
-    if cancel is not None:
-        cancel.detach()  # first: a closed descriptor's number may be reused at once
-    connection.sock.close()
 
 
 class ResponseBody(httpx2.SyncByteStream):
@@ -48,7 +42,7 @@ class ResponseBody(httpx2.SyncByteStream):
         head: ResponseHead,
         first: bytes,
         timeout: float | None,
-        cancel: CancelToken | None,
+        cancel: CancelToken,
         keep: Callable[[Connection], None],
     ) -> None:
         self._connection: Connection | None = connection
@@ -146,11 +140,10 @@ class ResponseBody(httpx2.SyncByteStream):
         if self._waiter is not None:
             self._waiter.close()
         if self._keep is None or not self._reader.ended or self._reader.spare:
-            close_connection(connection, self._cancel)
-            return
-        if self._cancel is not None:
+            tcp.close(connection.sock, self._cancel)
+        else:
             self._cancel.detach()
-        self._keep(connection)
+            self._keep(connection)
 
 
 def _decoder_for(head: ResponseHead) -> Any:

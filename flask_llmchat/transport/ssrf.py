@@ -18,6 +18,7 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 from . import tcp
 from .runtime import current_runtime
@@ -119,11 +120,12 @@ def connect(
     :raises BlockedAddress: when any of the addresses is not public.
     :raises OSError: when none of them can be reached.
     """
-    return tcp.connect(host, port, timeout, cancel, _PublicOnly())
+    resolve = partial(_resolve, timeout=timeout)
+    return tcp.connect(host, port, timeout, cancel, resolve=resolve, check=_check)
 
 
-class _PublicOnly:
-    """Allows only public addresses: checked before connecting and, to be safe, after it.
+def _resolve(host: str, port: int, timeout: float) -> tcp.Addresses:
+    """Return a host's addresses if all are public.
 
     The host's text is not checked, only the addresses it resolves to: ``2130706433``, ``0x7f.1``
     and ``127.1`` are ways to write 127.0.0.1, and only the resolver knows all others. It is called
@@ -133,21 +135,21 @@ class _PublicOnly:
     have the public ones fail, so that the internal one is tried next; and the name of an honest
     provider never leads to both.
     """
+    with _lookup(timeout):
+        addresses = tcp.resolve(host, port)
+    # str: a Python built without IPv6 gives numbers and bytes, which then count as no address.
+    if not all(is_public(str(address[0])) for _, address in addresses):
+        raise _blocked(host)
+    return addresses
 
-    def resolve(self, host: str, port: int, timeout: float) -> tcp.Addresses:
-        with _lookup(timeout):
-            addresses = tcp.resolve(host, port)
-        # str: a Python built without IPv6 gives numbers and bytes, which then count as no address.
-        if not all(is_public(str(address[0])) for _, address in addresses):
-            raise _blocked(host)
-        return addresses
 
-    def check(self, host: str, sock: socket.socket) -> None:
-        peer, own = sock.getpeername()[0], sock.getsockname()[0]
-        # This machine's own public address would be reached from inside, past its firewall; and
-        # such a connection comes from that same address.
-        if peer == own or not is_public(str(peer)):
-            raise _blocked(host)
+def _check(host: str, sock: socket.socket) -> None:
+    """Check, to be safe, the address that a connection has reached."""
+    peer, own = sock.getpeername()[0], sock.getsockname()[0]
+    # This machine's own public address would be reached from inside, past its firewall; and
+    # such a connection comes from that same address.
+    if peer == own or not is_public(str(peer)):
+        raise _blocked(host)
 
 
 def _blocked(host: str) -> BlockedAddress:

@@ -21,11 +21,11 @@ from typing import Any
 import httpx2
 from urllib3.exceptions import HTTPError
 
+from . import tcp
 from .connection import Connect, Connection, Connector, Origin
 from .http1 import Fields, HeadReader, Malformed, ResponseHead, write_head
 from .pool import ConnectionPool
-from .response_body import MAX_READ, ResponseBody, close_connection
-from .tcp import connect
+from .response_body import MAX_READ, ResponseBody
 from .watchdog import TICK, CancelToken
 
 
@@ -42,7 +42,7 @@ class TransportOptions:
     :param secrets: the keys.
     """
 
-    cancel: CancelToken | None = None
+    cancel: CancelToken = field(default_factory=CancelToken)
     fields: Fields = field(default_factory=list, repr=False)
     query: bytes = field(default=b"", repr=False)
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
@@ -70,7 +70,7 @@ class Transport(httpx2.BaseTransport):
     """
 
     def __init__(
-        self, connect: Connect = connect, *, max_idle: int = _MAX_IDLE, proxies: bool = True
+        self, connect: Connect = tcp.connect, *, max_idle: int = _MAX_IDLE, proxies: bool = True
     ) -> None:
         self._connector = Connector(httpx2.create_ssl_context, connect, proxies=proxies)
         self._pool = ConnectionPool(max_idle)
@@ -91,8 +91,8 @@ class Transport(httpx2.BaseTransport):
 
         :raises httpx2.TransportError: when that fails.
         """
-        timeouts, options = request.extensions["timeout"], current_options.get()
-        options = options or TransportOptions()
+        timeouts = request.extensions["timeout"]
+        options = current_options.get() or TransportOptions()
         cancel = options.cancel
         connection = self._send(request, timeouts, options)
         try:
@@ -103,7 +103,7 @@ class Transport(httpx2.BaseTransport):
                     connection, head, first, timeouts["read"], cancel, self._pool.keep
                 )
         except BaseException:
-            close_connection(connection, cancel)
+            tcp.close(connection.sock, cancel)
             raise
         response = httpx2.Response(
             head.status,
@@ -117,7 +117,7 @@ class Transport(httpx2.BaseTransport):
         return response
 
     def _receive_head(
-        self, connection: Connection, cancel: CancelToken | None
+        self, connection: Connection, cancel: CancelToken
     ) -> tuple[ResponseHead, bytes]:
         reader = HeadReader()
         try:
@@ -129,8 +129,7 @@ class Transport(httpx2.BaseTransport):
         except TimeoutError:
             raise
         except (OSError, Malformed):
-            cancelled = cancel is not None and cancel.reason is not None
-            if connection.idle_since and not reader.size and not cancelled:
+            if connection.idle_since and not reader.size and cancel.reason is None:
                 # The server behind this kept connection is gone, so the other idle ones most
                 # likely lead nowhere either: a retry has to reach the server that is there now.
                 self._pool.close_origin(connection.origin)
@@ -150,15 +149,15 @@ class Transport(httpx2.BaseTransport):
                 if _send_on(connection, request, timeouts["write"], options):
                     return connection
             except BaseException:
-                close_connection(connection, cancel)
+                tcp.close(connection.sock, cancel)
                 raise
-            if not kept or (cancel is not None and cancel.reason is not None):
+            if not kept or cancel.reason is not None:
                 return connection  # the server may have responded before it closed
             # The server closed it while it was idle. It cannot have run a request whose end it
             # never got, so the request may be sent again.
-            close_connection(connection, cancel)
+            tcp.close(connection.sock, cancel)
 
-    def _connect(self, origin: Origin, timeout: float, cancel: CancelToken | None) -> Connection:
+    def _connect(self, origin: Origin, timeout: float, cancel: CancelToken) -> Connection:
         with map_exceptions(httpx2.ConnectTimeout, httpx2.ConnectError):
             return self._connector.open(origin, timeout, cancel)
 
@@ -183,8 +182,7 @@ def _send_on(
 ) -> bool:
     """Send a request; return whether the connection took all of it."""
     with map_exceptions(httpx2.WriteTimeout, httpx2.WriteError):
-        if options.cancel is not None:
-            options.cancel.attach(connection.sock)
+        options.cancel.attach(connection.sock)
         data = _encode(request, connection, options)
         try:
             _send_all(connection, data, timeout)
@@ -227,10 +225,13 @@ def _receive_now(sock: Any) -> bytes:
 
 def _hide(secrets: tuple[bytes, ...], fields: Fields) -> Fields:
     """Return response fields as they may be logged."""
-    return [
-        (name, b"[key]") if any(secret in value for secret in secrets) else (name, value)
-        for name, value in fields
-    ]
+    shown = []
+    for name, value in fields:
+        for secret in secrets:
+            if secret in value:
+                value = b"[key]"
+        shown.append((name, value))
+    return shown
 
 
 def _encode(request: httpx2.Request, connection: Connection, options: TransportOptions) -> bytes:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx2
 
 from .response_body import ResponseBody
 from .transport import Transport, TransportOptions, current_options, map_exceptions
+from .watchdog import CancelToken
 
 
 class UserTransport(httpx2.BaseTransport):
@@ -25,7 +27,8 @@ class UserTransport(httpx2.BaseTransport):
         """Send a request and wait for the head of the response."""
         # The SDK's own stands for no key: the real one is in a field of the provider's choice.
         request.headers.pop("Authorization", None)
-        before = current_options.set(self._options)
+        options = replace(self._options, cancel=CancelToken())
+        before = current_options.set(options)
         try:
             response = self._shared.handle_request(request)
         finally:

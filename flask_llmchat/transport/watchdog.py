@@ -42,8 +42,8 @@ _HUNG_UP = getattr(select, "POLLRDHUP", 0)
 class CancelToken:
     """Ends the reads of one chat, from another thread.
 
-    :param client: the client's socket, when the server exposes it.
-    :param deadline: :func:`time.monotonic` at which the chat has to be over.
+    :param client: the client's socket; None where the server does not expose it.
+    :param deadline: :func:`time.monotonic` at which the chat has to be over; by default never.
     :ivar idle_deadline: :func:`time.monotonic` at which the present wait for an event becomes too
         long; infinity while nothing is waited for. Set by the chat's own thread.
     :ivar reason: why reading was ended; None while it was not.
@@ -51,7 +51,7 @@ class CancelToken:
 
     __slots__ = ("_client", "_lock", "_upstream", "deadline", "idle_deadline", "reason")
 
-    def __init__(self, client: socket.socket | None, deadline: float) -> None:
+    def __init__(self, client: socket.socket | None = None, deadline: float = math.inf) -> None:
         self._client = client
         self._upstream: socket.socket | None = None
         self._lock = threading.RLock()
@@ -62,12 +62,6 @@ class CancelToken:
     def client_fileno(self) -> int:
         """Return the file descriptor of the client's socket; -1 when there is none to check."""
         return -1 if self._client is None else self._client.fileno()
-
-    def overdue(self, now: float) -> Reason | None:
-        """Return which deadline has passed, if one has."""
-        if now >= self.deadline:
-            return "deadline"
-        return "timeout" if now >= self.idle_deadline else None
 
     def attach(self, upstream: socket.socket) -> None:
         """Set the provider's socket to shut down, from the first byte that is sent on it."""
@@ -189,8 +183,10 @@ class Watchdog:
                     cancel.hang_up()
             elif now >= self._stops_at:
                 cancel.interrupt("stopping")
-            elif reason := cancel.overdue(now):
-                cancel.interrupt(reason)
+            elif now >= cancel.deadline:
+                cancel.interrupt("deadline")
+            elif now >= cancel.idle_deadline:
+                cancel.interrupt("timeout")
             if now >= min(cancel.deadline + _WRITE_GRACE, self._stops_at + _STOP_NOTICE / 2):
                 cancel.hang_up()  # its thread is stuck in a write that the client does not read
 

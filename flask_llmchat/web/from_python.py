@@ -13,7 +13,7 @@ from ..core.request import Message
 from ..dialects.openai import OPENAI
 from ..providers import Provider
 from ..runs.from_python import ChatStream
-from .capacity import acquire_slot
+from .capacity import acquire_slot, max_streams
 
 if TYPE_CHECKING:
     from .state import AppState
@@ -40,7 +40,7 @@ def open_chat(
     chat.context, chat.endpoint_id = dict(context or {}), endpoint_id
     row.accept_params(chat)
     chat.profile = profile_for(state, profile)
-    slot = acquire_slot(state)
+    slot = acquire_slot(max_streams(state.config))
     try:
         return ChatStream(state, row, chat, slot, whole=whole)
     except BaseException as error:

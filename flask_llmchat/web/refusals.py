@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, request
 
 from ..core.errors import ChatError
+from .negotiation import negotiate
 from .responses import error_response
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def wrong_method_view(state: AppState, allowed: Sequence[str]) -> Callable[..., 
         if request.method == "OPTIONS":
             return Response(status=204, headers=allow)
         message = f"{request.method} is not allowed here; use {names[0]}."
-        response = error_response(state.negotiate().error, ChatError(message, status=405))
+        response = error_response(negotiate(state).error, ChatError(message, status=405))
         response.headers.update(allow)
         return response
 
@@ -37,7 +38,7 @@ def no_such_path_view(state: AppState) -> Callable[..., Response]:
     """Return the view for the paths behind a provider that have no route."""
 
     def no_such_path(rest: str = "", **values: Any) -> Response:
-        dialect = state.negotiate().error
+        dialect = negotiate(state).error
         sentences = [f"There is no /{rest[:50]} here."]
         if rest.endswith("/") or not rest:
             sentences.append("Leave out the slash at the end.")
@@ -55,6 +56,6 @@ def unknown_provider_view(state: AppState) -> Callable[..., Response]:
     """Return the view for the routes of a provider that is not served."""
 
     def unknown_provider(provider: str, **values: Any) -> Response:
-        return error_response(state.negotiate().error, state.unknown_provider(provider))
+        return error_response(negotiate(state).error, state.unknown_provider(provider))
 
     return unknown_provider

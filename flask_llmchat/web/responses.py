@@ -14,6 +14,7 @@ from ..core.errors import ChatError
 from ..dialects.base import Dialect
 from ..runs.body import StreamingBody
 from .body import declares_too_large, drain_for_unread_body, too_large_error
+from .negotiation import negotiate
 from .request import request_id
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def http_error(error: HTTPException, state: AppState) -> ResponseReturnValue:
         chat_error = too_large_error(limit)
     entry = state.current_route()
     chat_error.provider = entry.provider.name if entry and entry.provider else None
-    response = error_response(state.negotiate().error, chat_error)
+    response = error_response(negotiate(state).error, chat_error)
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             response.headers.setdefault(name, value)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from flask.blueprints import BlueprintSetupState
 
-from ..dialects.base import Dialect, Route, routes_of
-from ..providers import Provider
+from ..dialects.base import Dialect, routes_of
+from ..openapi.instance import RouteEntry
 from .refusals import no_such_path_view, unknown_provider_view, wrong_method_view
 from .views import chat_view, route_view
 
@@ -18,33 +18,6 @@ if TYPE_CHECKING:
     from .state import AppState
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteEntry:
-    """One rule of an instance.
-
-    :param rule: the rule behind the blueprint's prefix, in Werkzeug's syntax.
-    :param endpoint: its endpoint, without the blueprint's name. Providers' names begin with a
-        letter, all other endpoints with an underscore.
-    :param purpose: ``chat`` of a provider, a ``dialect``'s own route, or the error that a wrong
-        ``method`` or ``path`` gets.
-    :param path: what follows the provider in the path of the dialects that are negotiated; None
-        where the view's ``rest`` decides.
-    :param provider: the provider of a chat.
-    :param dialect: the dialect whose own route this is; it is not negotiated.
-    :param route: that route; None for the errors about it.
-    """
-
-    rule: str
-    endpoint: str
-    methods: Sequence[str]
-    view: Callable[..., Any]
-    purpose: Literal["chat", "dialect", "method", "path"]
-    path: str | None = ""
-    provider: Provider | None = None
-    dialect: Dialect | None = None
-    route: Route | None = None
 
 
 def refuse_collision(state: AppState, name: str, others: Mapping[str, AppState]) -> None:
@@ -74,6 +47,8 @@ def add_routes(
     """
     state.routes = tuple(_entries(state, decorated))
     for entry in state.routes:
+        # Entries of one rule differ in their methods alone.
+        state.routes_by_rule.setdefault(state.prefix + entry.rule, entry)
         setup.add_url_rule(
             entry.rule,
             entry.endpoint,

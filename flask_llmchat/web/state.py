@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -17,22 +19,29 @@ from ..core.errors import ChatError
 from ..core.profiles import read_text
 from ..core.request import ChatRequest, Endpoint
 from ..core.result import ChatResult
-from ..core.server import Server
 from ..core.signals import chat_finished, chat_started
-from ..dialects.negotiation import Negotiated
+from ..openapi.instance import RouteEntry
 from ..protocols import check_protocols
 from ..providers import Provider
 from .missing_key import why_no_key
-from .negotiation import negotiate_request, path_of_dialect
 
 if TYPE_CHECKING:
     from ..extension import LLMChat
-    from .routes import RouteEntry
 
 
 logger = logging.getLogger("flask_llmchat")
 
 _MAX_WARNINGS = 100  # that are logged once
+
+
+@dataclass(slots=True)
+class Hooks:
+    """The host's functions that one instance calls. Each may be ``async def``."""
+
+    profile_loader: Callable[[], Any] | None = None
+    key_resolver: Callable[[str, Any], Any] | None = None
+    endpoint_loader: Callable[[str], Any] | None = None
+    before_chat: list[Callable[[ChatRequest], Any]] = field(default_factory=list)
 
 
 class AppState:
@@ -43,6 +52,8 @@ class AppState:
     :ivar config: the app's settings, checked.
     :ivar providers: the providers served here, by name.
     :ivar paths: what may follow a provider in a chat's path, the longest first.
+    :ivar routes: the table of its routes.
+    :ivar routes_by_rule: the same by their whole rules, which is how a request finds its entry.
     :raises ValueError: for a configuration value that is wrong, naming it.
     """
 
@@ -50,12 +61,13 @@ class AppState:
         self, llmchat: LLMChat, app: Flask, config: Config, subdomain: str, prefix: str
     ) -> None:
         self.llmchat = llmchat
+        self.hooks = llmchat.hooks
         self.app = app
         self.config = config
         self.subdomain = subdomain
         self.prefix = prefix
-        self._routes: tuple[RouteEntry, ...] = ()
-        self._routes_by_rule: dict[str, RouteEntry] = {}
+        self.routes: Sequence[RouteEntry] = ()
+        self.routes_by_rule: dict[str, RouteEntry] = {}
         self._warned: set[str] = set()
         known = llmchat.providers
         for key, names in (
@@ -87,33 +99,9 @@ class AppState:
                     )
         self.paths = sorted({dialect.path for dialect in llmchat.dialects}, key=len, reverse=True)
 
-    @property
-    def routes(self) -> tuple[RouteEntry, ...]:
-        """The table of the instance's routes."""
-        return self._routes
-
-    @routes.setter
-    def routes(self, routes: tuple[RouteEntry, ...]) -> None:
-        self._routes = routes
-        for entry in routes:  # entries of one rule differ in their methods alone
-            self._routes_by_rule.setdefault(self.prefix + entry.rule, entry)
-
     def current_route(self) -> RouteEntry | None:
         """Return the entry of the current request; None for a route that the host added."""
-        return self._routes_by_rule.get(request.url_rule.rule) if request.url_rule else None
-
-    def negotiate(self, body: dict[str, Any] | None = None) -> Negotiated:
-        """Return the dialects of the current request.
-
-        :param body: its body; None for an error, or where the choice is made already.
-        """
-        entry = self.current_route()
-        if entry and entry.dialect:
-            return Negotiated(entry.dialect, entry.dialect, entry.dialect)
-        path = entry.path if entry else ""
-        if path is None:
-            path = path_of_dialect(self.paths, (request.view_args or {}).get("rest", ""))
-        return negotiate_request(self.llmchat.dialects, path, body)
+        return self.routes_by_rule.get(request.url_rule.rule) if request.url_rule else None
 
     def unknown_provider(self, name: str) -> ChatError:
         """Return the error for a provider that is not served here."""
@@ -121,13 +109,6 @@ class AppState:
         return ChatError(
             f"Unknown provider {safe_repr(name[:50])}. Available: {available}.", status=404
         )
-
-    def max_streams(self, server: Server) -> int | None:
-        """Return how many chats this process may run at once; None for no limit."""
-        if self.config.max_streams is not None or server.threads is None:
-            return self.config.max_streams
-        # Streams occupy their threads for long: some are left for the host's other requests.
-        return max(1, server.threads - max(1, server.threads // 16))
 
     def require_profile(self) -> Any:
         """Return the profile of the user, from the host's loader.
@@ -141,8 +122,7 @@ class AppState:
 
     def resolve_key(self, provider: Provider, profile: Any) -> str:
         """Return the key for a provider; "" when there is none."""
-        resolver = self.llmchat._key_resolver
-        if resolver is not None:
+        if (resolver := self.hooks.key_resolver) is not None:
             key = self.app.ensure_sync(resolver)(provider.name, profile) or ""
             if not isinstance(key, str):
                 raise TypeError(
@@ -153,13 +133,13 @@ class AppState:
 
     def why_no_key(self, provider: Provider, profile: Any) -> str:
         """Return why there is no key for a provider, for the app's developer."""
-        if self.llmchat._key_resolver is not None:
+        if self.hooks.key_resolver is not None:
             return f"key_resolver returned no key for {provider.name!r}."
         return why_no_key(provider, profile, self.app.config)
 
     def load_endpoint(self, endpoint_id: str | None) -> Any:
         """Return the endpoint of this id, or None."""
-        loader = self.llmchat._endpoint_loader
+        loader = self.hooks.endpoint_loader
         if loader is None or not endpoint_id:
             return None
         endpoint = self.app.ensure_sync(loader)(endpoint_id)
@@ -171,7 +151,7 @@ class AppState:
 
     def run_before_chat(self, chat: ChatRequest) -> None:
         """Let every ``before_chat`` hook see, change or refuse a chat."""
-        for hook in self.llmchat._before_chat:
+        for hook in self.hooks.before_chat:
             returned = self.app.ensure_sync(hook)(chat)
             if returned is not None:  # Flask's own before_request refuses in this way
                 raise TypeError(

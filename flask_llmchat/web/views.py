@@ -12,7 +12,8 @@ from ..dialects.base import Dialect, Route, RouteRequest
 from ..providers import Provider
 from ..runs.run import ChatRun
 from .body import forget_body, parse_body, read_body
-from .capacity import acquire_slot, refuse_if_full
+from .capacity import acquire_slot, max_streams, refuse_if_full
+from .negotiation import negotiate
 from .request import refuse_cross_site, request_id
 from .responses import error_response, streaming_response
 from .servers import client_socket
@@ -28,14 +29,15 @@ def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
     def view() -> Response:
         try:
             # A request that is refused for its head or its user costs little: its body is unread.
-            refuse_if_full(state)
+            limit = max_streams(config)
+            refuse_if_full(limit)
             refuse_cross_site(config.trusted_origins)
             profile = state.require_profile()
             read_body(config.max_content_length)
-            slot = acquire_slot(state)
+            slot = acquire_slot(limit)
             try:
                 body = parse_body()
-                dialects = state.negotiate(body)
+                dialects = negotiate(state, body)
                 chat = dialects.request.read(body, config.max_messages)
                 chat.provider, chat.profile, chat.request_id = provider.name, profile, request_id()
                 chat.dialect = dialects.request.name
@@ -52,7 +54,7 @@ def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
             return response
         except ChatError as error:
             error.provider = error.provider or provider.name
-            return error_response(state.negotiate().error, error)
+            return error_response(negotiate(state).error, error)
 
     view.__name__ = view.__qualname__ = f"chat_with_{provider.name}"
     return view

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -25,13 +24,13 @@ from flask_llmchat import (
     builtin_providers,
     openapi,
 )
-from flask_llmchat.dialects.negotiation import negotiate
 from flask_llmchat.testing import FakeUpstream, error_reply, sse_reply
-from flask_llmchat.web.negotiation import best_mimetype
+from flask_llmchat.web.negotiation import choose
 from tests.support.apps import body, make_app
 
 URL = "/api/chat/openai"
 ANSWER = "Hello from the fake upstream."
+AT_THE_PROVIDER = [dialect for dialect in builtin_dialects if not dialect.path]
 
 
 def ui_body(*parts: Any, **more: Any) -> dict[str, Any]:
@@ -68,7 +67,7 @@ UI = ui_body()["messages"]
     ],
 )
 def test_what_reads_a_body(messages: Any, reads: str) -> None:
-    negotiated = negotiate(builtin_dialects, "", {"messages": messages}, accepting("*/*"))
+    negotiated = choose(AT_THE_PROVIDER, {"messages": messages}, "*/*")
     assert negotiated.request.name == reads
     assert negotiated.response.name == reads
 
@@ -88,11 +87,7 @@ def test_what_reads_a_body(messages: Any, reads: str) -> None:
     ],
 )
 def test_what_reads_a_body_without_messages(posted: Any, reads: str) -> None:
-    assert negotiate(builtin_dialects, "", posted, accepting("*/*")).request.name == reads
-
-
-def accepting(header: str | None) -> Callable[[tuple[str, ...]], str]:
-    return partial(best_mimetype, header or "")
+    assert choose(AT_THE_PROVIDER, posted, "*/*").request.name == reads
 
 
 # Accept: what answers a text body and what tells it errors, and what answers a ui body.
@@ -122,11 +117,10 @@ ACCEPT = [
 
 @pytest.mark.parametrize(("accept", "answers", "tells", "answers_ui"), ACCEPT)
 def test_what_answers(accept: str | None, answers: str, tells: str, answers_ui: str) -> None:
-    like = accepting(accept)
-    negotiated = negotiate(builtin_dialects, "", {"messages": OPENAI}, like)
+    negotiated = choose(AT_THE_PROVIDER, {"messages": OPENAI}, accept or "")
     assert negotiated.request.name == "text"
     assert (negotiated.response.name, negotiated.error.name) == (answers, tells)
-    negotiated = negotiate(builtin_dialects, "", {"messages": UI}, like)
+    negotiated = choose(AT_THE_PROVIDER, {"messages": UI}, accept or "")
     assert (negotiated.request.name, negotiated.error.name) == ("ui", "ui")
     assert negotiated.response.name == answers_ui
 

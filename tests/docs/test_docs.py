@@ -61,7 +61,7 @@ def test_the_testing_pages_tests_pass(python: list[str]) -> None:
         test()
 
 
-@runs("docs/providers.md", count=5)
+@runs("docs/providers.md", count=4)
 def test_the_providers_pages_code_runs(python: list[str]) -> None:
     for code in python:
         names: dict[str, Any] = {}
@@ -69,6 +69,21 @@ def test_the_providers_pages_code_runs(python: list[str]) -> None:
         if llmchat := names.get("llmchat"):
             llmchat.init_app(Flask("host"))
         make_app(config={name: value for name, value in names.items() if name.isupper()})
+
+
+@runs("docs/protocols.md", count=3)
+def test_the_protocols_pages_code_runs(python: list[str]) -> None:
+    names: dict[str, Any] = {}
+    for code in python:
+        exec(code, names)
+    make_app(config={"LLMCHAT_PROTOCOLS": names["LLMCHAT_PROTOCOLS"]})
+    assert names["acme"].speaking("responses").base_url == "https://api.acme.example/v1"
+    with FakeUpstream() as upstream:
+        upstream.add(text_reply("Hi"))
+        config = {"LLMCHAT_PROTOCOLS": {"openai": "responses"}}
+        app = make_app(upstream, llmchat=names["llmchat"], config=config)
+        assert app.test_client().post("/api/chat/openai", json=body()).text == "Hi"
+        assert upstream.requests[0].json["tools"] == [{"type": "web_search"}]
 
 
 @runs("docs/from-python.md", count=4)

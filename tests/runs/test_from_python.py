@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import threading
@@ -171,7 +172,8 @@ def test_a_stream_that_breaks_off_raises_and_keeps_its_text(
     assert chat.result.outcome == "truncated" and chat.result.text == "Ray"
 
 
-def test_a_place_is_given_back_whatever_happens(upstream: FakeUpstream, llmchat: LLMChat) -> None:
+def test_a_slot_is_given_back_whatever_happens(upstream: FakeUpstream, llmchat: LLMChat) -> None:
+    gc.collect()  # what other tests have left unread
     upstream.add(error_reply(400, "no"), *[text_reply("Hi")] * 3)
     app = make_app(upstream, llmchat=llmchat, config={"LLMCHAT_MAX_STREAMS": 1})
     with pytest.raises(ChatError):

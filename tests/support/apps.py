@@ -71,7 +71,7 @@ def make_app(
     """Make an app whose providers are all the fake upstream."""
     llmchat = llmchat or LLMChat(**instance)
     given = profile_for(upstream) if profile is ... else profile
-    if llmchat._profile_loader is None:
+    if llmchat.hooks.profile_loader is None:
         llmchat.profile_loader(lambda: given)
     app = Flask("host")
     if upstream:

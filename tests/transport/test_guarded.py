@@ -103,10 +103,10 @@ class Reached:
 def test_a_machines_own_address_is_not_public(own: str, peer: str, passes: bool) -> None:
     sock: Any = Reached(own, peer)
     if passes:
-        ssrf._PublicOnly().check("h", sock)
+        ssrf._check("h", sock)
         return
     with pytest.raises(ssrf.BlockedAddress, match="^'h' does not lead"):
-        ssrf._PublicOnly().check("h", sock)
+        ssrf._check("h", sock)
 
 
 OWN_ADDRESS = """
@@ -138,14 +138,14 @@ def test_a_connection_that_is_refused_is_closed(monkeypatch: pytest.MonkeyPatch)
     import socket
 
     made: list[socket.socket] = []
-    monkeypatch.setattr(ssrf._PublicOnly, "resolve", lambda *_: tcp.resolve("127.0.0.1", port))
-    check = ssrf._PublicOnly.check
+    monkeypatch.setattr(ssrf, "_resolve", lambda *_, **__: tcp.resolve("127.0.0.1", port))
+    check = ssrf._check
 
-    def noting(self: ssrf._PublicOnly, host: str, sock: socket.socket) -> None:
+    def noting(host: str, sock: socket.socket) -> None:
         made.append(sock)
-        check(self, host, sock)
+        check(host, sock)
 
-    monkeypatch.setattr(ssrf._PublicOnly, "check", noting)
+    monkeypatch.setattr(ssrf, "_check", noting)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(ssrf.BlockedAddress):

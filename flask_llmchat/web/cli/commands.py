@@ -18,11 +18,11 @@ from ...core.profiles import Profile, is_set
 from ...models import default_model, get_model, models_of
 from ...providers import Provider, bearer_target
 from ...providers.azure import azure_target
+from ..state import AppState, Hooks
 from .chat import Conversation, note, questions, replace_bad_characters
 
 if TYPE_CHECKING:
     from ...extension import LLMChat
-    from ..state import AppState
 
 
 def make_commands(llmchat: LLMChat) -> list[click.Command]:
@@ -117,9 +117,7 @@ def _state_of(llmchat: LLMChat) -> AppState:
 def _without_hooks(state: AppState) -> AppState:
     """Return a copy of the state without hooks: keys come from the profile alone."""
     state = copy(state)
-    state.llmchat = copy(state.llmchat)
-    state.llmchat._key_resolver = None
-    state.llmchat._before_chat = []
+    state.hooks = Hooks()
     return state
 
 
@@ -130,10 +128,7 @@ def _profile(state: AppState) -> Profile:
 def _find(state: AppState, name: str) -> Provider:
     if name in state.providers:
         return state.providers[name]
-    raise click.BadParameter(
-        f"Unknown provider {name!r}. Available: {', '.join(state.providers)}.",
-        param_hint="PROVIDER",
-    )
+    raise click.BadParameter(state.unknown_provider(name).message, param_hint="PROVIDER")
 
 
 def _default_model(provider: Provider, state: AppState) -> str:
