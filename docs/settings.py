@@ -1,8 +1,8 @@
 """Writes the tables of the pages that are made from the package's own rows.
 
 ``configuration.md`` lists the settings of ``core/config.py``, ``errors.md`` the codes of
-``core/error_codes.py``, ``protocols.md`` the protocols of the rows. Run ``python docs/settings.py`` after changing either; a test fails when a
-page is out of date.
+``core/error_codes.py``, ``protocols.md`` what the built-in rows speak. Run
+``python docs/settings.py`` after changing one; a test fails when a page is out of date.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ from flask_llmchat.testing import (
 )
 from flask_llmchat.transport.watchdog import CancelToken
 from tests.providers.test_recordings import everybodys_keys, route_of
-from tests.support.apps import body as text_body
 from tests.support.apps import BY_CHAT_COMPLETIONS, finished, make_app
+from tests.support.apps import body as text_body
 from tests.support.recordings import recordings, wire_form
 
 URL = "/api/chat/openai/chat/completions"

@@ -125,9 +125,10 @@ def test_the_row_and_the_profile_agree_on_the_key(row: Provider) -> None:
 def test_each_row_sends_its_own_key_and_no_other(row: Provider, upstream: FakeUpstream) -> None:
     request = sent(upstream, row)
     key = f"planted-key-of-{row.name}"
-    messages = row.protocol == "messages"
-    header = ("x-api-key", key) if messages else ("Authorization", f"Bearer {key}")
-    assert request.headers[header[0]] == header[1]
+    if row.protocol == "messages":
+        assert request.headers["x-api-key"] == key
+    else:
+        assert request.headers["Authorization"] == f"Bearer {key}"
     assert f"{request.headers.items()}{request.body!r}".count("planted") == 1
 
 
