@@ -22,7 +22,7 @@ from tests.support.apps import (
 from tests.support.recordings import answers, error_answers, recordings, server_sent, wire_form
 from tests.support.servers import served
 
-ROUTE_OF = {"anthropic-compat": "anthropic", "openrouter/novita": "openrouter"}
+ROUTE_OF = {"openrouter/novita": "openrouter"}
 
 
 def everybodys_keys(upstream: FakeUpstream) -> dict[str, Any]:
