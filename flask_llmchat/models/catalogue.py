@@ -52,11 +52,6 @@ _OPENAI_REASONS = {
 # Azure's older deployments do not know the new name of the token limit.
 # https://github.com/BerriAI/litellm/issues/8855
 _OPENAI_OLD = {"max_tokens_param": "max_tokens"}
-_REASONS_WHEN_TOLD = {
-    "supports_reasoning": True,
-    "supports_temperature": True,
-    "reasons_by_default": False,
-}
 
 FAMILIES: dict[str, tuple[tuple[str, Facts], ...]] = {
     "openai": (
@@ -68,7 +63,10 @@ FAMILIES: dict[str, tuple[tuple[str, Facts], ...]] = {
         ),
         (r"^gpt-5-search-api", {**_OPENAI_REASONS, "protocol": ""}),
         # Their default effort is "none"; from 5.4 on it is not.
-        (r"^gpt-5\.[12]$", {**_OPENAI_REASONS, **_REASONS_WHEN_TOLD}),
+        (
+            r"^gpt-5\.[12]$",
+            {**_OPENAI_REASONS, "supports_temperature": True, "reasons_by_default": False},
+        ),
         # gpt-5-chat does not reason; gpt-5.1-chat and its successors do. In names without a dot
         # "gpt-35" is 3.5 and "gpt-41" 4.1, but "gpt-51" is 5.1, which reasons.
         (
@@ -81,7 +79,6 @@ FAMILIES: dict[str, tuple[tuple[str, Facts], ...]] = {
     ),
     "anthropic": (
         (r"^claude-(?:opus-4-[7-9]|[a-z]+-(?:[5-9]|\d\d))\b", _NO_TEMPERATURE),
-        (r"^claude-[a-z]+-4\b", _REASONS_WHEN_TOLD),
         (r"^claude-3-(?:haiku|sonnet|opus)", {"default_max_tokens": 4_096}),
     ),
     "mistral": ((r"^mistral-tiny$", {"default_max_tokens": 2_000}),),

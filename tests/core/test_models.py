@@ -100,8 +100,9 @@ EFFORTS = (None, "none", "high")
         ("openai", "gpt-5.2", (True, True, False)),
         ("openai", "gpt-4.1", (True, True, True)),
         ("anthropic", "claude-sonnet-5-5", (False, True, False)),
-        ("anthropic", "claude-sonnet-4-6", (True, True, False)),
-        ("anthropic", "claude-haiku-4-5-20251001", (True, True, False)),
+        # Messages sees for itself whether they reason.
+        ("anthropic", "claude-sonnet-4-6", (True, True, True)),
+        ("anthropic", "claude-haiku-4-5-20251001", (True, True, True)),
         ("google", "gemini-3.8-flash", (True, True, True)),
         ("groq", "openai/gpt-oss-120b", (True, True, True)),
         ("mistral", "unheard-of", (True, True, True)),
