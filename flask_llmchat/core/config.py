@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date
 from typing import Any, get_type_hints
 
 import marshmallow as ma
@@ -104,6 +105,7 @@ _FACT_FIELDS = {
     str: _TEXT,
     bool: _FLAG,
     frozenset[str]: _list("strings", _TEXT, frozenset),
+    date | None: _must_be("a date such as '2027-01-14', or None", ma.fields.Date(allow_none=True)),
 }
 _FACTS = {n: _FACT_FIELDS[kind] for n, kind in get_type_hints(Model).items() if n != "name"}
 

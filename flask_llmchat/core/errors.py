@@ -118,7 +118,7 @@ class EmptyResponse(StreamErrorEvent):
 
 # Keys in the forms of the providers, keys masked with asterisks, and everything after "Bearer".
 _KEY_LIKE = re.compile(
-    r"\b(?:sk-|gsk_|xai-|pplx-|csk-|fw_|hf_|tgp_|AIza)[\w*.-]{4,}"
+    r"\b(?:sk-|gsk_|xai-|pplx-|csk-|fw_|hf_|tgp_|nvapi-|vck_|bedrock-api-key-|AIza)[\w*.-]{4,}"
     r"|(?<![\w-])[\w-]*\*{3,}[\w*-]*"  # from the start of words, or it takes quadratic time
     r"|(?<=[Bb]earer )\S+"
 )

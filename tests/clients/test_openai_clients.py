@@ -43,7 +43,7 @@ from tests.providers.test_recordings import (
     expected_calls,
     route_of,
 )
-from tests.support.apps import finished, make_app
+from tests.support.apps import BY_CHAT_COMPLETIONS, finished, make_app
 from tests.support.node import run_js
 from tests.support.recordings import recordings, wire_form
 from tests.support.servers import served
@@ -67,7 +67,7 @@ def http_client() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def player() -> Iterator[Any]:
     with FakeUpstream(play) as upstream:
-        app = make_app(upstream, profile=everybodys_keys(upstream))
+        app = make_app(upstream, everybodys_keys(upstream), BY_CHAT_COMPLETIONS)
         with served(app) as port, finished(app) as done:
             yield port, done
 

@@ -28,8 +28,8 @@ from flask_llmchat.testing import (
 )
 from flask_llmchat.transport.watchdog import CancelToken
 from tests.providers.test_recordings import everybodys_keys, route_of
+from tests.support.apps import BY_CHAT_COMPLETIONS, finished, make_app
 from tests.support.apps import body as text_body
-from tests.support.apps import finished, make_app
 from tests.support.recordings import recordings, wire_form
 
 URL = "/api/chat/openai/chat/completions"
@@ -435,7 +435,7 @@ def stream_of(
 
 @pytest.fixture(scope="module")
 def one_app(one_upstream: FakeUpstream) -> Flask:
-    return make_app(one_upstream, profile=everybodys_keys(one_upstream))
+    return make_app(one_upstream, everybodys_keys(one_upstream), BY_CHAT_COMPLETIONS)
 
 
 # These are not passed on as they came, each for a reason.

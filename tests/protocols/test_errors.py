@@ -358,6 +358,8 @@ def test_a_key_that_is_quoted_back_is_taken_out() -> None:
         ("key sk-abc123***", "key [key]"),
         ("Your api key: ****-key is invalid", "Your api key: [key] is invalid"),
         ("gsk_abcdef and AIzaSyabcdefgh", "[key] and [key]"),
+        ("nvapi-abcdef and vck_abcdef", "[key] and [key]"),
+        ("bedrock-api-key-YWJjZGVm is old", "[key] is old"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer [key]"),
         ("ask-someone about risk-free sky", "ask-someone about risk-free sky"),
         ("the model `gpt-5` is **new**", "the model `gpt-5` is **new**"),

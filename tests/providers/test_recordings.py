@@ -12,11 +12,16 @@ import pytest
 from flask_llmchat import builtin_providers
 from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
 from flask_llmchat.testing import FakeUpstream, Reply
-from tests.support.apps import body, make_app, profile_for
+from tests.support.apps import (
+    BY_CHAT_COMPLETIONS,
+    SPEAKING_CHAT_COMPLETIONS,
+    body,
+    make_app,
+    profile_for,
+)
 from tests.support.recordings import answers, error_answers, recordings, server_sent, wire_form
 from tests.support.servers import served
 
-ROUTES = {row.name for row in builtin_providers}
 ROUTE_OF = {"openrouter/novita": "openrouter"}
 
 
@@ -26,9 +31,9 @@ def everybodys_keys(upstream: FakeUpstream) -> dict[str, Any]:
 
 
 def route_of(recorded: dict[str, Any]) -> str:
-    """Return the route a recording goes through; of providers without a row it is any."""
+    """Return the route a recording goes through; of providers without one it is any."""
     name = ROUTE_OF.get(recorded["provider"], recorded["provider"])
-    return name if name in ROUTES else "openai"
+    return name if name in SPEAKING_CHAT_COMPLETIONS else "openai"
 
 
 @pytest.mark.parametrize("recorded", recordings())
@@ -36,7 +41,7 @@ def test_a_recorded_stream_comes_out_as_its_text(
     recorded: dict[str, Any], upstream: FakeUpstream
 ) -> None:
     expected = recorded["expected"]
-    app = make_app(upstream, everybodys_keys(upstream))
+    app = make_app(upstream, everybodys_keys(upstream), BY_CHAT_COMPLETIONS)
     told, results = answers(app, upstream, route_of(recorded), wire_form(recorded))
     assert set(told) == {(200, expected["text"])}
     for result in results:

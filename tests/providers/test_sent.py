@@ -24,7 +24,12 @@ from flask_llmchat.protocols.chat_completions.messages import PARTS, REPLAY_FIEL
 from flask_llmchat.protocols.chat_completions.request import build_body
 from flask_llmchat.testing import FakeUpstream, error_reply, event, sse_reply
 from tests.providers.test_recordings import everybodys_keys
-from tests.support.apps import finished, make_app
+from tests.support.apps import (
+    BY_CHAT_COMPLETIONS,
+    SPEAKING_CHAT_COMPLETIONS,
+    finished,
+    make_app,
+)
 from tests.support.recordings import CASES
 
 ROWS = {row.name: row for row in builtin_providers}
@@ -71,6 +76,7 @@ def app(upstream: FakeUpstream, chats: list[ChatRequest]) -> Flask:
         name: name for name in ("my-gpt5", "prod", "gpt4o-eu", "my-o3-mini", "gpt-4.1")
     } | {"fast": "our-gpt-5-nano", "gpt-4o": "house"}
     config = {"LLMCHAT_ALLOW_PRIVATE_ENDPOINTS": True, "LLMCHAT_MAX_RETRIES": 0}
+    config |= BY_CHAT_COMPLETIONS
     return make_app(upstream, profile=profile, llmchat=llmchat, config=config)
 
 
@@ -369,7 +375,7 @@ def test_anthropics_workspace_goes_with_its_key(upstream: FakeUpstream) -> None:
 # Roles
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", SPEAKING_CHAT_COMPLETIONS)
 def test_developer_is_system_where_that_is_all_there_is(
     app: Flask, upstream: FakeUpstream, row: str
 ) -> None:
@@ -387,13 +393,6 @@ def test_developer_is_the_user_where_a_model_refuses_system() -> None:
             provider="openai", model="o1-mini", messages=[{"role": role, "content": "x"}]
         )
         assert made("openai", chat)["messages"] == [{"role": "user", "content": "x"}]
-
-
-def test_perplexity_joins_what_a_developer_and_the_system_say() -> None:
-    messages = [{"role": "developer", "content": "a"}, {"role": "system", "content": "b"}, HI]
-    chat = ChatRequest(provider="perplexity", model="sonar", messages=messages)
-    joined = {"role": "system", "content": "a\n\nb"}
-    assert made("perplexity", chat)["messages"] == [joined, HI]
 
 
 # Azure's own names

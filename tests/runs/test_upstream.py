@@ -130,7 +130,7 @@ def test_text_that_is_not_ascii_is_sent_as_utf8(upstream: FakeUpstream) -> None:
         ("openai", "gpt-5-mini", {"maxTokens": 9}, {"max_completion_tokens": 9}),
         ("openai", "o3", {"maxTokens": 9}, {"max_completion_tokens": 9}),
         ("openai", "gpt-unheard-of", {"maxTokens": 9}, {"max_completion_tokens": 9}),
-        ("azure", "gpt-5", {"maxTokens": 9}, {"max_completion_tokens": 9}),
+        ("azure", "gpt-5", {"maxTokens": 90}, {"max_output_tokens": 90}),
         ("groq", "openai/gpt-oss-120b", {"maxTokens": 9}, {"max_tokens": 9}),
     ],
 )

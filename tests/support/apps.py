@@ -19,6 +19,14 @@ KEYS = {
     "openrouter_api_key": "sk-or-v1-planted-0123456789abcdef",
     "groq_api_key": "gsk_planted0groq0123456789abcdef",
 }
+SPEAKING_CHAT_COMPLETIONS = [
+    row.name for row in builtin_providers if "chat_completions" in row.protocols
+]
+BY_CHAT_COMPLETIONS = {
+    "LLMCHAT_PROTOCOLS": dict.fromkeys(SPEAKING_CHAT_COMPLETIONS, "chat_completions")
+}
+"""For what is tested with this protocol, whatever a row prefers."""
+
 FOUR = ("openai", "azure", "openrouter", "groq")
 
 

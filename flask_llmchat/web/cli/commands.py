@@ -49,11 +49,11 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
     def models(provider: str | None) -> None:
         """List the models in the catalogue, of one PROVIDER or of all.
 
-        Any other model can be used as well.
+        Any other model can be used as well. SHUTDOWN is the last day of a model.
         """
         state = _state_of(llmchat)
         chosen = [_find(state, provider)] if provider else state.providers.values()
-        head = ("PROVIDER", "MODEL", "CONTEXT", "MAX OUTPUT", "TOKEN LIMIT", "TEMP.")
+        head = ("PROVIDER", "MODEL", "CONTEXT", "MAX OUTPUT", "TEMP.", "SHUTDOWN")
         for row in chosen:  # a table each: long names of one would widen the lines of all
             if rows := list(_model_lines(row, state)):
                 _print_table(head, rows, right=(2, 3))
@@ -170,7 +170,6 @@ def _catalogue(provider: Provider, state: AppState) -> list[Model]:
 
 def _model_lines(provider: Provider, state: AppState) -> Iterator[tuple[str, ...]]:
     for model in _catalogue(provider, state):
-        limit = model.max_tokens_param or provider.max_tokens_param
         rejected = "temperature" in provider.unsupported_params
         temperature = model.supports_temperature_at(None) and not rejected
         yield (
@@ -178,8 +177,8 @@ def _model_lines(provider: Provider, state: AppState) -> Iterator[tuple[str, ...
             model.name,
             _count(model.context_window),
             _count(model.max_output),
-            provider.param_names.get(limit, limit),
             "yes" if temperature else "no",
+            str(model.shutdown or ""),
         )
 
 
