@@ -7,7 +7,6 @@ from typing import Any, TypeVar, cast
 
 from flask import Blueprint, Flask, current_app, got_request_exception
 from flask.blueprints import BlueprintSetupState
-from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from .core.config import Config
@@ -20,7 +19,7 @@ from .web.checks import MISSING, check_app, check_dialects, checked_hook
 from .web.cli.commands import make_commands
 from .web.responses import close_failed, close_unsent, http_error
 from .web.routes import add_routes, refuse_collision
-from .web.state import AppState, Hooks, current_state
+from .web.state import AppState, Hooks
 
 ProfileLoader = TypeVar("ProfileLoader", bound=Callable[[], Any])
 
@@ -86,12 +85,12 @@ class LLMChat:
         )
         """A plain Flask blueprint; to register it is all the set-up there is."""
         self.blueprint.record(self._set_up)
-        self.blueprint.register_error_handler(HTTPException, _http_error)
+        self.blueprint.register_error_handler(HTTPException, http_error)
         # By its own name, or the app's own handler for 500 would take precedence.
-        self.blueprint.register_error_handler(InternalServerError, _http_error)
+        self.blueprint.register_error_handler(InternalServerError, http_error)
         self.blueprint.teardown_request(close_unsent)
         # These run before the app's own before_request functions.
-        self.blueprint.url_value_preprocessor(_guard_body)
+        self.blueprint.url_value_preprocessor(guard_body)
         # flask llmchat providers, models, chat, openapi
         for command in (*make_commands(self), make_command(self)):
             self.blueprint.cli.add_command(command)
@@ -198,17 +197,4 @@ class LLMChat:
         refuse_collision(state, name, states)
         states[name] = state
         got_request_exception.connect(close_failed, app)
-        add_routes(setup, state, self._decorated)
-
-    def _decorated(self, view: Any) -> Any:
-        for decorator in self.decorators:
-            view = decorator(view)
-        return view
-
-
-def _guard_body(endpoint: str | None, values: dict[str, Any] | None) -> None:
-    guard_body(current_state().config.max_content_length)
-
-
-def _http_error(error: HTTPException) -> ResponseReturnValue:
-    return http_error(error, current_state())
+        add_routes(setup, state)

@@ -67,17 +67,14 @@ class ResponseHead:
         The server has to allow it, and the end of this response must be unambiguous: where two
         parsers can see it in two places, the rest would be taken for the next chat's response.
         """
-        options = list_items(self, b"connection") + list_items(self, b"proxy-connection")
-        if self.is_ambiguous or self._has_ambiguous_length() or b"close" in options:
+        if self.is_ambiguous or self.status in (204, 304):  # these have no body, whatever they say
             return False
-        return self.minor == 1 or b"keep-alive" in options
-
-    def _has_ambiguous_length(self) -> bool:
-        length = self.by_name.get(b"content-length")
-        coding = self.by_name.get(b"transfer-encoding")
-        if coding is not None and (length is not None or self.minor == 0):
-            return True
-        return self.status in (204, 304)  # which have no body, whatever their fields say
+        if b"transfer-encoding" in self.by_name and (
+            b"content-length" in self.by_name or self.minor == 0
+        ):
+            return False
+        options = list_items(self, b"connection") + list_items(self, b"proxy-connection")
+        return b"close" not in options and (self.minor == 1 or b"keep-alive" in options)
 
 
 class HeadReader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Response, request
 
@@ -17,9 +17,7 @@ from .negotiation import negotiate
 from .request import refuse_cross_site, request_id
 from .responses import error_response, streaming_response
 from .servers import client_socket
-
-if TYPE_CHECKING:
-    from .state import AppState
+from .state import AppState
 
 
 def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:

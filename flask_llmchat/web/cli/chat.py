@@ -16,7 +16,6 @@ import click
 from ...core.errors import ChatError
 from ...core.events import Event, ReasoningDelta, TextDelta
 from ...core.request import ChatRequest, Message
-from ...core.result import Usage
 from ...protocols import ResponseParser, Totals, protocol_of
 from ...providers import Provider
 from ...runs.admission import build_request
@@ -157,15 +156,11 @@ def _show_ending(totals: Totals) -> None:
         note(_CUT_OFF[totals.finish_reason])
     elif not totals.text:
         note("[the response has no text]")
-    if totals.usage and sys.stderr.isatty():
-        note(_counts(totals.usage))
-
-
-def _counts(usage: Usage) -> str:
-    cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
-    reasoning = f" ({usage.reasoning_tokens:,} reasoning)" if usage.reasoning_tokens else ""
-    counts = f"{usage.prompt_tokens:,} tokens in{cached}, {usage.completion_tokens:,} out"
-    return f"[{counts}{reasoning}]"
+    if (usage := totals.usage) and sys.stderr.isatty():
+        cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
+        reasoning = f" ({usage.reasoning_tokens:,} reasoning)" if usage.reasoning_tokens else ""
+        counts = f"{usage.prompt_tokens:,} tokens in{cached}, {usage.completion_tokens:,} out"
+        note(f"[{counts}{reasoning}]")
 
 
 def note(text: str) -> None:

@@ -12,7 +12,6 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from ...core.model import Model
 from ...core.profiles import Profile, is_set
 from ...core.request import ChatRequest
 from ...models import default_model, get_model, models_of
@@ -94,7 +93,9 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
         replace_bad_characters()
         if sys.stdin.isatty():
             note(f"{row.label}, {first.model}. Ctrl-C stops a response, Ctrl-D ends the chat.")
-        conversation = Conversation(_without_hooks(state), row, first)
+        without_hooks = copy(state)
+        without_hooks.hooks = Hooks()  # keys come from the profile alone
+        conversation = Conversation(without_hooks, row, first)
         complete = True
         with contextlib.suppress(KeyboardInterrupt):  # during a response, ask() handles it
             for question in questions():
@@ -110,13 +111,6 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
 def _state_of(llmchat: LLMChat) -> AppState:
     states: dict[str, AppState] = current_app.extensions["llmchat"]
     return next(state for state in states.values() if state.llmchat is llmchat)
-
-
-def _without_hooks(state: AppState) -> AppState:
-    """Return a copy of the state: keys come from the profile alone, not from a key resolver."""
-    state = copy(state)
-    state.hooks = Hooks()
-    return state
 
 
 def _profile(state: AppState) -> Profile:
@@ -160,14 +154,10 @@ def _address(provider: Provider, state: AppState, profile: Profile) -> str:
     return "set by the profile"
 
 
-def _catalogue(provider: Provider, state: AppState) -> list[Model]:
-    own = state.config.models.get(provider.name, {})
-    names = {**models_of(provider.catalogue), **own}
-    return [get_model(provider.catalogue, name, own) for name in names]
-
-
 def _model_lines(provider: Provider, state: AppState) -> Iterator[tuple[str, ...]]:
-    for model in _catalogue(provider, state):
+    own = state.config.models.get(provider.name, {})
+    for name in {**models_of(provider.catalogue), **own}:
+        model = get_model(provider.catalogue, name, own)
         limit = model.max_tokens_param or provider.max_tokens_param
         rejected = "temperature" in provider.unsupported_params
         temperature = model.supports_temperature_at(None) and not rejected
