@@ -28,8 +28,7 @@ from flask_llmchat.runs.body import StreamingBody
 from flask_llmchat.runs.recorder import ChatRecorder
 from flask_llmchat.testing import FakeUpstream
 from flask_llmchat.transport.watchdog import CancelToken
-from tests.dialects.test_dialects import ui_body
-from tests.support.apps import make_app
+from tests.support.apps import make_app, ui_body
 from tests.support.ui_conversations import (
     HI,
     PNG,
@@ -309,7 +308,7 @@ def test_an_empty_answer_is_an_answer() -> None:
         ("tool_calls", "tool-calls"),
     ],
 )
-def test_how_it_ended(outcome: str, reason: str) -> None:
+def test_each_outcome_has_its_finish_reason(outcome: str, reason: str) -> None:
     writer = encoder()
     writer.encode([ToolCallDelta(0, "c", "f", "{}")])
     assert frames(writer.finish(result(outcome)))[-2]["finishReason"] == reason
