@@ -12,11 +12,21 @@ import re
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from flask_llmchat import ChatRequest, Provider, Target, bearer_target
-from flask_llmchat.testing import CUT, FakeUpstream, ReceivedRequest, Reply, error_reply, event
+from flask_llmchat.testing import (
+    CUT,
+    FakeUpstream,
+    ReceivedRequest,
+    Reply,
+    error_reply,
+    event,
+    text_reply,
+    tool_reply,
+)
 
 DEMO_MODEL = "demo"
 
@@ -136,7 +146,7 @@ def _respond(request: ReceivedRequest) -> Reply:
     images = _images_in(messages[-1]) if messages else 0
     if images:
         heard += f" And you sent {images} image{'s' * (images > 1)}, which I cannot see."
-    return _reply(_words(_HELLO.format(heard=heard, count=_count(len(messages)))))
+    return _say(_HELLO.format(heard=heard, count=_count(len(messages))))
 
 
 def _refuse() -> Reply:
@@ -149,17 +159,16 @@ def _refuse() -> Reply:
 
 
 def _cut() -> Reply:
-    return _reply(_words(_CUT), whole=False)
+    return _say(_CUT, finish_reason=None, usage=None, done=False, then=[CUT])
 
 
 def _count_far() -> Reply:
     numbers = ", ".join(str(number) for number in range(1, 401))
-    return _reply(_words(_LONG.format(numbers=numbers)))
+    return _say(_LONG.format(numbers=numbers))
 
 
 def _reason() -> Reply:
-    thoughts = _words(_THOUGHTS, "reasoning_content")
-    return _reply([*thoughts, *_words(_REASONED)], thoughts=len(thoughts))
+    return _say(_REASONED, reasoning=_words(_THOUGHTS))
 
 
 def _cite() -> Reply:
@@ -169,23 +178,25 @@ def _cite() -> Reply:
         "https://example.com/a-page-without-a-title": "",
     }
     cited = [{"url_citation": {"url": url, "title": title}} for url, title in pages.items()]
-    return _reply([*_words(_SOURCED), {"annotations": cited}])
+    return _before_the_end(_say(_SOURCED), {"annotations": cited})
 
 
 def _draw() -> Reply:
-    return _reply([*_words(_DRAWN), {"images": [{"image_url": {"url": _picture()}}]}])
+    return _before_the_end(_say(_DRAWN), {"images": [{"image_url": {"url": _picture()}}]})
 
 
 def _call_a_tool() -> Reply:
-    pieces = ['{"city"', ': "Rome",', ' "unit": "celsius"}']
-    begin = {"index": 0, "id": "call_demo", "function": {"name": "weather", "arguments": ""}}
-    calls = [begin, *({"index": 0, "function": {"arguments": piece}} for piece in pieces)]
-    deltas = [{"tool_calls": [call]} for call in calls]
-    return _reply([*_words(_CALLING), *deltas], finish_reason="tool_calls")
+    return tool_reply(
+        "weather",
+        {"city": "Rome", "unit": "celsius"},
+        text=_words(_CALLING),
+        delay=_SECONDS_A_WORD,
+        model=DEMO_MODEL,
+    )
 
 
 def _show_markdown() -> Reply:
-    return _reply(_words(_MARKDOWN))
+    return _say(_MARKDOWN)
 
 
 _RESPONSES: dict[str, Callable[[], Reply]] = {
@@ -200,31 +211,14 @@ _RESPONSES: dict[str, Callable[[], Reply]] = {
 }
 
 
-def _reply(
-    deltas: Iterable[dict[str, Any]],
-    *,
-    finish_reason: str = "stop",
-    thoughts: int = 0,
-    whole: bool = True,
-) -> Reply:
-    """Stream these deltas one after the other, then end the response or break it off."""
-    head = {"id": "demo", "object": "chat.completion.chunk", "created": 1, "model": DEMO_MODEL}
+def _say(text: str, **options: Any) -> Reply:
+    return text_reply(*_words(text), delay=_SECONDS_A_WORD, model=DEMO_MODEL, **options)
 
-    def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
-        return event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
-    body: list[Any] = [chunk({"role": "assistant", "content": ""})]
-    for delta in deltas:
-        body += [_SECONDS_A_WORD, chunk(delta)]
-    if not whole:
-        return Reply(body=[*body, CUT])
-    usage = {
-        "prompt_tokens": 12,
-        "completion_tokens": len(body) // 2,
-        "completion_tokens_details": {"reasoning_tokens": thoughts},
-    }
-    last = event({**head, "choices": [], "usage": usage})
-    return Reply(body=[*body, chunk({}, finish_reason), last, b"data: [DONE]\n\n"])
+def _before_the_end(reply: Reply, delta: dict[str, Any]) -> Reply:
+    """Add a chunk with what a reply has no argument for."""
+    chunk = event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+    return replace(reply, body=[*reply.body[:-1], chunk, reply.body[-1]])
 
 
 def _text_of(message: dict[str, Any]) -> str:
@@ -251,8 +245,8 @@ def _count(messages: int) -> str:
     return f"With it came the {messages - 1} messages before it: that is a provider's memory."
 
 
-def _words(text: str, field: str = "content") -> list[dict[str, Any]]:
-    return [{field: word} for word in re.findall(r"\s*\S+", text)]
+def _words(text: str) -> list[str]:
+    return re.findall(r"\s*\S+", text)
 
 
 def _picture(width: int = 480, height: int = 270) -> str:

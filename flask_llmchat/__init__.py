@@ -7,10 +7,14 @@ their own; everything else below this package may move.
 from .core.errors import ChatError, StreamErrorEvent
 from .core.events import (
     Chunk,
+    Document,
     Event,
     Finish,
     Image,
+    ProviderToolCall,
+    ProviderToolResult,
     ReasoningDelta,
+    ReasoningEnd,
     Source,
     StepStart,
     TextDelta,
@@ -18,7 +22,7 @@ from .core.events import (
 )
 from .core.profiles import Profile
 from .core.request import ChatRequest, Endpoint, Message
-from .core.result import Attempt, ChatResult, Outcome, Step, ToolCall, Usage
+from .core.result import Attempt, ChatResult, Outcome, ProviderTool, Step, ToolCall, Usage
 from .core.signals import chat_finished, chat_started
 from .dialects import (
     Components,
@@ -36,6 +40,7 @@ from .models import Model, default_model, get_model, models_of
 from .protocols import ResponseParser, Totals, UpstreamProtocol
 from .providers import Provider, Target, bearer_target, builtin_providers
 from .runs.event_source import EventSource
+from .runs.from_python import ChatStream
 from .web.state import current_llmchat
 
 __all__ = [
@@ -43,10 +48,12 @@ __all__ = [
     "ChatError",
     "ChatRequest",
     "ChatResult",
+    "ChatStream",
     "Chunk",
     "Components",
     "Dialect",
     "DialectSpec",
+    "Document",
     "Encoder",
     "Endpoint",
     "Event",
@@ -59,7 +66,11 @@ __all__ = [
     "Outcome",
     "Profile",
     "Provider",
+    "ProviderTool",
+    "ProviderToolCall",
+    "ProviderToolResult",
     "ReasoningDelta",
+    "ReasoningEnd",
     "ResponseParser",
     "Route",
     "RouteRequest",

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import Blueprint, Flask, current_app, got_request_exception
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from .core.config import Config
-from .core.request import ChatRequest
+from .core.request import ChatRequest, Message
+from .core.result import ChatResult
 from .dialects import Dialect, builtin_dialects
 from .openapi import make_command
 from .providers import Provider, builtin_providers
+from .runs.from_python import ChatStream
+from .runs.sdk import user_client
 from .web.body import guard_body
 from .web.checks import MISSING, check_app, check_dialects, checked_hook
 from .web.cli.commands import make_commands
+from .web.from_python import open_chat, profile_for, provider_named
 from .web.responses import close_failed, close_unsent, http_error
 from .web.routes import add_routes, refuse_collision
 from .web.state import AppState, Hooks
+
+if TYPE_CHECKING:
+    import openai
 
 ProfileLoader = TypeVar("ProfileLoader", bound=Callable[[], Any])
 
@@ -167,6 +174,127 @@ class LLMChat:
                 " load_profile() in a subclass of LLMChat."
             )
         return current_app.ensure_sync(self.hooks.profile_loader)()
+
+    def complete(
+        self,
+        provider: str,
+        messages: str | Sequence[Message],
+        *,
+        model: str,
+        profile: Any = None,
+        context: Mapping[str, Any] | None = None,
+        endpoint_id: str | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **parameters: Any,
+    ) -> ChatResult:
+        """Run one chat to its end and return its result.
+
+        It works in any app context: in a view, a command or a job. Hooks, keys, fallbacks,
+        deadlines and ``chat_finished`` are those of every chat; ``chat.dialect`` is ``"python"``.
+        ::
+
+            title = llmchat.complete("openai", f"A title for: {text}", model="gpt-6-luna").text
+
+        :param provider: name of the provider's row.
+        :param messages: the conversation in the chat-completions form, or one question.
+        :param model: the model's name.
+        :param profile: whose keys are used; None asks the profile loader, which needs a request.
+        :param context: for the app's own data, as in :attr:`ChatRequest.context`.
+        :param endpoint_id: the user's own endpoint, for ``custom``.
+        :param tools: tools that the model may call, in the chat-completions form. Their calls are
+            in the result.
+        :param parameters: further parameters of chat completions: ``max_tokens=50``.
+        :raises ChatError: when the chat is refused or fails, as over HTTP.
+        :raises RuntimeError: without an app context, or when a loader needs a request.
+        """
+        parameters |= {"model": model, "tools": tools}
+        with self._open(
+            provider, messages, parameters, profile, context, endpoint_id, True
+        ) as chat:
+            for _ in chat:
+                pass
+        return chat.result
+
+    def stream(
+        self,
+        provider: str,
+        messages: str | Sequence[Message],
+        *,
+        model: str,
+        profile: Any = None,
+        context: Mapping[str, Any] | None = None,
+        endpoint_id: str | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **parameters: Any,
+    ) -> ChatStream:
+        """Run one chat and return its events as they come, as a context manager.
+
+        ::
+
+            with llmchat.stream("openai", "Why is the sky blue?", model="gpt-6-luna") as chat:
+                for event in chat:
+                    if isinstance(event, TextDelta):
+                        print(event.text, end="")
+            print(chat.result.usage)
+
+        Leaving the block closes the upstream response. The arguments are those of
+        :meth:`complete`. An error before the first event is raised here, a later one by the loop.
+        """
+        parameters |= {"model": model, "tools": tools}
+        return self._open(provider, messages, parameters, profile, context, endpoint_id, False)
+
+    def client(self, provider: str, *, profile: Any = None, model: str = "") -> openai.OpenAI:
+        """Return the official client with this user's key and address.
+
+        For embeddings, images, speech and files. Its requests are no chats: no hook sees them,
+        and no ``chat_finished`` is sent.
+        ::
+
+            llmchat.client("openai").embeddings.create(model="text-embedding-3-small", input=text)
+
+        :param provider: name of the provider's row.
+        :param profile: whose key is used; None asks the profile loader, which needs a request.
+        :param model: for providers whose address depends on it.
+        :raises ChatError: when there is no such provider, or no key for it.
+        """
+        state = self._state()
+        row = provider_named(state, provider)
+        return user_client(state, row, profile_for(state, profile), model)
+
+    def _open(
+        self,
+        provider: str,
+        messages: str | Sequence[Message],
+        parameters: Mapping[str, Any],
+        profile: Any,
+        context: Mapping[str, Any] | None,
+        endpoint_id: str | None,
+        whole: bool,
+    ) -> ChatStream:
+        return open_chat(
+            self._state(),
+            provider,
+            messages,
+            parameters,
+            profile=profile,
+            context=context,
+            endpoint_id=endpoint_id,
+            whole=whole,
+        )
+
+    def _state(self) -> AppState:
+        """Return this instance's state in the current app.
+
+        :raises RuntimeError: without an app context, or when the app has not registered it.
+        """
+        states: dict[str, AppState] = current_app.extensions.get("llmchat", {})
+        for state in states.values():
+            if state.llmchat is self:
+                return state
+        raise RuntimeError(
+            "The current app has not registered this LLMChat: register llmchat.blueprint with it,"
+            " or call llmchat.init_app(app)."
+        )
 
     def register(self, app: Flask, options: Any) -> None:
         """Refuse ``app.register_blueprint(llmchat)``, which calls this, and say what to write.

@@ -28,7 +28,7 @@ LAYERS = (
 ``extension`` and ``web`` do."""
 
 ONLY_IN = {
-    "openai": ("runs/",),
+    "openai": ("runs/", "extension.py"),  # the latter for the type of client()
     "httpx2": ("runs/", "transport/"),
     "urllib3": ("transport/", "protocols/errors.py"),  # the latter for dates in Retry-After
     "marshmallow": ("dialects/", "core/config.py", "core/fields.py", "openapi/converter.py"),

@@ -148,6 +148,12 @@ class Config:
         "Provider name to a base URL that replaces the provider's own: a proxy, a test server. Set"
         " by the operator and trusted.",
     )
+    protocols: Mapping[str, str] = _setting(
+        {},
+        _mapping("a mapping of provider names to protocols", _TEXT),
+        "Provider name to the upstream protocol to call it by, of those that its row can speak:"
+        " chat_completions, responses or messages.",
+    )
     connect_timeout: float = _setting(
         5.0, _SECONDS, "Seconds to wait for a connection to the provider."
     )

@@ -137,7 +137,7 @@ _ROWS = (
         sentence="{label} is overloaded at the moment. Please try again.",
         retryable=True,
         fallback=True,
-        outcome="cancelled",  # without a detail of the provider: this server is stopping
+        outcome="cancelled",  # where no provider reported it: this server is stopping
     ),
     ErrorCode(
         code="timeout",

@@ -38,6 +38,8 @@ class ChatError(Exception):
     :param provider: name of the provider the chat was meant for.
     :param retry_after: value for the ``Retry-After`` header: seconds, or an HTTP date.
     :param upstream_request_id: the provider's own id of the failed call.
+    :param by_provider: whether the provider itself reported it. Its own time-out, say, is then a
+        failure of the provider, and not the end of the wait for it.
     :param detail: for the log only: the provider's full message, without keys, or what the app's
         developer has to set.
     :raises ValueError: for an unknown code, or a ``retry_after`` with control characters.
@@ -52,6 +54,7 @@ class ChatError(Exception):
         provider: str | None = None,
         retry_after: str | int | None = None,
         upstream_request_id: str | None = None,
+        by_provider: bool = False,
         detail: str = "",
     ) -> None:
         if code not in ERROR_CODES:
@@ -65,6 +68,7 @@ class ChatError(Exception):
         if self.retry_after and not self.retry_after.isprintable():
             raise ValueError("retry_after must be seconds or an HTTP date")
         self.upstream_request_id = upstream_request_id
+        self.by_provider = by_provider
         self.detail = detail
 
     @classmethod
@@ -95,11 +99,13 @@ class StreamErrorEvent(Exception):
     """The provider reported an error in the middle of its stream.
 
     :param body: the error, as the provider sent it.
+    :param is_small: whether it is a small part of the event, however long that is.
     """
 
-    def __init__(self, body: Any) -> None:
+    def __init__(self, body: Any, *, is_small: bool = False) -> None:
         super().__init__()
         self.body = body
+        self.is_small = is_small
 
 
 # Keys in the forms of the providers, keys masked with asterisks, and everything after "Bearer".

@@ -14,6 +14,15 @@ class Source:
     title: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document without a URL that the response cites: a file of the request or the provider's."""
+
+    title: str
+    filename: str = ""
+    media_type: str = ""
+
+
 @dataclass(slots=True)
 class TextDelta:
     """A piece of the response's text."""
@@ -26,6 +35,18 @@ class ReasoningDelta:
     """A piece of the model's reasoning."""
 
     text: str
+
+
+@dataclass(slots=True)
+class ReasoningEnd:
+    """The end of one part of the reasoning: what follows of it is another part.
+
+    :param detail: what the provider needs back of this part, as in
+        :attr:`ChatResult.reasoning_details`; None when it needs nothing. Reasoning that its
+        provider hides has a detail and no text.
+    """
+
+    detail: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -44,6 +65,68 @@ class ToolCallDelta:
     arguments: str
     extra_content: dict[str, Any] | None = None
     custom: bool = False
+
+
+@dataclass(slots=True)
+class ProviderToolCall:
+    """A call of a tool that the provider runs itself, such as its web search.
+
+    :param input: its arguments: any JSON.
+    """
+
+    id: str
+    name: str
+    input: Any
+
+
+@dataclass(slots=True)
+class ProviderToolResult:
+    """The result of such a call.
+
+    :param output: any JSON, in the provider's own form.
+    :param failed: whether the tool failed.
+    """
+
+    id: str
+    name: str
+    output: Any
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class ToolsStart:
+    """The server begins to run the tool calls of the response that has just ended."""
+
+
+@dataclass(slots=True)
+class ToolProgress:
+    """A preliminary result of a tool that the server is running.
+
+    :param id: that of the call.
+    :param output: any JSON.
+    """
+
+    id: str
+    name: str
+    output: Any
+
+
+@dataclass(slots=True)
+class ToolResult:
+    """The result of a tool that the server has run: the model and the client get the same.
+
+    :param id: that of the call.
+    :param output: any JSON; None when it failed.
+    :param error: why it failed, in words for the model and the user; "" when it did not.
+    :param invalid: whether the call itself was wrong, its name or its arguments, so that nothing
+        was run.
+    """
+
+    id: str
+    name: str
+    output: Any = None
+    error: str = ""
+    invalid: bool = False
 
 
 @dataclass(slots=True)
@@ -86,5 +169,21 @@ class Chunk:
     choice: dict[str, Any] | None = None
 
 
-Event = TextDelta | ReasoningDelta | ToolCallDelta | Source | Image | Finish | StepStart | Chunk
+Event = (
+    TextDelta
+    | ReasoningDelta
+    | ReasoningEnd
+    | ToolCallDelta
+    | ProviderToolCall
+    | ProviderToolResult
+    | ToolsStart
+    | ToolProgress
+    | ToolResult
+    | Source
+    | Document
+    | Image
+    | Finish
+    | StepStart
+    | Chunk
+)
 """Any of them: a response is a series of these."""

@@ -12,6 +12,8 @@ class Model:
     :param name: the provider's name for it.
     :param context_window: tokens of prompt and response together; None when not known.
     :param max_output: the most tokens a response can have; None when not known.
+    :param protocol: the upstream protocol to call it by, where the provider's row leaves that open:
+        ``responses`` for models whose reasoning and tools need it. "" is chat completions.
     :param default_max_tokens: token limit to send when the chat sets none. Only models have one
         whose original routes sent it: the newer ones need none, and Groq counts the limit
         against the user's tokens per minute, so that it rejects every chat with a high limit.
@@ -32,6 +34,7 @@ class Model:
     name: str
     context_window: int | None = None
     max_output: int | None = None
+    protocol: str = ""
     default_max_tokens: int | None = None
     max_tokens_param: str = ""
     supports_reasoning: bool = False

@@ -61,6 +61,9 @@ class ChatRequest:
     :param response_format: such as ``{"type": "json_object"}``.
     :param tools: the tools that the model may call, in the chat-completions form.
     :param tool_choice: ``auto``, ``none``, ``required``, or one tool.
+    :param provider_tools: tools that the provider runs itself, in its own form:
+        ``[{"type": "web_search"}]``. No client can set them, as they cost extra. A fallback is
+        called without them.
     :param extra: further parameters of chat completions, by their names there.
     :param unknown: undeclared fields of a body in the ``openai`` dialect. Those that the provider's
         row accepts are moved to ``extra`` before any hook sees the chat; the others are refused.
@@ -89,6 +92,7 @@ class ChatRequest:
     response_format: dict[str, Any] | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    provider_tools: list[dict[str, Any]] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     unknown: dict[str, Any] = field(default_factory=dict, repr=False)
     unknown_in_messages: dict[int, dict[str, Any]] = field(default_factory=dict, repr=False)

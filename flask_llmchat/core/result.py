@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from .events import Source
+from .events import Document, Source
 
 if TYPE_CHECKING:
     from .errors import ChatError  # which needs Outcome
@@ -43,6 +43,7 @@ class Usage:
     :param completion_tokens: tokens of the response.
     :param total_tokens: both together.
     :param cached_tokens: tokens of the request that the provider had cached.
+    :param cache_write_tokens: tokens of the request that it has cached now, where that costs more.
     :param reasoning_tokens: tokens of reasoning, where the provider counts them separately.
     :param details: the provider's whole usage object.
     """
@@ -51,6 +52,7 @@ class Usage:
     completion_tokens: int = 0
     total_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     details: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -69,6 +71,47 @@ class ToolCall:
     arguments: str = ""
     extra_content: dict[str, Any] | None = field(default=None, repr=False)
     custom: bool = False
+
+
+@dataclass(slots=True)
+class ProviderTool:
+    """A tool that the provider ran itself, such as its web search.
+
+    :param input: the arguments of the call: any JSON.
+    :param output: the result, in the provider's own form; None when none came.
+    :param failed: whether the tool failed.
+    """
+
+    id: str
+    name: str
+    input: Any = field(default=None, repr=False)
+    output: Any = field(default=None, repr=False)
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRun:
+    """One call of a tool that the server runs, and how it ended.
+
+    :param call_id: the id of the call, as the model named it.
+    :param step: the number of the step whose response called it, from 1.
+    :param outcome: ``ok``; ``error``: it raised; ``timeout``; ``refused``: unknown, with wrong
+        arguments or over a limit, so that nothing was run; ``repeated``: the third same call in a
+        row, which is not run; ``abandoned``: the chat ended before it did.
+    :param duration: seconds.
+    :param size: characters of the result as the model gets it.
+    :param arguments: the arguments, as the model wrote them: JSON text.
+    :param result: the result, as the model gets it.
+    """
+
+    call_id: str
+    name: str
+    step: int
+    outcome: Literal["ok", "error", "timeout", "refused", "repeated", "abandoned"]
+    duration: float = 0.0
+    size: int = 0
+    arguments: str = field(default="", repr=False)
+    result: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +154,12 @@ class ChatResult:
         chat that was refused before the provider was called.
     :param text: the response's text as far as it came, also when it broke off.
     :param reasoning: the model's reasoning.
-    :param reasoning_details: the same in the form that OpenRouter needs back in the next turn,
+    :param reasoning_details: the same in the form that the provider needs back in the next turn,
         encrypted and signed parts included.
     :param tool_calls: the model's tool calls.
+    :param provider_tools: the tools that the provider ran itself.
     :param sources: pages that the response cites.
+    :param documents: documents without a URL that it cites.
     :param images: URLs of the images in the response, most often ``data:`` URLs.
     :param usage: token counts; None when the provider sent none.
     :param error: what went wrong; None when the provider ended the response itself.
@@ -134,7 +179,9 @@ class ChatResult:
     reasoning: str = ""
     reasoning_details: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     tool_calls: tuple[ToolCall, ...] = ()
+    provider_tools: tuple[ProviderTool, ...] = ()
     sources: tuple[Source, ...] = ()
+    documents: tuple[Document, ...] = ()
     images: tuple[str, ...] = ()
     usage: Usage | None = None
     error: ChatError | None = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .base import Dialect
-from .openai import OpenAIDialect
+from .openai import OPENAI
 from .text import TextDialect
 from .ui import UIDialect
 
-builtin_dialects: tuple[Dialect, ...] = (UIDialect(), OpenAIDialect(), TextDialect())
+builtin_dialects: tuple[Dialect, ...] = (UIDialect(), OPENAI, TextDialect())
 """All built-in dialects. The first that recognises a body reads it; the last is the default."""

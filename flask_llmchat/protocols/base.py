@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..core.events import Event, Source
-from ..core.result import ToolCall, Usage
+from ..core.events import Document, Event, Source
+from ..core.result import ProviderTool, ToolCall, Usage
 
 if TYPE_CHECKING:
     from ..core.model import Model
@@ -27,7 +27,9 @@ class Totals:
     :ivar reasoning: pieces of the reasoning.
     :ivar reasoning_details: reasoning in the form in which it goes back with the next turn.
     :ivar tool_calls: tool calls, in the order of their index.
+    :ivar provider_tools: tools that the provider ran itself.
     :ivar sources: pages that the response cites.
+    :ivar documents: documents without a URL that it cites.
     :ivar images: URLs of its images.
     :ivar usage: token counts; None until the provider has sent them.
     :ivar finish_reason: ``stop``, ``length``, ``content_filter`` or ``tool_calls``; None until
@@ -38,7 +40,9 @@ class Totals:
     reasoning: list[str] = field(default_factory=list)
     reasoning_details: list[dict[str, Any]] = field(default_factory=list)
     tool_calls: list[ToolCall] = field(default_factory=list)
+    provider_tools: list[ProviderTool] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
     usage: Usage | None = None
     finish_reason: str | None = None
@@ -46,6 +50,11 @@ class Totals:
 
 class ResponseParser(Protocol):
     """Parses the server-sent events of one response, and keeps what they add up to.
+
+    One method is optional, for protocols whose providers pause a response:
+    ``continue_body(body)`` takes the body of the request and returns that of the request that goes
+    on with the response, or None when the response is complete. A paused response brings no
+    :class:`~flask_llmchat.Finish`, and its totals have the finish reason ``length``.
 
     :ivar finish_reason: ``stop``, ``length``, ``content_filter`` or ``tool_calls`` once the
         provider has sent the like, before that None. From then on the rest of the response, its
@@ -90,6 +99,10 @@ class ResponseParser(Protocol):
 
 class UpstreamProtocol(Protocol):
     """An API format of providers: the path, the request body, the parser of the response.
+
+    One method is optional: ``amend_body(body, error, headers)``. It takes the body of a request
+    that was refused, the JSON of the error, and the headers of the request, and returns the body to
+    send in place of the refused one, or None when there is nothing to change.
 
     :ivar name: its name in a row's ``protocol``.
     :ivar path: what follows the base URL, ``/chat/completions`` for example.

@@ -105,6 +105,7 @@ def from_body(
         provider=provider,
         retry_after=retry_after,
         upstream_request_id=upstream_request_id(headers, secrets),
+        by_provider=True,
         detail=redact(raw[: 2 * _LOGGED], secrets)[:_LOGGED],
     )
 

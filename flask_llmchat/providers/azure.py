@@ -62,17 +62,18 @@ def azure_target(provider: Provider, chat: ChatRequest, key: str, base_url: str)
             provider=provider.name,
         ) from None
     headers = {**provider.headers, "api-key": key}
-    if address.url.endswith("/openai/v1"):
+    resource = _DEPLOYMENTS.sub("", address.url)
+    is_new = address.url.endswith("/openai/v1")
+    if is_new or provider.protocol == "responses":  # which the dated form does not have
         return Target(
-            base_url=address.url,
+            base_url=address.url if is_new else f"{resource}/openai/v1",
             model=deployment,
             headers=headers,
-            query=address.query,
+            query=address.query if is_new else {},
         )
     version = (
         read_text(chat.profile, "azure_openai_api_version") or address.api_version or _API_VERSION
     )
-    resource = _DEPLOYMENTS.sub("", address.url)
     return Target(
         base_url=f"{resource}/openai/deployments/{quote(deployment, safe='')}",
         model=deployment,
@@ -102,6 +103,8 @@ AZURE = Provider(
     label="Azure OpenAI",
     key_attr="azure_openai_api_key",
     catalogue="openai",
+    protocol=None,
+    protocols={"chat_completions": "", "responses": ""},
     max_tokens_param="max_completion_tokens",  # nearly all deployments reason today
     supports_developer_role=True,
     target=azure_target,

@@ -7,12 +7,16 @@ from .custom import CUSTOM, SERVER_PARAMS
 from .perplexity import PERPLEXITY
 from .provider import Provider
 
+_BOTH = {"chat_completions": "", "responses": ""}
+
 builtin_providers: tuple[Provider, ...] = (
     Provider(
         name="openai",
         label="OpenAI",
         base_url="https://api.openai.com/v1",
         profile_headers={"OpenAI-Organization": "openai_organization_id"},
+        protocol=None,
+        protocols=_BOTH,
         max_tokens_param="max_completion_tokens",
         replay_by_model=True,  # other makers' models are reached here only through a gateway
         supports_developer_role=True,
@@ -52,6 +56,7 @@ builtin_providers: tuple[Provider, ...] = (
         label="Groq",
         base_url="https://api.groq.com/openai/v1",
         extra_params=frozenset({"reasoning_format", "include_reasoning"}),
+        protocols=_BOTH,
     ),
     PERPLEXITY,
     Provider(
@@ -64,6 +69,7 @@ builtin_providers: tuple[Provider, ...] = (
         replay_fields=frozenset({"reasoning_details"}),
         replay_by_model=True,
         supports_developer_role=True,
+        protocols=_BOTH,
     ),
     Provider(
         name="deepseek",
@@ -71,12 +77,14 @@ builtin_providers: tuple[Provider, ...] = (
         base_url="https://api.deepseek.com",
         extra_message_fields=frozenset({"prefix"}),  # at its /beta address
         replay_fields=frozenset({"reasoning_content"}),
+        protocols=_BOTH,
     ),
     Provider(
         name="xai",
         label="xAI",
         base_url="https://api.x.ai/v1",
         unsupported_params=frozenset({"stop"}),
+        protocols=_BOTH,
     ),
     Provider(
         name="together",
@@ -89,6 +97,7 @@ builtin_providers: tuple[Provider, ...] = (
         label="Fireworks",
         base_url="https://api.fireworks.ai/inference/v1",
         thinking_tags=True,
+        protocols=_BOTH,
     ),
     Provider(
         name="cerebras",
@@ -121,6 +130,7 @@ builtin_providers: tuple[Provider, ...] = (
         label="Hugging Face",
         base_url="https://router.huggingface.co/v1",
         key_env="HF_TOKEN",
+        protocols=_BOTH,
     ),
     # The operator sets their address in LLMCHAT_BASE_URLS.
     Provider(
@@ -129,6 +139,7 @@ builtin_providers: tuple[Provider, ...] = (
         path="/v1",
         key_required=False,
         extra_params=frozenset({"think", "keep_alive"}),
+        protocols=_BOTH,
     ),
     Provider(
         name="vllm",
@@ -138,6 +149,7 @@ builtin_providers: tuple[Provider, ...] = (
         extra_params=SERVER_PARAMS,
         extra_parts=frozenset({"audio_url"}),
         replay_by_model=True,
+        protocols=_BOTH,
     ),
     CUSTOM,
 )

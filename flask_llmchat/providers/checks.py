@@ -55,10 +55,22 @@ def path(value: Any) -> str:
 
 
 def protocol(value: Any) -> Any:
-    """Check the name of an upstream protocol, or the protocol itself."""
-    if not isinstance(value, str) and not callable(getattr(value, "build_body", None)):
-        raise ValueError(f"must be a name or an UpstreamProtocol, not {_type(value)}")
+    """Check the name of an upstream protocol, or the protocol itself; None is by model."""
+    is_protocol = callable(getattr(value, "build_body", None))
+    if not (value is None or isinstance(value, str) or is_protocol):
+        raise ValueError(f"must be a name, an UpstreamProtocol or None, not {_type(value)}")
     return value
+
+
+def protocols(value: Any) -> dict[str, str]:
+    """Make a mapping of protocol names to base URLs, from names alone or from such a mapping."""
+    if isinstance(value, str):
+        value = (value,)
+    if not isinstance(value, Mapping):
+        value = dict.fromkeys(
+            value if isinstance(value, tuple | list) else sorted(names(value)), ""
+        )
+    return {name: address(url) for name, url in texts_by_name(value).items()}
 
 
 def flag(value: Any) -> bool:

@@ -71,5 +71,18 @@ PERPLEXITY = Provider(
             "return_related_questions",
         }
     ),
+    protocols={"chat_completions": "", "responses": "https://api.perplexity.ai/v1"},
+    unsupported_params=frozenset(
+        {
+            "include",
+            "metadata",
+            "parallel_tool_calls",
+            "reasoning.summary",
+            "store",
+            "text",
+            "tool_choice",
+            "user",
+        }
+    ),
     messages=alternate_roles,
 )

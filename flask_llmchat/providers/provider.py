@@ -48,7 +48,7 @@ def bearer_target(provider: Provider, chat: ChatRequest, key: str, base_url: str
                 )
             headers[header] = value
     if key:
-        headers["Authorization"] = f"Bearer {key}"
+        headers |= key_header(provider, key)
     address = provider.address(base_url)
     return Target(
         base_url=address.url,
@@ -57,6 +57,13 @@ def bearer_target(provider: Provider, chat: ChatRequest, key: str, base_url: str
         query=address.query,
         supports_stream_usage=provider.supports_stream_usage,
     )
+
+
+def key_header(provider: Provider, key: str) -> dict[str, str]:
+    """Return the header that carries a key in the provider's protocol."""
+    if provider.protocol == "messages":
+        return {"x-api-key": key}
+    return {"Authorization": f"Bearer {key}"}
 
 
 def as_they_are(messages: list[Message]) -> list[Message]:
@@ -90,8 +97,10 @@ class Provider:
     :param temperature_or_top_p: whether it accepts only one of the two; ``top_p`` is left out.
     :param thinking_tags: whether its models put their reasoning inside the text, between
         ``<think>`` and ``</think>``.
-    :param protocol: its upstream protocol: ``"chat_completions"``, or an
-        :class:`UpstreamProtocol` of your own.
+    :param protocol: its upstream protocol: ``"chat_completions"``, ``"responses"``, ``"messages"``,
+        or an :class:`UpstreamProtocol` of your own. None: by model, as the catalogue says.
+    :param protocols: all protocols that it can speak, one or several names; or a mapping of each
+        name to the base URL that it has for it, "" for that of the row.
     :param extra_params: provider-specific parameters that clients may pass through. Never list one
         that selects a model, costs more (``service_tier``) or enables hosted tools
         (``web_search_options``); set those in ``before_chat``.
@@ -133,6 +142,7 @@ class Provider:
     thinking_tags: bool = False
     # A name, or an UpstreamProtocol: that seam is above the rows, which must not import it.
     protocol: Any = "chat_completions"
+    protocols: Mapping[str, str] = field(default_factory=dict)
     extra_params: frozenset[str] = frozenset()
     extra_message_fields: frozenset[str] = frozenset()
     extra_parts: frozenset[str] = frozenset()
@@ -144,10 +154,13 @@ class Provider:
     catalogue: str = ""
     messages: Callable[[list[Message]], list[Message]] = as_they_are
     target: Callable[[Provider, ChatRequest, str, str], Target] = bearer_target
+    _rows: dict[str, Provider] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # by protocol
 
     def __post_init__(self) -> None:
         """Check every field, and set the defaults that follow from the name."""
-        for one in fields(self):
+        for one in filter(lambda row_field: row_field.init, fields(self)):
             try:
                 check = _CHECKS.get(one.name) or _CHECKS[one.type]
                 object.__setattr__(self, one.name, check(getattr(self, one.name)))
@@ -159,6 +172,23 @@ class Provider:
             object.__setattr__(self, "key_env", (self.key_attr or "").upper())
         if not self.catalogue:
             object.__setattr__(self, "catalogue", self.name)
+        if isinstance(self.protocol, str) and self.protocol not in self.protocols:
+            object.__setattr__(self, "protocols", {self.protocol: "", **self.protocols})
+        elif self.protocol is None and not self.protocols:
+            raise ValueError(f"provider {self.name!r}: its protocol is None, so name its protocols")
+
+    def speaking(self, protocol: str) -> Provider:
+        """Return this row with one protocol, and with the base URL that it has for it.
+
+        :raises ValueError: when it cannot speak this protocol.
+        """
+        if protocol not in self._rows:
+            if protocol not in self.protocols:
+                known = ", ".join(self.protocols) or "its own protocol"
+                raise ValueError(f"{self.name!r} cannot speak {protocol!r}, only {known}")
+            url = self.protocols[protocol] or self.base_url
+            self._rows[protocol] = replace(self, protocol=protocol, base_url=url)
+        return self._rows[protocol]
 
     def address(self, base_url: str) -> Address:
         """Parse an address that the operator set for this provider; its path may be missing.
@@ -202,7 +232,14 @@ class Provider:
         messages = [{n: v for n, v in m.items() if n not in own} for m in chat.messages]
         own = failed.extra_params - self.extra_params
         extra = {name: value for name, value in chat.extra.items() if name not in own}
-        return replace(chat, provider=self.name, model=model, messages=messages, extra=extra)
+        return replace(
+            chat,
+            provider=self.name,
+            model=model,
+            messages=messages,
+            extra=extra,
+            provider_tools=[],
+        )
 
 
 _REASONS = {
@@ -222,6 +259,7 @@ _CHECKS: dict[Any, Callable[[Any], Any]] = {
     "path": checks.path,
     "headers": checks.headers,
     "profile_headers": checks.header_names,
+    "protocols": checks.protocols,
     "replay_fields": checks.replay_fields,
     "str": checks.text,
     "Any": checks.protocol,

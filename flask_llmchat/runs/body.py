@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 
 from ..core.errors import ChatError, StreamAborted
+from ..core.result import ChatResult
 from ..dialects.base import Encoder
 from ..transport.runtime import Slot, current_runtime
 from ..transport.watchdog import CancelToken
@@ -54,6 +55,11 @@ class StreamingBody:
     def headers(self) -> Mapping[str, str]:
         """Further headers of the response."""
         return self._encoder.headers
+
+    @property
+    def result(self) -> ChatResult | None:
+        """The result of the chat, once it has ended."""
+        return self._recorder.result
 
     def start(self) -> None:
         """Wait for the first bytes: until they come, an error can still have a status.

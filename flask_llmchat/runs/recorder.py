@@ -139,7 +139,9 @@ class ChatRecorder:
             reasoning="".join(chain.from_iterable(part.reasoning for part in parts)),
             reasoning_details=tuple(chain.from_iterable(p.reasoning_details for p in parts)),
             tool_calls=tuple(chain.from_iterable(part.tool_calls for part in parts)),
+            provider_tools=tuple(chain.from_iterable(part.provider_tools for part in parts)),
             sources=tuple(dict.fromkeys(chain.from_iterable(part.sources for part in parts))),
+            documents=tuple(dict.fromkeys(chain.from_iterable(p.documents for p in parts))),
             images=tuple(dict.fromkeys(chain.from_iterable(part.images for part in parts))),
             usage=_sum([part.usage for part in parts if part.usage is not None]),
             error=error,
@@ -179,7 +181,7 @@ class ChatRecorder:
             )
         # A provider that reports a time-out of its own has failed; "timeout" is for our own limit.
         ours = ERROR_CODES[error.code].outcome
-        self.finish("upstream_error" if error.detail else ours, error)
+        self.finish("upstream_error" if error.by_provider else ours, error)
 
 
 def _sum(usages: list[Usage]) -> Usage | None:
@@ -191,6 +193,7 @@ def _sum(usages: list[Usage]) -> Usage | None:
         completion_tokens=sum(usage.completion_tokens for usage in usages),
         total_tokens=sum(usage.total_tokens for usage in usages),
         cached_tokens=sum(usage.cached_tokens for usage in usages),
+        cache_write_tokens=sum(usage.cache_write_tokens for usage in usages),
         reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
         details=usages[-1].details,
     )

@@ -201,7 +201,7 @@ class ResponseStream:
                 return self._parse_whole(data)
             return self._parser.parse(name, data)
         except StreamErrorEvent as error:
-            is_long = len(data) > _MAX_ERROR
+            is_long = len(data) > _MAX_ERROR and not error.is_small
             body = parse_json(data[:_MAX_ERROR]) if is_long else error.body
             raise self._error_from(body) from None
         except (ValueError, RecursionError):
@@ -218,17 +218,17 @@ class ResponseStream:
         return self._request.error_from(body, None, self._body.headers)
 
     def _truncated(self) -> ChatError:
-        return ChatError.of("truncated", self._request.label, **self._sender())
+        return ChatError.of("truncated", self._request.row.label, **self._sender())
 
     def _unreadable(self) -> ChatError:
-        label = self._request.label
+        label = self._request.row.label
         return ChatError(
             f"{label} sent something that cannot be read.", "upstream_error", **self._sender()
         )
 
     def _sender(self) -> dict[str, Any]:
         return {
-            "provider": self._request.provider,
+            "provider": self._request.row.name,
             "upstream_request_id": self.upstream_request_id,
         }
 

@@ -7,11 +7,12 @@ import math
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..core.errors import ChatError
 from ..transport.watchdog import TICK, CancelToken
-from .client import FailedAttempt, post
+from .post import FailedAttempt, post
 from .sdk import sdk_client
 from .upstream_request import UpstreamRequest
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("flask_llmchat")
 
 _BACKOFF = 0.5  # seconds before the first retry, doubled for each further one
+
+_MAX_AMENDMENTS = 3  # of one request
 
 _MAX_WAIT = 5.0  # seconds: when a provider asks for more, its error is passed on instead
 
@@ -44,13 +47,20 @@ def send(
     """
     # The first chat makes the SDK's client: not within the provider's idle timeout.
     sdk_client(public_only=request.public_only)
-    for retries in range(request.max_retries + 1):
+    retries = amendments = 0
+    while True:
         cancel.idle_deadline = time.monotonic() + request.read_timeout
         try:
             return post(request, cancel)
         except FailedAttempt as failed:
             if cancel.reason is not None:
                 raise request.interrupted(cancel) from None
+            if amendments < _MAX_AMENDMENTS and (amended := _amended(request, failed)):
+                amendments += 1
+                on_failure(failed.error)
+                request = amended
+                on_retry()
+                continue
             wait = _wait_before_retry(failed.error, retries)
             last = retries == request.max_retries or not failed.may_pass
             if last or wait is None or time.monotonic() + wait >= request.deadline:
@@ -61,8 +71,17 @@ def send(
             _sleep(wait, cancel)
             if cancel.reason is not None:
                 raise request.interrupted(cancel) from None
+            retries += 1
             on_retry()
-    raise AssertionError("the last attempt returns or raises")
+
+
+def _amended(request: UpstreamRequest, failed: FailedAttempt) -> UpstreamRequest | None:
+    """Return the request without what the provider has refused, if its protocol can tell."""
+    amend = getattr(request.protocol, "amend_body", None)
+    if amend is None or failed.body is None:
+        return None
+    body = amend(request.body, failed.body, request.headers)
+    return None if body is None else replace(request, body=body)
 
 
 def _sleep(seconds: float, cancel: CancelToken) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Callable
 
 from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
 from ..core.request import ChatRequest
-from ..dialects import Dialect
-from ..protocols import protocol_of
+from ..dialects import Encoder
+from ..protocols import ResponseParser
 from ..providers import Provider
 from ..transport.runtime import current_runtime
 from ..transport.watchdog import CancelToken
-from .admission import build_request
 from .body import StreamingBody
+from .continued_response import ContinuedResponse
+from .event_source import EventSource
 from .host import Host
 from .recorder import ChatRecorder
 from .response_stream import ResponseStream
-from .upstream_request import UpstreamRequest
+from .upstream_request import UpstreamRequest, build_request
 
 logger = logging.getLogger("flask_llmchat")
 
@@ -30,16 +32,20 @@ class ChatRun:
     Its result is emitted exactly once, whatever happens.
 
     :param host: the app.
-    :param dialect: the dialect that encodes the response.
+    :param new_encoder: makes the encoder for a response.
     :param client: the client's socket, if the server gives access to it. When the client closes
         it, the chat is cancelled.
     """
 
     def __init__(
-        self, host: Host, dialect: Dialect, chat: ChatRequest, client: socket.socket | None = None
+        self,
+        host: Host,
+        new_encoder: Callable[[ChatRequest], Encoder],
+        chat: ChatRequest,
+        client: socket.socket | None = None,
     ) -> None:
         self._host = host
-        self._dialect = dialect
+        self._new_encoder = new_encoder
         self._chat = chat
         self._recorder = ChatRecorder(chat, host.chat_finished)
         self._cancel = CancelToken(client, time.monotonic() + host.config.deadline)
@@ -83,7 +89,7 @@ class ChatRun:
         self, provider: Provider, request: UpstreamRequest
     ) -> StreamingBody:
         try:
-            return self._attempt(provider, self._chat, request)
+            return self._attempt(self._chat, request)
         except ChatError as error:
             first = self._recorder.attempt
             if ERROR_CODES[error.code].fallback and (body := self._try_fallbacks(provider)):
@@ -102,7 +108,7 @@ class ChatRun:
             fallback_chat = other.fallback_chat(failed, chat, models.get(chat.model, chat.model))
             try:
                 request = build_request(host, other, fallback_chat, self._cancel.deadline)
-                return self._attempt(other, fallback_chat, request)
+                return self._attempt(fallback_chat, request)
             except ChatError as error:
                 logger.warning("chat %s: %s failed too: %s", chat.request_id, name, error.code)
                 if error.code in ("cancelled", "deadline"):
@@ -111,24 +117,34 @@ class ChatRun:
                 logger.exception("chat %s: %s could not be tried", chat.request_id, name)
         return None
 
-    def _attempt(
-        self, provider: Provider, chat: ChatRequest, request: UpstreamRequest
-    ) -> StreamingBody:
+    def _attempt(self, chat: ChatRequest, request: UpstreamRequest) -> StreamingBody:
         """Call one provider, with retries, and wait for the first bytes of the response."""
         recorder = self._recorder
-        encoder = self._dialect.encoder(chat)
-        parser = protocol_of(provider).parser(provider, passthrough=encoder.passes_chunks)
+        encoder = self._new_encoder(chat)
         self._cancel.forget_timeout()
         recorder.start_attempt(chat.provider, chat.model)
-        try:
-            source = ResponseStream(
+
+        def open_response(request: UpstreamRequest) -> tuple[EventSource, ResponseParser]:
+            parser = request.protocol.parser(request.row, passthrough=encoder.passes_chunks)
+            stream = ResponseStream(
                 request,
                 parser,
                 self._cancel,
                 on_failure=recorder.fail_attempt,
                 on_retry=recorder.retry_attempt,
             )
-            recorder.open_attempt(parser, source.upstream_request_id)
+            recorder.open_attempt(parser, stream.upstream_request_id)
+            return stream, parser
+
+        def open_continuation(request: UpstreamRequest) -> tuple[EventSource, ResponseParser]:
+            recorder.start_step()
+            recorder.start_attempt(chat.provider, chat.model)
+            return open_response(request)
+
+        try:
+            source, parser = open_response(request)
+            if chat.provider_tools and hasattr(parser, "continue_body"):
+                source = ContinuedResponse(source, parser, request, open_continuation)
             body = StreamingBody(
                 source, encoder, recorder, self._cancel, heartbeat=self._host.config.heartbeat
             )
@@ -140,4 +156,6 @@ class ChatRun:
 
 
 def _as_chat_error(error: BaseException) -> ChatError:
+    if isinstance(error, KeyboardInterrupt):  # somebody at a terminal has stopped it
+        return ChatError.of("cancelled")
     return error if isinstance(error, ChatError) else ChatError.of("internal")

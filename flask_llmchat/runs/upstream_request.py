@@ -1,4 +1,4 @@
-"""One upstream request, ready to be sent."""
+"""One upstream request: made of a chat, with the key of its user, and ready to be sent."""
 
 from __future__ import annotations
 
@@ -8,27 +8,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import ChatError
+from ..core.keys import clean_key, is_header_safe
+from ..core.request import ChatRequest
+from ..models import get_model
+from ..protocols import UpstreamProtocol, protocol_of
 from ..protocols.errors import from_body
+from ..providers import Provider, Target
 from ..transport.watchdog import CancelToken
+from .host import Host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamRequest:
     """One request to a provider, ready to be sent.
 
-    :param provider: name of the provider's row.
-    :param label: the provider's name for people.
+    :param row: the provider's row, with the protocol of this request.
+    :param protocol: that protocol.
     :param request_id: our id of the chat.
     :param secrets: keys, which must appear in no message and no log.
     :param connect_timeout: seconds.
     :param read_timeout: seconds: the idle timeout.
     :param deadline: the :func:`time.monotonic` at which the chat must have ended.
-    :param expose_errors: whether the provider's own error messages may be shown to users.
     :param public_only: whether only public internet addresses may be called.
     """
 
-    provider: str
-    label: str
+    row: Provider
+    protocol: UpstreamProtocol = field(repr=False)
     request_id: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -39,7 +44,6 @@ class UpstreamRequest:
     read_timeout: float
     deadline: float
     max_retries: int
-    expose_errors: bool = True
     public_only: bool = False
 
     def error_from(
@@ -50,10 +54,10 @@ class UpstreamRequest:
             body,
             status=status,
             headers=headers or {},
-            label=self.label,
-            provider=self.provider,
+            label=self.row.label,
+            provider=self.row.name,
             secrets=self.secrets,
-            expose=self.expose_errors,
+            expose=self.row.expose_errors,
         )
 
     def interrupted(self, cancel: CancelToken) -> ChatError:
@@ -64,16 +68,93 @@ class UpstreamRequest:
         """
         if cancel.reason == "cancelled":
             cancel.hang_up()
-            return ChatError.of("cancelled", provider=self.provider)
+            return ChatError.of("cancelled", provider=self.row.name)
         if cancel.reason == "stopping":
             return ChatError(
                 "The server is being restarted. Please try again.",
                 "overloaded",
-                provider=self.provider,
+                provider=self.row.name,
             )
         return self.timed_out()
 
     def timed_out(self) -> ChatError:
         """Return the error for a provider that did not respond in time."""
         code = "deadline" if time.monotonic() >= self.deadline else "timeout"
-        return ChatError.of(code, self.label, provider=self.provider)
+        return ChatError.of(code, self.row.label, provider=self.row.name)
+
+
+def row_for(host: Host, provider: Provider, model: str) -> Provider:
+    """Return a provider's row with the protocol to call a model by.
+
+    The operator's setting decides, then the row, then the model. Behind an address of the
+    operator's may be any server, so the model does not decide there.
+    """
+    config = host.config
+    protocol = config.protocols.get(provider.name, provider.protocol)
+    if protocol is None:
+        if provider.name not in config.base_urls:
+            overrides = config.models.get(provider.name)
+            protocol = get_model(provider.catalogue, model, overrides).protocol
+        protocol = protocol if protocol in provider.protocols else "chat_completions"
+    return provider.speaking(protocol) if isinstance(protocol, str) else provider
+
+
+def build_request(
+    host: Host, provider: Provider, chat: ChatRequest, deadline: float
+) -> UpstreamRequest:
+    """Return the upstream request for the next response of a chat.
+
+    :param deadline: the :func:`time.monotonic` at which the chat must have ended.
+    :raises ChatError: when the key, or something else that the provider needs, is missing.
+    """
+    row = row_for(host, provider, chat.model)
+    protocol = protocol_of(row)
+    target, secrets = target_for(host, row, chat)
+    overrides = host.config.models.get(provider.name)
+    model = get_model(provider.catalogue, chat.model, overrides, sent_as=target.model)
+    return request_to(
+        host,
+        row,
+        target,
+        secrets=secrets,
+        request_id=chat.request_id,
+        url=target.url or f"{target.base_url}{protocol.path}",
+        body=protocol.build_body(chat, row, target, model),
+        deadline=deadline,
+    )
+
+
+def target_for(host: Host, row: Provider, chat: ChatRequest) -> tuple[Target, tuple[str, ...]]:
+    """Return the target for a chat, with the key of its user, and all that may be a key in it.
+
+    :raises ChatError: when the key, or something else that the provider needs, is missing.
+    """
+    key = clean_key(host.resolve_key(row, chat.profile))
+    if row.key_attr and row.key_required and not key:
+        raise ChatError.of(
+            "missing_key",
+            row.label,
+            provider=row.name,
+            detail=host.why_no_key(row, chat.profile),
+        )
+    if not is_header_safe(key):
+        raise ChatError.of("bad_key", row.label, provider=row.name)
+    base_url = host.config.base_urls.get(row.name, row.base_url)
+    target = row.target(row, chat, key, base_url)
+    return target, tuple({key, *target.secrets()} - {""})
+
+
+def request_to(host: Host, row: Provider, target: Target, **fields: Any) -> UpstreamRequest:
+    """Return a request to a target, with the app's settings."""
+    config, protocol = host.config, protocol_of(row)
+    return UpstreamRequest(
+        row=row,
+        protocol=protocol,
+        headers={**protocol.headers, **target.headers},
+        query=target.query,
+        connect_timeout=config.connect_timeout,
+        read_timeout=config.read_timeout,
+        max_retries=config.max_retries,
+        public_only=row.public_only and not config.allow_private_endpoints,
+        **fields,
+    )

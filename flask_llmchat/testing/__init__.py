@@ -1,4 +1,6 @@
-"""A fake provider for tests and offline demos: a real HTTP server with OpenAI's protocol.
+"""A fake provider for tests and offline demos: a real HTTP server.
+
+It speaks chat completions, OpenAI's Responses and Anthropic's Messages, as it is asked.
 
 A test of your app. Create the app after the server: the extension reads its settings only once::
 
@@ -13,16 +15,13 @@ A test of your app. Create the app after the server: the extension reads its set
 """
 
 from .replies import (
-    CUT,
-    HOLD,
     Reply,
-    Signal,
     error_reply,
-    event,
     sse_reply,
     text_reply,
     tool_reply,
 )
+from .steps import CUT, HOLD, Signal, event
 from .upstream import FakeUpstream, ReceivedRequest
 
 __all__ = [

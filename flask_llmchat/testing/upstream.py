@@ -14,7 +14,17 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from .replies import CUT, HOLD, Reply, Signal, error_reply, text_reply
+from .chat_completions import ChatCompletions
+from .messages import Messages
+from .replies import Reply, error_reply, text_reply
+from .responses import Responses
+from .steps import CUT, HOLD, Signal, Writer
+
+_WRITERS: dict[str, type[Writer]] = {
+    "/chat/completions": ChatCompletions,
+    "/responses": Responses,
+    "/messages": Messages,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +45,15 @@ class ReceivedRequest:
 
 
 class FakeUpstream:
-    """An OpenAI-compatible server on a loopback port, with a daemon thread for each connection.
+    """A provider's server on a loopback port, with a daemon thread for each connection.
 
     A POST to a path that ends with one of ``paths`` gets what ``respond`` returns, or else the
     next reply of :meth:`add`, or else a greeting. Every other request gets 404.
 
     :param respond: called in the connection's thread. :meth:`stop` raises its exceptions again.
     :param port: 0 takes any free port, and keeps it when started again.
-    :param paths: the paths of the upstream protocols to serve.
+    :param paths: the paths of the upstream protocols to serve, by default those of all three.
+        The replies are in the protocol of the path, or else are chat completions.
     """
 
     url: str  #: the URL without ``/v1``; set by :meth:`start`
@@ -57,7 +68,7 @@ class FakeUpstream:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        paths: Sequence[str] = ("/chat/completions",),
+        paths: Sequence[str] = tuple(_WRITERS),
     ) -> None:
         """Store the settings; :meth:`start` opens the port."""
         self.requests: list[ReceivedRequest] = []  #: all requests, in order of arrival
@@ -131,17 +142,23 @@ class FakeUpstream:
         del self._clients[number]
 
     def _reply_to(self, request: ReceivedRequest) -> Reply:
-        if request.method != "POST" or not request.path.endswith(self._paths):
-            return error_reply(404, f"Unknown URL ({request.method} {request.path})")
-        if self._respond is None:
-            with suppress(IndexError):
-                return self._queue.pop(0)
-            return text_reply("Hello", " from", " the fake upstream.")
+        writers = (writer for path, writer in _WRITERS.items() if request.path.endswith(path))
+        writer = next(writers, ChatCompletions)
         try:
-            return self._respond(request)
+            return self._next_reply(request)._written(writer(request.body))
         except BaseException as error:  # pytest.fail() raises one that is not an Exception
             self._failures.append(error)
-            return error_reply(500, f"respond raised {type(error).__name__}")
+            failure = error_reply(500, f"respond raised {type(error).__name__}")
+            return failure._written(writer(request.body))
+
+    def _next_reply(self, request: ReceivedRequest) -> Reply:
+        if request.method != "POST" or not request.path.endswith(self._paths):
+            return error_reply(404, f"Unknown URL ({request.method} {request.path})")
+        if self._respond is not None:
+            return self._respond(request)
+        with suppress(IndexError):
+            return self._queue.pop(0)
+        return text_reply("Hello", " from", " the fake upstream.")
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -18,13 +18,13 @@ class Runtime:
     """The pooled SDK clients, the watchdog and the slots of one process, each made when needed.
 
     :ivar sdks: the clients, by whether they call public addresses alone.
-    :ivar transports: what these clients send requests through.
+    :ivar transports: what these clients send requests through, by the same.
     :ivar slots: those taken by running chats.
     """
 
     def __init__(self) -> None:
         self.sdks: dict[bool, Any] = {}
-        self.transports: list[Transport] = []
+        self.transports: dict[bool, Transport] = {}
         self.watchdog = Watchdog()
         self.slots: set[Slot] = set()
         self._lookups: list[threading.Semaphore] = []
@@ -84,7 +84,7 @@ def _start_anew_after_fork() -> None:
     _inherited.append(_current)
     inherited, _current = _current, Runtime()
     # But a connection that the parent closes while it is idle must not stay open here.
-    for transport in inherited.transports:
+    for transport in inherited.transports.values():
         transport.abandon()
 
 

@@ -96,7 +96,7 @@ class Transport(httpx2.BaseTransport):
         cancel = options.cancel
         connection = self._send(request, timeouts, options)
         try:
-            with _map_exceptions(httpx2.ReadTimeout, httpx2.ReadError):
+            with map_exceptions(httpx2.ReadTimeout, httpx2.ReadError):
                 connection.sock.settimeout(timeouts["read"])
                 head, first = self._receive_head(connection, cancel)
                 body = ResponseBody(
@@ -145,7 +145,7 @@ class Transport(httpx2.BaseTransport):
         while True:
             kept = self._pool.take(origin)
             if kept is None:
-                with _map_exceptions(httpx2.ConnectTimeout, httpx2.ConnectError):
+                with map_exceptions(httpx2.ConnectTimeout, httpx2.ConnectError):
                     connection = self._connector.open(origin, timeouts["connect"], cancel)
             else:
                 connection = kept
@@ -163,7 +163,7 @@ class Transport(httpx2.BaseTransport):
 
 
 @contextlib.contextmanager
-def _map_exceptions(
+def map_exceptions(
     timeout: type[httpx2.TransportError], failure: type[httpx2.TransportError]
 ) -> Iterator[None]:
     """Raise httpx2's exceptions for those of the network."""
@@ -181,7 +181,7 @@ def _send_on(
     connection: Connection, request: httpx2.Request, timeout: float, options: TransportOptions
 ) -> bool:
     """Send a request; return whether the connection took all of it."""
-    with _map_exceptions(httpx2.WriteTimeout, httpx2.WriteError):
+    with map_exceptions(httpx2.WriteTimeout, httpx2.WriteError):
         options.cancel.attach(connection.sock)
         data = _encode(request, connection, options)
         try:

@@ -21,7 +21,7 @@ from ..core.request import ChatRequest, Endpoint
 from ..core.result import ChatResult
 from ..core.signals import chat_finished, chat_started
 from ..openapi.instance import RouteEntry
-from ..protocols import protocol_of
+from ..protocols import check_protocols
 from ..providers import Provider
 from .missing_key import why_no_key
 
@@ -73,6 +73,7 @@ class AppState:
         for key, names in (
             ("LLMCHAT_PROVIDERS", config.providers or ()),
             ("LLMCHAT_BASE_URLS", config.base_urls),
+            ("LLMCHAT_PROTOCOLS", config.protocols),
             ("LLMCHAT_MODELS", config.models),
             ("LLMCHAT_FALLBACKS", {*config.fallbacks, *chain(*config.fallbacks.values())}),
         ):
@@ -84,7 +85,12 @@ class AppState:
         served = config.providers if config.providers is not None else known
         self.providers = {name: known[name] for name in served}
         for provider in self.providers.values():
-            protocol_of(provider)
+            check_protocols(provider)
+        for name, protocol in config.protocols.items():
+            try:
+                known[name].speaking(protocol)
+            except ValueError as error:
+                raise ValueError(f"LLMCHAT_PROTOCOLS: {error}") from None
         for failed, others in config.fallbacks.items():
             for name in others:
                 if name == failed or name not in self.providers or known[name].public_only:

@@ -40,7 +40,9 @@ def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
                 chat.provider, chat.profile, chat.request_id = provider.name, profile, request_id()
                 chat.dialect = dialects.request.name
                 provider.accept_params(chat)
-                streaming = ChatRun(state, dialects.response, chat, client_socket()).start(provider)
+                streaming = ChatRun(state, dialects.response.encoder, chat, client_socket()).start(
+                    provider
+                )
             except BaseException:
                 slot.release()
                 raise

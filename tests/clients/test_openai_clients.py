@@ -381,10 +381,7 @@ def test_the_async_client(upstream: FakeUpstream) -> None:
 def test_heartbeats_are_passed_over() -> None:
     """Of the SDKs themselves: they pass over comments, before and between events."""
     beat = ChunkEncoder.heartbeat
-    steps = [beat]
-    for step in text_reply("a", "b").body:
-        assert isinstance(step, bytes)
-        steps += [step, beat]
+    steps = [beat, *(each for step in text_reply("a", "b").body for each in (step, beat))]
     with FakeUpstream() as upstream, OpenAI(base_url=upstream.base_url, api_key="x") as client:
         upstream.add(Reply(body=steps), Reply(body=steps))
         with client.chat.completions.create(**hi("Hi"), stream=True) as stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import os
 import re
 import runpy
@@ -25,12 +26,14 @@ from gunicorn.app.wsgiapp import WSGIApplication
 import flask_llmchat
 from flask_llmchat import LLMChat, chat_finished, current_llmchat, openapi
 from flask_llmchat.core.errors import StreamAborted
-from flask_llmchat.testing import CUT, FakeUpstream, sse_reply, text_reply
+from flask_llmchat.testing import CUT, FakeUpstream, Reply, sse_reply, text_reply
 from tests.support.apps import body, make_app, profile_for
 from tests.support.docs_blocks import ROOT, blocks_of, heard, runs, unclaimed
 from tests.support.edge_case_streams import call, delta, wire
 from tests.support.node import run_js
 from tests.support.servers import served
+
+JSON = {"Content-Type": "application/json"}
 
 
 @runs("README.md")
@@ -47,13 +50,13 @@ def test_the_readmes_file_is_a_whole_app(
     assert response.get_json()["code"] == "missing_key"
 
 
-@runs("docs/testing.md")
+@runs("docs/testing.md", count=2)
 def test_the_testing_pages_tests_pass(python: list[str]) -> None:
-    (code,) = python
     names: dict[str, Any] = {"__name__": "tests"}
-    exec(code, names)
+    for code in python:
+        exec(code, names)
     tests = [value for name, value in names.items() if name.startswith("test_")]
-    assert len(tests) == 4
+    assert len(tests) == 6
     for test in tests:
         test()
 
@@ -67,6 +70,49 @@ def test_the_providers_pages_code_runs(python: list[str]) -> None:
             llmchat.init_app(Flask("host"))
         if models := names.get("LLMCHAT_MODELS"):
             make_app(config={"LLMCHAT_MODELS": models})
+
+
+@runs("docs/protocols.md", count=3)
+def test_the_protocols_pages_code_runs(python: list[str]) -> None:
+    names: dict[str, Any] = {}
+    for code in python:
+        exec(code, names)
+    make_app(config={"LLMCHAT_PROTOCOLS": names["LLMCHAT_PROTOCOLS"]})
+    assert names["acme"].speaking("responses").base_url == "https://api.acme.example/v1"
+    with FakeUpstream() as upstream:
+        upstream.add(text_reply("Hi"))
+        config = {"LLMCHAT_PROTOCOLS": {"openai": "responses"}}
+        app = make_app(upstream, llmchat=names["llmchat"], config=config)
+        assert app.test_client().post("/api/chat/openai", json=body()).text == "Hi"
+        assert upstream.requests[0].json["tools"] == [{"type": "web_search"}]
+
+
+@runs("docs/from-python.md", count=4)
+def test_the_from_python_pages_code_runs(
+    python: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-0123456789")
+    document = SimpleNamespace(id=1, text="Long.", summary="")
+    vectors = {"object": "list", "model": "e", "data": [{"index": 0, "embedding": [0.5]}]}
+    with FakeUpstream(paths=("/chat/completions", "/responses", "/embeddings")) as upstream:
+        llmchat = LLMChat()
+        app = make_app(upstream, llmchat=llmchat)
+        names: dict[str, Any] = {"app": app, "llmchat": llmchat, "profile": profile_for()}
+        names["documents_without_summary"] = lambda: [document]
+        upstream.add(*[text_reply("So it is.")] * 3)
+        upstream.add(Reply(headers=JSON, body=[json.dumps(vectors).encode()]))
+        with app.test_request_context():
+            exec(python[0], names)
+            first = SimpleNamespace(text="Hello")
+            assert names["title_of"](SimpleNamespace(messages=[first])) == "So it is."
+        exec(python[1], names)
+        assert app.test_cli_runner().invoke(args=["summaries"]).exit_code == 0
+        assert document.summary == "So it is."
+        with app.app_context():
+            exec(python[2], names)
+            assert capsys.readouterr().out.startswith("So it is.ok ")
+            exec(python[3], names)
+            assert names["embed"](["a"], profile_for()) == [[0.5]]
 
 
 @runs("docs/dialects.md", count=2)

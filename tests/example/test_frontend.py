@@ -144,7 +144,7 @@ def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
     tab.wait_for_end()
     assert "You said: “Hello there”" in page.locator(".answer .body").inner_text()
     assert page.locator(".answer .body strong").first.inner_text() == "markdown"
-    assert page.locator(".foot").inner_text().startswith("Tokens: 12 in, ")
+    assert page.locator(".foot").inner_text().startswith("Tokens: 1 in, ")
 
     tab.ask("Please reason")
     tab.wait_for_answer("where a model's reasoning would be")

@@ -20,7 +20,7 @@ from flask_llmchat import (
     Totals,
     Usage,
 )
-from flask_llmchat.testing import CUT, FakeUpstream, Reply
+from flask_llmchat.testing import CUT, FakeUpstream, Reply, error_reply
 from tests.support.apps import finished, make_app
 
 
@@ -137,3 +137,105 @@ def test_a_protocol_that_is_not_known_is_named(upstream: FakeUpstream) -> None:
     row = Provider(name="toy", label="Toy", key_required=False, protocol="lines")
     with pytest.raises(ValueError, match="'toy' has protocol 'lines'; known are chat_completions"):
         make_app(upstream, llmchat=LLMChat(providers=[row]))
+
+
+class PausingParser(LinesParser):
+    """A ``pause`` ends a response that a further request goes on with."""
+
+    paused = False
+
+    def parse(self, name: str, data: bytes) -> list[Event]:
+        if name != "pause":
+            return super().parse(name, data)
+        self.finish_reason, self.done, self.paused = "length", True, True
+        return []
+
+    def continue_body(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        return {**body, "so_far": body.get("so_far", 0) + 1} if self.paused else None
+
+
+class Pausing(Lines):
+    """A protocol with pauses, which can also leave out what an organization may not have."""
+
+    def build_body(
+        self, chat: ChatRequest, provider: Provider, target: Target, model: Model
+    ) -> dict[str, Any]:
+        return {"question": chat.messages[-1]["content"], "of": target.model, "extra": True}
+
+    def parser(self, provider: Provider, *, passthrough: bool) -> PausingParser:
+        return PausingParser()
+
+    def amend_body(
+        self, body: dict[str, Any], error: Any, headers: Mapping[str, str]
+    ) -> dict[str, Any] | None:
+        if "no extra" not in str(error):
+            return None
+        return {name: value for name, value in body.items() if name != "extra"}
+
+
+PAUSED = b"event: word\ndata: It is \n\nevent: pause\ndata: 0\n\n"
+
+
+def reply(*body: bytes) -> Reply:
+    return Reply(headers={"Content-Type": "text/event-stream"}, body=body)
+
+
+def pausing_app(upstream: FakeUpstream) -> Any:
+    row = Provider(name="toy", label="Toy", key_required=False, protocol=Pausing())
+    llmchat = LLMChat(providers=[row])
+
+    @llmchat.before_chat
+    def switch_on(chat: ChatRequest) -> None:
+        chat.provider_tools = [{"type": "web_search"}]
+
+    return make_app(upstream, llmchat=llmchat)
+
+
+@pytest.mark.parametrize("dialect", BODIES)
+def test_a_paused_response_goes_on_by_itself(dialect: str, upstream: FakeUpstream) -> None:
+    path, posted = BODIES[dialect]
+    upstream.add(reply(PAUSED), reply(PAUSED), reply(ANSWER))
+    app = pausing_app(upstream)
+    with finished(app) as done:
+        response = app.test_client().post(path, json=posted)
+        text = response.get_data(as_text=True)
+        response.close()
+        result = done.only
+    assert text.count("It is ") == 3 and "7." in text
+    assert result.outcome == "ok" and result.text == "It is It is It is 7."
+    assert [request.json.get("so_far") for request in upstream.requests] == [None, 1, 2]
+    assert [len(step.attempts) for step in result.steps] == [1, 1, 1]
+
+
+def test_a_response_is_continued_eight_times_at_most(upstream: FakeUpstream) -> None:
+    path, posted = BODIES["ui"]
+    upstream.add(*[reply(PAUSED) for _ in range(12)])
+    app = pausing_app(upstream)
+    with finished(app) as done:
+        response = app.test_client().post(path, json=posted)
+        text = response.get_data(as_text=True)
+        response.close()
+        assert done.only.outcome == "length"
+    assert len(upstream.requests) == 9
+    assert '"finishReason":"length"' in text
+
+
+def test_a_request_is_sent_again_without_what_the_provider_refuses(upstream: FakeUpstream) -> None:
+    path, posted = BODIES["text"]
+    upstream.add(error_reply(400, "there is no extra for you"), reply(ANSWER))
+    app = pausing_app(upstream)
+    with finished(app) as done:
+        response = app.test_client().post(path, json=posted)
+        assert response.get_data(as_text=True) == "It is 7."
+        response.close()
+        ((refused, accepted),) = (step.attempts for step in done.only.steps)
+    assert [request.json.get("extra") for request in upstream.requests] == [True, None]
+    assert refused.error is not None and accepted.error is None
+
+
+def test_a_request_that_stays_refused_is_not_sent_for_ever(upstream: FakeUpstream) -> None:
+    path, posted = BODIES["text"]
+    upstream.add(*[error_reply(400, "there is no extra for you") for _ in range(9)])
+    response = pausing_app(upstream).test_client().post(path, json=posted)
+    assert response.status_code == 400
+    assert len(upstream.requests) == 4

@@ -10,68 +10,33 @@ from typing import Any
 import pytest
 
 from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
-from flask_llmchat.protocols.sse import SSEDecoder
-from flask_llmchat.testing import FakeUpstream, Reply, sse_reply
-from tests.support.apps import body, finished, make_app
+from flask_llmchat.testing import FakeUpstream, Reply
+from tests.support.apps import body, make_app
 from tests.support.recordings import (
-    RECORDED,
+    answers,
     assert_as_expected,
     assert_sources,
     assert_usage,
+    error_answers,
     everybodys_keys,
     expected_calls,
     recordings,
     route_of,
+    server_sent,
     tool_calls,
     wire_form,
 )
 from tests.support.servers import served
 
 
-def awkward_cuts(raw: bytes) -> list[int]:
-    """Return offsets inside line ends, between events, and in the middle of characters."""
-    cuts = set()
-    for i, byte in enumerate(raw):
-        if byte == 0x0A:
-            cuts |= {i, i + 1}
-        elif byte >= 0xC0:
-            cuts.add(i + 1)
-    return sorted(cuts)[:1000]
-
-
-def splits(raw: bytes) -> dict[str, Any]:
-    if len(raw) > 60_000:  # the long ones differ from the others in nothing but their length
-        return {"whole": None, "prime": 499, "awkward": awkward_cuts(raw)}
-    return {
-        "whole": None,
-        "every byte": 1 if len(raw) < 6000 else 17,
-        "prime": 61,
-        "awkward": awkward_cuts(raw),
-    }
-
-
 @pytest.mark.parametrize("recorded", recordings())
 def test_a_recorded_stream_comes_out_as_its_text(
     recorded: dict[str, Any], upstream: FakeUpstream
 ) -> None:
-    raw = wire_form(recorded)
     expected = recorded["expected"]
-    ways = splits(raw)
-    upstream.add(*[sse_reply(raw, split=split) for split in ways.values()])
     app = make_app(upstream, profile=everybodys_keys(upstream))
-    with (
-        served(app) as port,
-        finished(app) as done,
-        closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection,
-    ):
-        for _ in ways:
-            connection.request(
-                "POST", f"/api/chat/{route_of(recorded)}", json.dumps(body("gpt-4.1"))
-            )
-            with connection.getresponse() as response:
-                assert response.status == 200
-                assert response.read().decode() == expected["text"]
-        results = done.wait(len(ways))
+    told, results = answers(app, upstream, route_of(recorded), wire_form(recorded))
+    assert set(told) == {(200, expected["text"])}
     for result in results:
         assert_as_expected(result, expected)
 
@@ -81,9 +46,8 @@ def test_every_recording_reads_as_its_index_says(recorded: dict[str, Any]) -> No
     """Also of providers that have no row yet: the reader is one for all of them."""
     raw = wire_form(recorded)
     for size in (1 << 30, 7):
-        events, reader = SSEDecoder(), ChatCompletionParser()
-        told = [e for i in range(0, len(raw), size) for e in events.feed(raw[i : i + size])]
-        for _, data in told + events.finish():
+        reader = ChatCompletionParser()
+        for _, data in server_sent(raw, size):
             if data != b"[DONE]":
                 reader.read(json.loads(data))
         expected = recorded["expected"]
@@ -112,14 +76,6 @@ ERRORS = {
     "deepseek-401": (401, "bad_key", "DeepSeek API Key is incorrect. Please fix it in"),
     "openai-401-key": (401, "bad_key", "OpenAI API Key is incorrect. Please fix it in your"),
 }
-
-
-def error_answers() -> list[Any]:
-    file = RECORDED / "errors.json"
-    if not file.exists():
-        return recordings()
-    answers = json.loads(file.read_text())
-    return [pytest.param(a, id=a["id"]) for a in answers]
 
 
 @pytest.mark.parametrize("recorded", error_answers())

@@ -7,6 +7,8 @@ import time
 from contextlib import closing
 from typing import Any
 
+from flask_llmchat import builtin_providers
+from flask_llmchat.protocols import PROTOCOLS
 from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
 from flask_llmchat.runs.response_stream import ResponseStream
 from flask_llmchat.runs.upstream_request import UpstreamRequest
@@ -36,8 +38,8 @@ def call_of(url: str, **more: Any) -> UpstreamRequest:
         **more,
     }
     return UpstreamRequest(
-        provider="openai",
-        label="OpenAI",
+        row=builtin_providers[0],
+        protocol=PROTOCOLS["chat_completions"],
         request_id="1",
         url=f"{url}/v1/chat/completions",
         headers={"Authorization": f"Bearer {KEY}"},

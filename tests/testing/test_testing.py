@@ -115,15 +115,15 @@ class TestReplies:
         assert len(reply.body) == 4
         assert reply.body[2:] == [0.5, CUT]
 
-    def test_the_usage_can_be_given(self) -> None:
+    def test_the_usage_can_be_given(self, upstream: FakeUpstream) -> None:
         """As the provider would count it."""
-        reply = text_reply(usage={"prompt_tokens": 7}, done=False)
-        assert events(reply.body[-1])[0]["usage"] == {"prompt_tokens": 7}
+        upstream.add(text_reply(usage={"prompt_tokens": 7}, done=False))
+        assert events(ask(upstream)[1])[-1]["usage"] == {"prompt_tokens": 7}
 
     def test_a_delay_stands_before_each_piece(self) -> None:
         """Not before the role chunk."""
         steps = text_reply("a", "b", delay=0.25).body
-        assert [step for step in steps if not isinstance(step, bytes)] == [0.25, 0.25]
+        assert [step for step in steps if not isinstance(step, tuple)] == [0.25, 0.25]
         assert steps[1] == steps[3] == 0.25
 
     def test_an_event_is_compact_and_keeps_its_letters(self) -> None:
@@ -135,8 +135,15 @@ class TestReplies:
         """They would be read as seconds to sleep."""
         with pytest.raises(TypeError, match="list of bytes"):
             Reply(body=b"data")
-        with pytest.raises(TypeError, match="list of bytes"):
-            Reply(body=[b"data", "text"])  # type: ignore[list-item]
+        for step in ("text", ("text", "a")):
+            with pytest.raises(TypeError, match="list of bytes"):
+                Reply(body=[b"data", step])  # type: ignore[list-item]
+
+    def test_what_cannot_be_written_comes_out_of_the_with_block(self) -> None:
+        """As what respond raises does."""
+        with pytest.raises(AttributeError), FakeUpstream() as upstream:
+            upstream.add(text_reply("a", usage=7))  # type: ignore[arg-type]
+            assert ask(upstream, "/v1/messages")[0] == 500
 
 
 class TestAnswers:

@@ -655,7 +655,7 @@ def test_a_body_that_ends_with_its_connection_leaves_none_to_keep() -> None:
 
     with Peer(once) as peer:
         assert told(f"http://{peer.netloc}") == "Hello"
-        (made,) = runtime.current_runtime().transports
+        (made,) = runtime.current_runtime().transports.values()
         assert not made._pool._idle
 
 

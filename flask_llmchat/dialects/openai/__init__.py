@@ -2,4 +2,6 @@
 
 from .dialect import OpenAIDialect
 
-__all__ = ["OpenAIDialect"]
+OPENAI = OpenAIDialect()
+
+__all__ = ["OPENAI", "OpenAIDialect"]

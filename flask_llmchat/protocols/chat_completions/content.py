@@ -9,9 +9,10 @@ from ...core.events import Event, ReasoningDelta, TextDelta
 from ...core.limits import Budget
 from ..base import Totals
 from ..json_values import as_dicts
+from ..surrogates import join_surrogates
 from .attachments import Attachments, other_parts
 from .reasoning import ReasoningDetails, ThinkingTagParser, reasoning_in
-from .text import join_surrogates, text_in, transcript_in
+from .text import text_in, transcript_in
 from .tool_calls import ToolCallAssembler, tool_call_pieces
 
 _PLAIN_REASONING, _DETAILS = frozenset({"reasoning_content", "reasoning"}), "reasoning_details"

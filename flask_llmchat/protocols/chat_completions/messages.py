@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...core.reasoning import details_in
 from ...core.request import REPLAY_FIELDS, Message
 from ...models import Model
 from ...providers import Provider
@@ -40,7 +41,12 @@ def sent_messages(messages: list[Message], row: Provider, model: Model) -> Itera
 def _kept(message: Message, wanted: frozenset[str], row: Provider) -> Message:
     """Return what is replayed of an earlier response."""
     left_out = REPLAY_FIELDS - wanted
-    if "reasoning_details" in message and not left_out & {"reasoning_details"}:
+    if "reasoning_details" in message and "reasoning_details" not in left_out:
+        if details := details_in(message):
+            message = {**message, "reasoning_details": details}
+        else:
+            left_out |= {"reasoning_details"}
+    if "reasoning_details" in message and "reasoning_details" not in left_out:
         left_out |= {"reasoning_content"} - row.replay_fields  # which repeats it
     kept = {name: value for name, value in message.items() if name not in left_out}
     content = kept.get("content")

@@ -1,4 +1,4 @@
-"""The text of a response: its content parts, its transcripts, and characters cut in half."""
+"""The text of a response: its content parts and its transcripts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,3 @@ def transcript_in(holder: dict[str, Any]) -> str:
     sound = holder.get("audio")
     text = (sound if isinstance(sound, dict) else holder).get("transcript")
     return text if isinstance(text, str) else ""
-
-
-def join_surrogates(text: str) -> tuple[str, str]:
-    """Join surrogate pairs, and replace halves that have no other half.
-
-    :return: the text, and the half at its end whose other half may come with the next chunk.
-    """
-    half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
-    text = text[: len(text) - len(half)]
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"), half

@@ -13,7 +13,7 @@ from ...core.events import ToolCallDelta
 from ...core.limits import MAX_CALLS, Budget
 from ...core.result import ToolCall, new_call_id
 from ..json_values import as_dicts
-from .text import join_surrogates
+from ..surrogates import join_surrogates
 
 _DELIMITERS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 

@@ -5,30 +5,24 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-import time
-import uuid
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...core.errors import ChatError
 from ...core.events import Event, ReasoningDelta, TextDelta
-from ...core.request import ChatRequest, Message
-from ...protocols import ResponseParser, Totals, protocol_of
+from ...core.request import Message
+from ...core.result import ChatResult
 from ...providers import Provider
-from ...runs.admission import build_request
-from ...runs.response_stream import ResponseStream
-from ...transport.runtime import current_runtime
-from ...transport.watchdog import CancelToken
+from ..from_python import open_chat
 
 if TYPE_CHECKING:
     from ..state import AppState
 
 _CUT_OFF = {
     "length": "[cut off: the response has reached its token limit]",
-    "content_filter": "[cut off by the provider's content filter]",
+    "content_filtered": "[cut off by the provider's content filter]",
 }
 
 # A model can be talked into writing the sequences that retitle or reprogram a terminal.
@@ -38,13 +32,23 @@ _CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("
 class Conversation:
     """A chat with one model, and its history.
 
-    :param first: the request before its first question.
+    :param messages: what stands before the first question.
+    :param parameters: the model, and further parameters of chat completions.
     """
 
-    def __init__(self, state: AppState, provider: Provider, first: ChatRequest) -> None:
+    def __init__(
+        self,
+        state: AppState,
+        provider: Provider,
+        profile: Any,
+        messages: list[Message],
+        parameters: Mapping[str, Any],
+    ) -> None:
         self._state = state
         self._provider = provider
-        self._chat = first
+        self._profile = profile
+        self._messages = messages
+        self._parameters = parameters
 
     def ask(self, question: str) -> bool:
         """Send a question and show the response as it comes, or the error.
@@ -55,14 +59,19 @@ class Conversation:
 
         :return: whether the response is complete.
         """
-        messages: list[Message] = [*self._chat.messages, {"role": "user", "content": question}]
-        chat = replace(self._chat, messages=messages, request_id=uuid.uuid4().hex)
-        parser = protocol_of(self._provider).parser(self._provider, passthrough=False)
+        messages: list[Message] = [*self._messages, {"role": "user", "content": question}]
         screen = _Screen()
-        complete = False
+        result: ChatResult | None = None
         try:
-            self._stream(chat, parser, screen)
-            complete = True
+            chat = open_chat(
+                self._state, self._provider.name, messages, self._parameters, profile=self._profile
+            )
+            try:
+                for event in chat:
+                    screen.show(event)
+            finally:
+                chat.close()
+                result = chat.result
         except KeyboardInterrupt:
             screen.end(interrupted=True)
             note("[stopped]")
@@ -73,24 +82,10 @@ class Conversation:
             click.secho(error.message + hint, fg="red", err=True)
         else:
             screen.end()
-            _show_ending(parser.totals())
-        if text := "".join(parser.totals().text):
-            messages.append({"role": "assistant", "content": text})
-            self._chat = chat
-        return complete
-
-    def _stream(self, chat: ChatRequest, parser: ResponseParser, screen: _Screen) -> None:
-        deadline = time.monotonic() + self._state.config.deadline
-        request = build_request(self._state, self._provider, chat, deadline)
-        cancel, watchdog = CancelToken(None, deadline), current_runtime().watchdog
-        watchdog.add(cancel)
-        try:
-            with contextlib.closing(ResponseStream(request, parser, cancel)) as stream:
-                while events := stream.read():
-                    for event in events:
-                        screen.show(event)
-        finally:
-            watchdog.remove(cancel)
+            _show_ending(chat.result)
+        if result and result.text:
+            self._messages = [*messages, {"role": "assistant", "content": result.text}]
+        return result is not None and result.error is None
 
 
 class _Screen:
@@ -150,13 +145,13 @@ def questions() -> Iterator[str]:
             yield line
 
 
-def _show_ending(totals: Totals) -> None:
+def _show_ending(result: ChatResult) -> None:
     """Show what the text does not: that it is cut off or missing, and the token counts."""
-    if totals.finish_reason in _CUT_OFF:
-        note(_CUT_OFF[totals.finish_reason])
-    elif not totals.text:
+    if result.outcome in _CUT_OFF:
+        note(_CUT_OFF[result.outcome])
+    elif not result.text:
         note("[the response has no text]")
-    if (usage := totals.usage) and sys.stderr.isatty():
+    if (usage := result.usage) and sys.stderr.isatty():
         cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
         reasoning = f" ({usage.reasoning_tokens:,} reasoning)" if usage.reasoning_tokens else ""
         counts = f"{usage.prompt_tokens:,} tokens in{cached}, {usage.completion_tokens:,} out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from copy import copy
@@ -13,7 +14,6 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from ...core.profiles import Profile, is_set
-from ...core.request import ChatRequest
 from ...models import default_model, get_model, models_of
 from ...providers import Provider, bearer_target
 from ...providers.azure import azure_target
@@ -83,19 +83,21 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
                 f"{row.label} endpoints belong to users, and no user is logged in here.",
                 param_hint="PROVIDER",
             )
-        first = ChatRequest(
-            provider=row.name,
-            model=model or _default_model(row, state),
-            messages=[{"role": "system", "content": system}] if system else [],
-            temperature=temperature,
-            profile=_profile(state),
-        )
+        model = model or _default_model(row, state)
+        # Without any handler, Python would write what is logged between the lines of the chat.
+        logging.getLogger("flask_llmchat").addHandler(logging.NullHandler())
         replace_bad_characters()
         if sys.stdin.isatty():
-            note(f"{row.label}, {first.model}. Ctrl-C stops a response, Ctrl-D ends the chat.")
+            note(f"{row.label}, {model}. Ctrl-C stops a response, Ctrl-D ends the chat.")
         without_hooks = copy(state)
         without_hooks.hooks = Hooks()  # keys come from the profile alone
-        conversation = Conversation(without_hooks, row, first)
+        conversation = Conversation(
+            without_hooks,
+            row,
+            _profile(state),
+            [{"role": "system", "content": system}] if system else [],
+            {"model": model, "temperature": temperature},
+        )
         complete = True
         with contextlib.suppress(KeyboardInterrupt):  # during a response, ask() handles it
             for question in questions():

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from ..core.errors import ChatError, redact
 from ..protocols.errors import parse_json
 from ..transport.watchdog import CancelToken
-from .sdk import sdk_client
+from .sdk import sdk_client, transport_options
 from .upstream_request import UpstreamRequest
 
 if TYPE_CHECKING:
     import httpx2
 
     from ..transport.response_body import ResponseBody
-    from ..transport.transport import TransportOptions
 
 
 class FailedAttempt(Exception):
@@ -29,12 +27,14 @@ class FailedAttempt(Exception):
 
     :param error: how.
     :param may_pass: whether a retry may succeed.
+    :param body: the JSON of the provider's error; None when it has sent none.
     """
 
-    def __init__(self, error: ChatError, *, may_pass: bool) -> None:
+    def __init__(self, error: ChatError, *, may_pass: bool, body: Any = None) -> None:
         super().__init__()
         self.error = error
         self.may_pass = may_pass
+        self.body = body
 
 
 def post(request: UpstreamRequest, cancel: CancelToken) -> ResponseBody:
@@ -55,7 +55,7 @@ def post(request: UpstreamRequest, cancel: CancelToken) -> ResponseBody:
     connect = min(request.connect_timeout, left)
     before = current_options.set(None)
     try:
-        current_options.set(_private_parts(request, cancel))
+        current_options.set(transport_options(request, cancel))
         response: Any = sdk_client(public_only=request.public_only).post(
             request.url,
             cast_to=httpx2.Response,
@@ -88,16 +88,16 @@ def post(request: UpstreamRequest, cancel: CancelToken) -> ResponseBody:
             # The same for an unknown name and for one inside our own network: a user who may
             # enter addresses must not learn which names exist.
             hidden = ChatError(
-                f"{request.label} endpoint could not be reached at a public address. Please check"
-                " its address.",
-                provider=request.provider,
+                f"{request.row.label} endpoint could not be reached at a public address. Please"
+                " check its address.",
+                provider=request.row.name,
                 detail=redact(detail, request.secrets),
             )
             raise FailedAttempt(hidden, may_pass=False) from None
         unreachable = ChatError(
-            f"{request.label} could not be reached. Please try again.",
+            f"{request.row.label} could not be reached. Please try again.",
             "upstream_error",
-            provider=request.provider,
+            provider=request.row.name,
             detail=redact(detail, request.secrets),
         )
         raise FailedAttempt(unreachable, may_pass=True) from None
@@ -107,36 +107,25 @@ def post(request: UpstreamRequest, cancel: CancelToken) -> ResponseBody:
         refusal = request.error_from(body, error.status_code, error.response.headers)
         if error.status_code in (404, 405):  # most often the address is wrong
             refusal.detail = f"{redact(request.url, request.secrets)}: {refusal.detail}"
-        raise FailedAttempt(refusal, may_pass=_may_pass(error.response, refusal)) from None
+        may_pass = _may_pass(error.response, refusal)
+        raise FailedAttempt(refusal, may_pass=may_pass, body=body) from None
     except TrustStoreError as error:
         raise _untrusting(request, error) from None
     except (httpx2.InvalidURL, UnicodeError):
         nowhere = ChatError(
-            f"{request.label} cannot be called: its address is not valid.",
-            provider=request.provider,
+            f"{request.row.label} cannot be called: its address is not valid.",
+            provider=request.row.name,
         )
         raise FailedAttempt(nowhere, may_pass=False) from None
     finally:
         current_options.reset(before)
 
 
-def _private_parts(request: UpstreamRequest, cancel: CancelToken) -> TransportOptions:
-    """Return the part of a request that the SDK does not see, so that it cannot log it."""
-    from ..transport.transport import TransportOptions
-
-    return TransportOptions(
-        cancel,
-        [(name.encode("ascii"), value.encode("ascii")) for name, value in request.headers.items()],
-        urlencode(request.query).encode(),
-        tuple(secret.encode() for secret in request.secrets if len(secret) >= 4),
-    )
-
-
 def _untrusting(request: UpstreamRequest, error: Exception) -> FailedAttempt:
     failure = ChatError(
-        f"{request.label} cannot be called: this server is not set up for it.",
+        f"{request.row.label} cannot be called: this server is not set up for it.",
         "internal",
-        provider=request.provider,
+        provider=request.row.name,
         detail=redact(str(error), request.secrets),
     )
     return FailedAttempt(failure, may_pass=False)

@@ -1,0 +1,61 @@
+"""The seam between a chat and the tools that the server runs for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..core.events import ToolProgress, ToolResult
+from ..core.result import ToolCall, ToolRun
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStep:
+    """What a step of a chat tells its tools.
+
+    :param number: the number of the step, from 1.
+    :param provider: name of the provider whose model calls them.
+    :param model: name of that model.
+    """
+
+    number: int
+    provider: str
+    model: str
+
+
+class ToolRunner(Protocol):
+    """Runs the tool calls of one chat, step by step. One thread or greenlet at a time uses it.
+
+    Every call that it is given gets exactly one :class:`ToolResult`, whatever happens, and one
+    :class:`ToolRun`; a call is never run twice.
+
+    :ivar runs: what has been run so far.
+    """
+
+    runs: list[ToolRun]
+
+    def definitions(self) -> list[dict[str, Any]]:
+        """Return the tools in the form of chat completions, as they are offered to the model."""
+
+    def runs_tool(self, name: str) -> bool:
+        """Tell whether a tool of this name is one of the server's."""
+
+    def start(self, calls: Sequence[ToolCall], step: ToolStep) -> None:
+        """Begin to run the calls of one step, of which none is running any more."""
+
+    def read(self, timeout: float | None = None) -> list[ToolProgress | ToolResult] | None:
+        """Wait for what comes next from the calls that are running.
+
+        :param timeout: seconds to wait.
+        :return: None when the timeout has passed; ``[]`` when every call has its result.
+        """
+
+    def text_of(self, call_id: str) -> str:
+        """Return the result of a call as the model gets it."""
+
+    def close(self) -> None:
+        """Tell the tools that are running to stop, and wait for them up to their own timeouts.
+
+        Nothing further is begun. It may be called at any time, and more than once.
+        """
