@@ -20,10 +20,10 @@ from .runs.sdk import user_client
 from .web.body import guard_body
 from .web.checks import MISSING, check_app, check_dialects, checked_hook
 from .web.cli.commands import make_commands
-from .web.from_python import open_chat, profile_for, provider_named
+from .web.from_python import open_chat, profile_for
 from .web.responses import close_failed, close_unsent, http_error
 from .web.routes import add_routes, refuse_collision
-from .web.state import AppState, Hooks
+from .web.state import AppState, Hooks, state_of
 
 if TYPE_CHECKING:
     import openai
@@ -208,8 +208,15 @@ class LLMChat:
         :raises RuntimeError: without an app context, or when a loader needs a request.
         """
         parameters |= {"model": model, "tools": tools}
-        with self._open(
-            provider, messages, parameters, profile, context, endpoint_id, True
+        with open_chat(
+            state_of(self),
+            provider,
+            messages,
+            parameters,
+            profile=profile,
+            context=context,
+            endpoint_id=endpoint_id,
+            whole=True,
         ) as chat:
             for _ in chat:
                 pass
@@ -241,7 +248,15 @@ class LLMChat:
         :meth:`complete`. An error before the first event is raised here, a later one by the loop.
         """
         parameters |= {"model": model, "tools": tools}
-        return self._open(provider, messages, parameters, profile, context, endpoint_id, False)
+        return open_chat(
+            state_of(self),
+            provider,
+            messages,
+            parameters,
+            profile=profile,
+            context=context,
+            endpoint_id=endpoint_id,
+        )
 
     def client(self, provider: str, *, profile: Any = None, model: str = "") -> openai.OpenAI:
         """Return the official client with this user's key and address.
@@ -257,44 +272,9 @@ class LLMChat:
         :param model: for providers whose address depends on it.
         :raises ChatError: when there is no such provider, or no key for it.
         """
-        state = self._state()
-        row = provider_named(state, provider)
+        state = state_of(self)
+        row = state.provider_named(provider)
         return user_client(state, row, profile_for(state, profile), model)
-
-    def _open(
-        self,
-        provider: str,
-        messages: str | Sequence[Message],
-        parameters: Mapping[str, Any],
-        profile: Any,
-        context: Mapping[str, Any] | None,
-        endpoint_id: str | None,
-        whole: bool,
-    ) -> ChatStream:
-        return open_chat(
-            self._state(),
-            provider,
-            messages,
-            parameters,
-            profile=profile,
-            context=context,
-            endpoint_id=endpoint_id,
-            whole=whole,
-        )
-
-    def _state(self) -> AppState:
-        """Return this instance's state in the current app.
-
-        :raises RuntimeError: without an app context, or when the app has not registered it.
-        """
-        states: dict[str, AppState] = current_app.extensions.get("llmchat", {})
-        for state in states.values():
-            if state.llmchat is self:
-                return state
-        raise RuntimeError(
-            "The current app has not registered this LLMChat: register llmchat.blueprint with it,"
-            " or call llmchat.init_app(app)."
-        )
 
     def register(self, app: Flask, options: Any) -> None:
         """Refuse ``app.register_blueprint(llmchat)``, which calls this, and say what to write.

@@ -63,16 +63,13 @@ def route_view(state: AppState, dialect: Dialect, route: Route) -> Callable[...,
 
     def view(provider: str, **values: Any) -> Response:
         try:
-            if provider not in state.providers:
-                raise state.unknown_provider(provider)
+            row = state.provider_named(provider)
             if request.method not in ("GET", "HEAD"):
                 refuse_cross_site(state.config.trusted_origins)
             if route.needs_profile:
                 state.require_profile()
             models = state.config.models.get(provider, {})
-            found = route.handler(
-                RouteRequest(state.providers[provider], models, values, request_id())
-            )
+            found = route.handler(RouteRequest(row, models, values, request_id()))
         except ChatError as error:
             return error_response(dialect, error)
         return Response(

@@ -6,7 +6,7 @@ import contextlib
 import io
 import sys
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,9 +16,7 @@ from ...core.request import Message
 from ...core.result import ChatResult
 from ...providers import Provider
 from ..from_python import open_chat
-
-if TYPE_CHECKING:
-    from ..state import AppState
+from ..state import AppState
 
 _CUT_OFF = {
     "length": "[cut off: the response has reached its token limit]",

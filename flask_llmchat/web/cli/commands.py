@@ -10,14 +10,14 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 import click
-from flask import current_app
 from flask.cli import with_appcontext
 
+from ...core.errors import ChatError
 from ...core.profiles import Profile, is_set
 from ...models import default_model, get_model, models_of
 from ...providers import Provider, bearer_target
 from ...providers.azure import azure_target
-from ..state import AppState, Hooks
+from ..state import AppState, Hooks, state_of
 from .chat import Conversation, note, questions, replace_bad_characters
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
     @with_appcontext
     def providers() -> None:
         """List the providers that are served, and whether their keys are in the environment."""
-        state = _state_of(llmchat)
+        state = state_of(llmchat)
         profile = _profile(state)
         rows = [
             (row.name, row.label, _key(row, profile), _address(row, state, profile))
@@ -50,7 +50,7 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
 
         Any other model can be used as well.
         """
-        state = _state_of(llmchat)
+        state = state_of(llmchat)
         chosen = [_find(state, provider)] if provider else state.providers.values()
         head = ("PROVIDER", "MODEL", "CONTEXT", "MAX OUTPUT", "TOKEN LIMIT", "TEMP.")
         for row in chosen:  # a table each: long names of one would widen the lines of all
@@ -76,7 +76,7 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
 
         Ctrl-C stops a response. At the prompt it ends the chat, and so does Ctrl-D.
         """
-        state = _state_of(llmchat)
+        state = state_of(llmchat)
         row = _find(state, provider)
         if row.public_only:
             raise click.BadParameter(
@@ -110,19 +110,15 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
     return [providers, models, chat]
 
 
-def _state_of(llmchat: LLMChat) -> AppState:
-    states: dict[str, AppState] = current_app.extensions["llmchat"]
-    return next(state for state in states.values() if state.llmchat is llmchat)
-
-
 def _profile(state: AppState) -> Profile:
     return Profile.from_env(providers=state.providers.values())
 
 
 def _find(state: AppState, name: str) -> Provider:
-    if name in state.providers:
-        return state.providers[name]
-    raise click.BadParameter(state.unknown_provider(name).message, param_hint="PROVIDER")
+    try:
+        return state.provider_named(name)
+    except ChatError as error:
+        raise click.BadParameter(error.message, param_hint="PROVIDER") from None
 
 
 def _default_model(provider: Provider, state: AppState) -> str:
