@@ -25,9 +25,14 @@ class Document:
 
 @dataclass(slots=True)
 class TextDelta:
-    """A piece of the response's text."""
+    """A piece of the response's text.
+
+    :param refusal: whether the model refuses with it: where the client has asked for JSON, this
+        text is none.
+    """
 
     text: str
+    refusal: bool = False
 
 
 @dataclass(slots=True)

@@ -35,6 +35,9 @@ _ROWS = (
 FINISH_REASONS = {row.reason: row for row in _ROWS}
 """All finish reasons."""
 
+REASONS: dict[str, str] = {row.outcome: row.reason for row in _ROWS}
+"""Outcome to the word of chat completions."""
+
 UI_REASONS: dict[str, str] = {row.outcome: row.ui for row in _ROWS}
 """Outcome to the word of the AI SDK's UI message stream."""
 

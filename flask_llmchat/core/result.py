@@ -43,18 +43,18 @@ class Usage:
     :param completion_tokens: tokens of the response.
     :param total_tokens: both together.
     :param cached_tokens: tokens of the request that the provider had cached.
-    :param cache_write_tokens: tokens of the request that it has cached now, where that costs more.
     :param reasoning_tokens: tokens of reasoning, where the provider counts them separately.
     :param details: the provider's whole usage object.
+    :param cache_write_tokens: tokens of the request that it has cached now, where that costs more.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
     cached_tokens: int = 0
-    cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     details: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    cache_write_tokens: int = 0
 
 
 @dataclass(slots=True)
@@ -201,9 +201,16 @@ TOKEN_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:
-    """Return the provider's usage object, completed with the three integers that clients expect.
+    """Return the usage object of chat completions, with the three integers that clients expect.
 
-    Some providers leave one of the three out, some send null, and clients add them up.
+    It is the provider's own where that has their names: some providers leave one of the three out,
+    some send null, and clients add them up. Other protocols have other names, but for the total.
     """
     three = {name: getattr(usage, name) for name in TOKEN_COUNTS}
-    return three | {name: value for name, value in usage.details.items() if name not in three}
+    if "prompt_tokens" in usage.details or "completion_tokens" in usage.details:
+        return three | {name: value for name, value in usage.details.items() if name not in three}
+    cached = {"cached_tokens": usage.cached_tokens}
+    if usage.cache_write_tokens:
+        cached["cache_write_tokens"] = usage.cache_write_tokens
+    reasoning = {"reasoning_tokens": usage.reasoning_tokens}
+    return {**three, "prompt_tokens_details": cached, "completion_tokens_details": reasoning}

@@ -9,11 +9,8 @@ from marshmallow import fields, validate
 
 from .fields import BoundedList, Object, StrictString, URLString, is_encodable_text
 from .json_schema import TEXT, Components, JSONSchema, closed_object, const
-from .schema import StrictSchema, load_each
+from .schema import StrictSchema, TypedSchema, load_each
 from .size import MAX_PARTS, MAX_TOOLS, is_plain_text
-
-MAX_TOTAL_PARTS = 4096
-"""Most parts in all messages of one request together."""
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
@@ -25,17 +22,12 @@ class ImageUrlSchema(StrictSchema):
     detail = StrictString(validate=validate.OneOf(("auto", "low", "high", "original")))
 
 
-class PartSchema(StrictSchema):
+class PartSchema(TypedSchema):
     """One part of a message: a text or an image."""
 
     type = StrictString(required=True, validate=validate.OneOf(("text", "image_url")))
     text = StrictString()
     image_url = fields.Nested(ImageUrlSchema)
-
-    @ma.validates_schema
-    def _has_its_type(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if data["type"] not in data:
-            raise ma.ValidationError("Missing data for required field.", data["type"])
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
         """Describe each type as a schema of its own."""

@@ -106,3 +106,12 @@ class StrictSchema(ma.Schema):
         """Add the highest number of fields, where undeclared ones are allowed."""
         if self.unknown != ma.RAISE:
             schema["maxProperties"] = self.MAX_FIELDS
+
+
+class TypedSchema(StrictSchema):
+    """An object whose ``type`` names the field with its content."""
+
+    @ma.validates_schema
+    def _has_its_type(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if data["type"] not in data:
+            raise ma.ValidationError("Missing data for required field.", data["type"])

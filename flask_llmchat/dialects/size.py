@@ -14,6 +14,13 @@ MAX_PARTS = 256
 MAX_TOOLS = MAX_CALLS
 """Most tools in a request, and most tool calls in a response."""
 
+MAX_TOTAL_PARTS = 4096
+"""Most parts in all messages of one request together."""
+
+MAX_UI_PARTS = 16_384
+"""The same for UIMessages: steps, sources and tool calls of a response are parts there, and no
+schema loads them."""
+
 MAX_RICH_PARTS = 1024
 """Most tool calls and parts other than plain text, together, in one request.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from ..providers import Provider
 from .base import UpstreamProtocol
 from .chat_completions import CHAT_COMPLETIONS
+from .messages import MESSAGES
 from .responses import RESPONSES
 
 PROTOCOLS: dict[str, UpstreamProtocol] = {
-    protocol.name: protocol for protocol in (CHAT_COMPLETIONS, RESPONSES)
+    protocol.name: protocol for protocol in (CHAT_COMPLETIONS, RESPONSES, MESSAGES)
 }
 
 

@@ -30,6 +30,8 @@ builtin_providers: tuple[Provider, ...] = (
         profile_headers={"anthropic-workspace-id": "anthropic_workspace_id"},
         max_temperature=1.0,
         temperature_or_top_p=True,
+        protocol="messages",
+        protocols={"messages": "", "chat_completions": ""},
     ),
     Provider(
         name="google",

@@ -10,8 +10,16 @@ from ..core.request import Message
 if TYPE_CHECKING:
     from .provider import Provider
 
-PARTS = ("text", "image_url", "input_audio", "file", "video_url", "refusal")
-"""The part types of chat completions. Whether a model accepts them, the provider decides."""
+PARTS = {
+    "text": "A text.",
+    "image_url": "An image.",
+    "input_audio": "Sound.",
+    "file": "A file.",
+    "video_url": "A video.",
+    "refusal": "The refusal in an earlier response.",
+}
+"""The part types of chat completions, which are also the fields with their content, and what each
+is. Whether a model accepts them, the provider decides."""
 
 
 def reject_unknown_parts(messages: list[Message], row: Provider) -> None:

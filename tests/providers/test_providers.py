@@ -91,7 +91,11 @@ def test_the_row_and_the_profile_agree_on_the_key(row: Provider) -> None:
 @pytest.mark.parametrize("row", HOSTED, ids=lambda row: str(row.name))
 def test_each_row_sends_its_own_key_and_no_other(row: Provider, upstream: FakeUpstream) -> None:
     request = sent(upstream, row)
-    assert request.headers["Authorization"] == f"Bearer planted-key-of-{row.name}"
+    key = f"planted-key-of-{row.name}"
+    if row.protocol == "messages":
+        assert request.headers["x-api-key"] == key
+    else:
+        assert request.headers["Authorization"] == f"Bearer {key}"
     assert f"{request.headers.items()}{request.body!r}".count("planted") == 1
 
 

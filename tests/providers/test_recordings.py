@@ -34,7 +34,7 @@ def test_a_recorded_stream_comes_out_as_its_text(
     recorded: dict[str, Any], upstream: FakeUpstream
 ) -> None:
     expected = recorded["expected"]
-    app = make_app(upstream, profile=everybodys_keys(upstream))
+    app = make_app(upstream, everybodys_keys(upstream))
     told, results = answers(app, upstream, route_of(recorded), wire_form(recorded))
     assert set(told) == {(200, expected["text"])}
     for result in results:

@@ -126,7 +126,7 @@ def answers(
 
 
 ROUTES = {row.name for row in builtin_providers}
-ROUTE_OF = {"anthropic-compat": "anthropic", "openrouter/novita": "openrouter"}
+ROUTE_OF = {"openrouter/novita": "openrouter"}
 
 
 def everybodys_keys(upstream: FakeUpstream) -> dict[str, Any]:

@@ -66,15 +66,21 @@ class ChunkRepairer:
             return chunk.data
         return dump({**_without_error(body), **self._envelope.of(body), "choices": []})
 
-    def synthesize(self, events: Sequence[Event] = (), **fields: Any) -> bytes:
+    def synthesize(
+        self,
+        events: Sequence[Event] = (),
+        attachments: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> bytes:
         """Return a chunk that the provider did not send.
 
         :param events: the events for its choice.
+        :param attachments: further fields of its delta.
         :param fields: top-level fields; a chunk with these has no choice.
         """
         if fields:
             return dump({**self._envelope.of({}), "choices": [], **fields})
-        delta = self._delta({}, events, self._number_calls(events))
+        delta = self._delta(attachments or {}, events, self._number_calls(events))
         self._has_role = True
         choice = {**self._repaired_choice({}, events), "delta": delta}
         return dump({**self._envelope.of({}), "choices": [choice]})
@@ -136,8 +142,11 @@ class ChunkRepairer:
         if not self._has_role:
             delta = {"role": "assistant", **delta}
         text, content = _text_in(events), original.get("content")
-        if isinstance(original.get("refusal"), str) and original["refusal"] and not content:
-            delta |= {"content": None, "refusal": text}
+        if any([isinstance(event, TextDelta) and event.refusal for event in events]):
+            texts = [event for event in events if isinstance(event, TextDelta)]
+            delta["refusal"] = "".join([event.text for event in texts if event.refusal])
+            text = "".join([event.text for event in texts if not event.refusal])
+            delta["content"] = text or None
         elif text or content is not None:
             delta["content"] = text
         reasoning = "".join([e.text for e in events if isinstance(e, ReasoningDelta)])

@@ -1,4 +1,4 @@
-"""Whole responses for OpenAI's SDKs: one completion, assembled from the provider's chunks."""
+"""Whole responses for OpenAI's SDKs: one completion, assembled from the response's events."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...core.errors import ChatError
-from ...core.events import Chunk, Event, Finish, TextDelta
-from ...core.finish_reasons import effective_reason
+from ...core.events import Chunk, Event, TextDelta
+from ...core.finish_reasons import REASONS
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, ToolCall, usage_body
 from ..json_schema import ANY_OBJECT, JSONSchema, const
+from .attachments import attachments_of
 from .envelope import ChunkEnvelope, dump
 
 # Fields beside the choices that clients read.
@@ -38,12 +39,10 @@ class CompletionEncoder:
 
     def __init__(self, chat: ChatRequest) -> None:
         self._envelope = ChunkEnvelope(chat)
-        self._finish_reason: str | None = None
         self._further: dict[str, Any] = {}
         self._content: list[str] = []
         self._refusal: list[str] = []
-        self._is_refusal = False  # the text of the last chunk is a refusal
-        self._annotations: list[Any] = []
+        self._annotations: list[Any] | None = None  # those of the chunks, if there are any
         self._logprobs: dict[str, list[Any]] = {}
         self._audio: dict[str, Any] = {}
 
@@ -53,12 +52,11 @@ class CompletionEncoder:
             if isinstance(event, Chunk):
                 self._collect(event.body, event.choice or {})
             elif isinstance(event, TextDelta):
-                (self._refusal if self._is_refusal else self._content).append(event.text)
-            elif isinstance(event, Finish):
-                self._finish_reason = event.reason
+                (self._refusal if event.refusal else self._content).append(event.text)
         return b""
 
     def _collect(self, body: dict[str, Any], choice: dict[str, Any]) -> None:
+        self._annotations = self._annotations or []
         self._envelope.last = self._envelope.of(body)
         for name in _FURTHER_FIELDS:
             if body.get(name) is not None:
@@ -70,8 +68,6 @@ class CompletionEncoder:
                     self._logprobs.setdefault(name, []).extend(logprobs[name])
         if not isinstance(delta, dict):
             return
-        if delta.get("refusal") or delta.get("content"):
-            self._is_refusal = not delta.get("content")
         if isinstance(delta.get("annotations"), list):
             self._annotations += delta["annotations"]
         if isinstance(delta.get("audio"), dict):
@@ -86,12 +82,11 @@ class CompletionEncoder:
 
     def finish(self, result: ChatResult) -> bytes:
         """Encode the completion."""
-        reason = effective_reason(self._finish_reason, result.outcome == "tool_calls")
         logprobs = {"content": None, "refusal": None, **self._logprobs} if self._logprobs else None
         choice = {
             "index": 0,
             "message": self._message(result),
-            "finish_reason": reason,
+            "finish_reason": REASONS[result.outcome],
             "logprobs": logprobs,
         }
         completion = {**self._envelope.of({}), "object": "chat.completion", "choices": [choice]}
@@ -102,7 +97,9 @@ class CompletionEncoder:
     def _message(self, result: ChatResult) -> dict[str, Any]:
         content, refusal = "".join(self._content), "".join(self._refusal)
         audio = {n: "".join(v) if isinstance(v, list) else v for n, v in self._audio.items()}
-        images = [{"type": "image_url", "image_url": {"url": url}} for url in result.images]
+        attachments = attachments_of(result)
+        if self._annotations is not None:
+            attachments["annotations"] = self._annotations
         message: dict[str, Any] = {
             "role": "assistant",
             "content": content or (None if result.tool_calls or refusal else ""),
@@ -110,11 +107,9 @@ class CompletionEncoder:
         }
         for name, value in (
             ("reasoning_content", result.reasoning),
-            ("reasoning_details", result.reasoning_details),
-            ("annotations", self._annotations),
             ("audio", audio),
             ("tool_calls", [self._call(call) for call in result.tool_calls]),
-            ("images", images),
+            *attachments.items(),
         ):
             if value:
                 message[name] = value

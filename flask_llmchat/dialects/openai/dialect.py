@@ -13,8 +13,7 @@ from ...core.errors import ChatError
 from ...core.request import ChatRequest
 from ..base import Encoder
 from ..json_schema import CODES, Components, DialectSpec, const
-from ..messages import MAX_TOTAL_PARTS
-from ..size import MAX_RICH_PARTS, check_size
+from ..size import MAX_RICH_PARTS, MAX_TOTAL_PARTS, check_size
 from .completion import COMPLETION_SCHEMA, CompletionEncoder
 from .encoder import ChunkEncoder
 from .envelope import dump
@@ -63,9 +62,9 @@ class OpenAIDialect:
         """Return what an OpenAPI document says of this dialect."""
         chunks = {
             "type": "string",
-            "description": "With `stream`: the provider's chunks as server-sent events, each the"
-            " JSON of a `chat.completion.chunk`, and `[DONE]`. A response that fails ends"
-            " with an event that holds `error`.",
+            "description": "With `stream`: chunks as server-sent events, the provider's own where"
+            " it sends some, each the JSON of a `chat.completion.chunk`, and `[DONE]`. A response"
+            " that fails ends with an event that holds `error`.",
             "examples": [_CHUNKS],
         }
         retry = {"description": "`false` where a retry would fail too.", "schema": const("false")}

@@ -1,17 +1,28 @@
-"""Streamed responses for OpenAI's SDKs: the provider's chunks, unchanged wherever possible."""
+"""Streamed responses for OpenAI's SDKs: chunks, the provider's own wherever it sends some."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from ...core.errors import ChatError
-from ...core.events import Chunk, Event, Finish, StepStart
-from ...core.finish_reasons import effective_reason
+from ...core.events import (
+    Chunk,
+    Event,
+    Finish,
+    ReasoningDelta,
+    StepStart,
+    TextDelta,
+    ToolCallDelta,
+)
+from ...core.finish_reasons import REASONS
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, usage_body
+from .attachments import attachments_of
 from .chunk_repair import ChunkRepairer
 from .envelope import dump
 from .errors import error_body
+
+_DELTAS = (TextDelta, ReasoningDelta, ToolCallDelta)
 
 
 def _event(payload: bytes) -> bytes:
@@ -33,6 +44,7 @@ class ChunkEncoder:
         self._include_usage = include_usage
         self._repairer = ChunkRepairer(chat)
         self._held: list[bytes] | None = []  # until there is visible content
+        self._has_chunks = False  # of the provider's own
         self._finish_reason = ""  # the one that was sent to the client
         self._usage_sent = False  # in the last chunk: SDKs forget the usage of an earlier one
         self._usage_chunk = b""
@@ -60,10 +72,10 @@ class ChunkEncoder:
     def finish(self, result: ChatResult) -> bytes:
         """Encode the end of a complete response."""
         out = self._held or []
-        # The outcome also counts tool calls that came after the finish reason.
-        reason = effective_reason(self._finish_reason, result.outcome == "tool_calls")
-        if reason != self._finish_reason:
-            out.append(_event(self._repairer.synthesize([Finish(reason)])))
+        reason = REASONS[result.outcome]  # tool calls may have come after the provider's own
+        attachments = {} if self._has_chunks else attachments_of(result)
+        if attachments or reason != self._finish_reason:
+            out.append(_event(self._repairer.synthesize([Finish(reason)], attachments)))
             self._usage_sent = False
         if self._usage_chunk:
             out.append(self._usage_chunk)
@@ -80,10 +92,10 @@ class ChunkEncoder:
         """Encode a chunk and its events; the last events may come without a chunk."""
         chunk = events[0]
         if not isinstance(chunk, Chunk):
-            events = [event for event in events if not isinstance(event, StepStart)]
-            if events and isinstance(finish := events[-1], Finish):
-                self._finish_reason = finish.reason
+            # The finish reason is sent at the end, with the attachments.
+            events = [event for event in events if isinstance(event, _DELTAS)]
             return _event(self._repairer.synthesize(events)) if events else b""
+        self._has_chunks = True
         usage = chunk.body.get("usage")
         if chunk.choice is not None:
             self._usage_sent = usage.__class__ is dict

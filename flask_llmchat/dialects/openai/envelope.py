@@ -13,10 +13,14 @@ from ...core.request import ChatRequest
 CHUNK_OBJECT = "chat.completion.chunk"
 
 
+# ``json.dumps`` would make one for each chunk.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 def dump(value: Any) -> bytes:
     """Serialize to JSON that every client can parse: no NaN, no lone surrogates."""
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _encode(value)
     except ValueError:
         return dump(_finite(value))
     try:
@@ -41,21 +45,22 @@ class ChunkEnvelope:
 
     def __init__(self, chat: ChatRequest) -> None:
         # Not the chat itself: its messages need not stay in memory as long as the response.
-        self._id = f"chatcmpl-{chat.request_id}"
-        self._model = chat.model
-        self._started = int(time.time())
+        self._own = {
+            "id": f"chatcmpl-{chat.request_id}",
+            "object": CHUNK_OBJECT,
+            "created": int(time.time()),
+            "model": chat.model,
+        }
         self.last: Mapping[str, Any] = {}  # the previous chunk
 
     def of(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return the envelope of a chunk: its own values, or else those of the previous chunk."""
+        envelope: dict[str, Any] = {**self._own}
+        for holder in (self.last, body):
+            for name, kind in _KINDS.items():
+                if (value := holder.get(name)) and isinstance(value, kind):
+                    envelope[name] = value
+        return envelope
 
-        def first(name: str, kind: type, other: Any) -> Any:
-            values = (holder.get(name) for holder in (body, self.last))
-            return next((v for v in values if isinstance(v, kind) and v), other)
 
-        return {
-            "id": first("id", str, self._id),
-            "object": CHUNK_OBJECT,
-            "created": first("created", int, self._started),
-            "model": first("model", str, self._model),
-        }
+_KINDS = {"id": str, "created": int, "model": str}

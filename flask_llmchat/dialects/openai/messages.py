@@ -15,7 +15,7 @@ from marshmallow import fields, validate
 from ..fields import BoundedList, Object, StrictString, is_encodable
 from ..json_schema import Components, JSONSchema, const, object_schema
 from ..messages import ROLES, CallId, plain_message
-from ..schema import StrictSchema
+from ..schema import StrictSchema, TypedSchema
 from ..size import MAX_TOOLS
 from .parts import CompletionContent, NullableSchema, refuse_misplaced
 
@@ -90,7 +90,7 @@ class FunctionSchema(ma.Schema):
         return {**data, "arguments": data["arguments"] or ""}
 
 
-class ToolCallSchema(NullableSchema):
+class ToolCallSchema(NullableSchema, TypedSchema):
     """One tool call in an earlier response; the index from its chunks is ignored."""
 
     class Meta:
@@ -104,11 +104,6 @@ class ToolCallSchema(NullableSchema):
     custom = Object()
     extra_content = Object()
     provider_specific_fields = Object()
-
-    @ma.validates_schema
-    def _has_its_type(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if data["type"] not in data:
-            raise ma.ValidationError("Missing data for required field.", data["type"])
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
         """Describe each type as a schema of its own."""

@@ -8,20 +8,11 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from ...providers.parts import PARTS
 from ..fields import Object, StrictString, URLString, is_encodable
 from ..json_schema import Components, JSONSchema, closed_object, const
 from ..messages import Content, ImageUrlSchema
-from ..schema import StrictSchema
-
-# The types of parts, which are also the fields with their content: schema name and description.
-_TYPES = {
-    "text": ("Text", "A text."),
-    "image_url": ("Image", "An image."),
-    "input_audio": ("Audio", "Sound."),
-    "file": ("File", "A file."),
-    "video_url": ("Video", "A video."),
-    "refusal": ("Refusal", "The refusal in an earlier response."),
-}
+from ..schema import StrictSchema, TypedSchema
 
 # Names that no program means to put into a message: they are in the wrong place.
 _MISPLACED = re.compile(
@@ -70,10 +61,10 @@ class CompletionImageUrlSchema(NullableSchema, ImageUrlSchema):
     """The URL of an image."""
 
 
-class CompletionPartSchema(NullableSchema):
+class CompletionPartSchema(NullableSchema, TypedSchema):
     """One part of a message, of any type in chat completions."""
 
-    type = StrictString(required=True, validate=validate.OneOf(_TYPES))
+    type = StrictString(required=True, validate=validate.OneOf(PARTS))
     text = StrictString()
     image_url = fields.Nested(CompletionImageUrlSchema)
     input_audio = fields.Nested(InputAudioSchema)
@@ -85,20 +76,19 @@ class CompletionPartSchema(NullableSchema):
     cache_control = Object()
 
     @ma.validates_schema
-    def _has_its_type(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if data["type"] not in data:
-            raise ma.ValidationError("Missing data for required field.", data["type"])
-        for name in _TYPES:
+    def _has_no_other(self, data: dict[str, Any], **kwargs: Any) -> None:
+        for name in PARTS:
             if name in data and name != data["type"]:
                 raise ma.ValidationError(f"Does not belong to type {data['type']!r}.", name)
 
     def describe(self, schema: JSONSchema, components: Components) -> None:
         """Describe each type as a schema of its own."""
         fields = schema["properties"]
-        shared = {name: fields[name] for name in fields if name not in (*_TYPES, "type")}
+        shared = {name: fields[name] for name in fields if name not in (*PARTS, "type")}
         schema.clear()
         schema["oneOf"] = []
-        for kind, (name, description) in _TYPES.items():
+        for kind, description in PARTS.items():
+            name = kind.title().replace("_", "")
             content = {"type": const(kind), kind: fields[kind]}
             part = closed_object(description, *shared, **content, **shared)
             schema["oneOf"].append(components.add_schema(f"Completion{name}Part", part))
@@ -135,7 +125,7 @@ _FETCHABLE = re.compile(r"data:|https?://", re.IGNORECASE)
 
 def _is_specific(part: Any) -> bool:
     kind = part.get("type") if isinstance(part, dict) else None
-    return isinstance(kind, str) and kind not in _TYPES and bool(_SPECIFIC_TYPE.fullmatch(kind))
+    return isinstance(kind, str) and kind not in PARTS and bool(_SPECIFIC_TYPE.fullmatch(kind))
 
 
 def _refused_in(part: dict[str, Any]) -> dict[str, list[str]]:

@@ -13,9 +13,9 @@ from ...core.request import ChatRequest
 from ..chat_settings import ENDPOINT
 from ..fields import BoundedList, StrictBoolean, StrictString, is_encodable
 from ..json_schema import Components, JSONSchema
-from ..messages import MAX_TOTAL_PARTS
 from ..parameters import with_parameters
 from ..schema import StrictSchema, load
+from ..size import MAX_TOTAL_PARTS
 from .messages import UNDECLARED, MessageField
 
 

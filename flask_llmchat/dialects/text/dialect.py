@@ -15,9 +15,8 @@ from ...core.request import ChatRequest
 from ..base import Encoder
 from ..chat_settings import chat_request
 from ..json_schema import CODES, Components, DialectSpec, object_schema
-from ..messages import MAX_TOTAL_PARTS
 from ..schema import load
-from ..size import MAX_RICH_PARTS, check_size
+from ..size import MAX_RICH_PARTS, MAX_TOTAL_PARTS, check_size
 from .encoder import TextEncoder
 from .request import TextBodySchema
 

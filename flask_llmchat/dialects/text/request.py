@@ -11,9 +11,9 @@ from marshmallow import fields, validate
 from ..chat_settings import ChatBodySchema
 from ..fields import BoundedList, StrictString, is_encodable_text
 from ..json_schema import TEXT, Components, JSONSchema, closed_object
-from ..messages import MAX_TOTAL_PARTS, MessageSchema, plain_message
+from ..messages import MessageSchema, plain_message
 from ..schema import StrictSchema
-from ..size import MAX_PARTS, is_plain_text
+from ..size import MAX_PARTS, MAX_TOTAL_PARTS, is_plain_text
 
 
 class InlineDataSchema(StrictSchema):

@@ -15,9 +15,9 @@ from ..base import Encoder, Route, RouteRequest, RouteResponse
 from ..chat_settings import chat_request
 from ..json_schema import CODES, Components, DialectSpec, RouteSpec, const
 from ..schema import load
-from ..size import check_size
+from ..size import MAX_UI_PARTS, check_size
 from .encoder import UIEncoder
-from .request import MAX_TOTAL_PARTS, UIBodySchema
+from .request import UIBodySchema
 
 _BODY = UIBodySchema()
 
@@ -72,7 +72,7 @@ class UIDialect:
 
         :raises ChatError: with status 422, naming the fields and parts that are wrong and why.
         """
-        check_size(body.get("messages"), max_messages, MAX_TOTAL_PARTS, MAX_TOTAL_PARTS)
+        check_size(body.get("messages"), max_messages, MAX_UI_PARTS, MAX_UI_PARTS)
         return chat_request(load(_BODY, body), body)
 
     def encoder(self, chat: ChatRequest) -> Encoder:

@@ -10,11 +10,8 @@ import marshmallow as ma
 from ..chat_settings import ChatBodySchema, SettingsSchema
 from ..fields import StrictString
 from ..schema import PresentFieldsNested
+from ..size import MAX_UI_PARTS
 from .messages import UIMessages
-
-MAX_TOTAL_PARTS = 16_384
-"""More than in other dialects: steps, sources and tool calls of a response are parts here, and no
-schema loads them."""
 
 # Matched against names in lower case, without "_" and "-".
 _SECRET_NAME = re.compile(
@@ -55,7 +52,7 @@ class UIBodySchema(ChatBodySchema):
         required=True,
         error_messages={"required": _NO_MESSAGES, "null": _NO_MESSAGES},
         metadata={
-            "description": f"Oldest first; at most {MAX_TOTAL_PARTS} parts in all, and"
+            "description": f"Oldest first; at most {MAX_UI_PARTS} parts in all, and"
             " at least one that can be sent to a model."
         },
     )

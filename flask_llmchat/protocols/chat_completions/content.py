@@ -99,8 +99,10 @@ class Content:
         if parts:
             content = "".join(map(text_in, parts))
         if not content or not isinstance(content, str):
-            # A model's refusal is its text for the user.
-            content = delta.get("refusal") or transcript_in(delta)
+            if (refusal := delta.get("refusal")) and isinstance(refusal, str):
+                self._add_refusal(refusal, events)
+            else:
+                content = transcript_in(delta)
         if content and isinstance(content, str):
             self._add_text(content, events)
         if parts or not delta.keys() <= _COMMON:
@@ -165,6 +167,15 @@ class Content:
             self._budget.spend(len(text))
             self.text.append(text)
             events.append(TextDelta(text))
+
+    def _add_refusal(self, refusal: str, events: list[Event]) -> None:
+        """Add a refusal: it is the model's text for the user."""
+        found: list[Event] = []
+        self._add_text(refusal, found)
+        for event in found:
+            if isinstance(event, TextDelta):
+                event.refusal = True
+        events += found
 
     def _add(self, event: TextDelta | ReasoningDelta, events: list[Event]) -> None:
         if event.text:

@@ -91,14 +91,14 @@ class Content:
         if self._count > MAX_PARTS:
             raise StreamErrorEvent({"detail": f"More than {MAX_PARTS} items are not read."})
 
-    def add_text(self, text: str) -> None:
-        """Add a piece of the response's text."""
+    def add_text(self, text: str, kind: str = TEXT) -> None:
+        """Add a piece of the response's text, or of a refusal."""
         if text:
             if self._held is not None:
                 self._release()
             self._budget.spend(len(text))
             self._totals.text.append(text)
-            self.events.append(TextDelta(text))
+            self.events.append(TextDelta(text, kind == REFUSAL))
 
     def add_reasoning(self, item: Item, place: tuple[str, Any], text: str) -> None:
         """Add a piece of the reasoning, from one text of an item.
@@ -207,7 +207,7 @@ class Content:
             self.add_reasoning(item, (kind, index), text)
         elif kind in (TEXT, REFUSAL):
             field = "refusal" if kind == REFUSAL else "text"
-            self.add_text(self.text_of(item, kind, index).complete(part.get(field)))
+            self.add_text(self.text_of(item, kind, index).complete(part.get(field)), kind)
             for annotation in as_dicts(part.get("annotations")):
                 self.findings.cite(annotation, self.events)
 
@@ -290,7 +290,7 @@ class Content:
         for item in self._all:
             for place, text in item.texts.items():
                 if place[0] in (TEXT, REFUSAL):
-                    self.add_text(text.close())
+                    self.add_text(text.close(), place[0])
             if item.call is not None and item.call.index < 0 and item.call.name:
                 self._begin_call(item.call)
         self._release()

@@ -163,7 +163,7 @@ class ResponsesParser:
     def _refuse(self, event: dict[str, Any], data: bytes) -> None:
         item = self._content.item(_key(event), "message")
         text = self._content.text_of(item, REFUSAL, _index(event))
-        self._content.add_text(text.add(event.get("delta")))
+        self._content.add_text(text.add(event.get("delta")), REFUSAL)
 
     def _end_refusal(self, event: dict[str, Any], data: bytes) -> None:
         self._part({**event, "part": {"type": REFUSAL, "refusal": event.get("refusal")}}, data)

@@ -81,7 +81,7 @@ def build_body(
         "tool_choice": flat_choice(chat.tool_choice),
         **extra,
         "store": False,  # nothing is kept at the provider
-        "stream_options": _stream_options(extra),
+        "stream_options": _stream_options(extra, provider),
     }
     add_parameters(body, optional, refused, provider, chat)
     lacking = [name for name in ("stop", "seed") if getattr(chat, name) is not None]
@@ -115,8 +115,16 @@ def _include(model: Model, tools: list[dict[str, Any]], own: Any) -> list[str]:
     return list(dict.fromkeys([*wanted, *own]))
 
 
-def _stream_options(extra: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the options without that of chat completions: token counts always come here."""
-    options = dict(extra.get("stream_options") or {})
+def _stream_options(extra: dict[str, Any], provider: Provider) -> dict[str, Any] | None:
+    """Return the options without that of chat completions: token counts always come here.
+
+    OpenAI's own servers, Azure's among them, pad every delta against eavesdroppers who count bytes,
+    which doubles what is read. Other servers do not know the option that turns this off.
+    """
+    pads = provider.catalogue == "openai"
+    options = {
+        **({"include_obfuscation": False} if pads else {}),
+        **(extra.get("stream_options") or {}),
+    }
     options.pop("include_usage", None)
     return options or None

@@ -145,7 +145,7 @@ def test_a_refusal_is_text() -> None:
         event("refusal.done", output_index=0, content_index=0, refusal="I cannot."),
         completed({"type": "message", "content": [refusal]}),
     )
-    assert events == [TextDelta("I can"), TextDelta("not."), STOP]
+    assert events == [TextDelta("I can", refusal=True), TextDelta("not.", refusal=True), STOP]
 
 
 def sealed(id_: str, *texts: str, **more: Any) -> dict[str, Any]:

@@ -200,6 +200,7 @@ def test_a_conversation_becomes_input_items(name: str) -> None:
         "input": items,
         "stream": True,
         "store": False,
+        "stream_options": {"include_obfuscation": False},
     }
     assert json.dumps(messages) == before
 
@@ -462,10 +463,11 @@ def test_parameters_have_the_names_of_responses() -> None:
         "top_p": 0.9,
         "max_output_tokens": 16,
         "store": False,
+        "stream_options": {"include_obfuscation": False},
         **shared,
     }
-    padded = built(extra={"stream_options": {"include_usage": True, "include_obfuscation": False}})
-    assert padded["stream_options"] == {"include_obfuscation": False}
+    padded = built(extra={"stream_options": {"include_usage": True, "include_obfuscation": True}})
+    assert padded["stream_options"] == {"include_obfuscation": True}
     assert "max_output_tokens" not in built(max_tokens=-1)
 
 
