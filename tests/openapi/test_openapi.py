@@ -27,6 +27,7 @@ from tests.support.apps import HI, asked, body, make_app, run, ui_body
 from tests.support.docs_blocks import BLOCKS, ROOT, runs
 from tests.support.known_deviations import UNTELLABLE, as_told, forgiving
 from tests.support.ui_conversations import OURS, SAME
+from tests.support.ui_streams import with_messages
 
 OPENAI = "/api/chat/openai"
 COMPLETIONS = f"{OPENAI}/chat/completions"
@@ -82,8 +83,8 @@ def listed(test: Any) -> list[Any]:
 ANSWERS = [
     asked(HI, {"role": "assistant", **given}, HI) for given, _ in test_openai.ANSWERS.values()
 ]
-CONVERSATIONS = [test_ui.with_messages(*messages) for messages in SAME.values()]
-CONVERSATIONS += [test_ui.with_messages(*messages) for messages, _ in OURS.values()]
+CONVERSATIONS = [with_messages(*messages) for messages in SAME.values()]
+CONVERSATIONS += [with_messages(*messages) for messages, _ in OURS.values()]
 NAMES = ("apiKey", "API-KEY", "base_url", "azure_endpoint", "url", "extraHeaders", "token")
 OTHERS = ("csrf_token", "sessionId", "data", "pageUrl", "keywords", "x")
 MORE = [

@@ -19,7 +19,7 @@ from flask_llmchat import (
     builtin_providers,
 )
 from flask_llmchat.models.lookup import get_model
-from flask_llmchat.protocols.chat_completions.messages import PARTS, REPLAY_FIELDS
+from flask_llmchat.protocols.chat_completions.messages import REPLAY_FIELDS
 from flask_llmchat.protocols.chat_completions.request import build_body
 from flask_llmchat.testing import FakeUpstream, error_reply, event, sse_reply
 from tests.support.apps import finished, make_app
@@ -248,12 +248,6 @@ def test_the_parts_of_a_fallback_are_checked_too(upstream: FakeUpstream) -> None
     response = post(app, "acme", {"model": "m", "messages": [of({"type": "smell"})]})
     assert response.status_code == 503
     assert len(upstream.requests) == 1
-
-
-def test_the_dialect_and_the_rows_know_the_same_parts() -> None:
-    from flask_llmchat.dialects.openai.parts import _TYPES
-
-    assert tuple(_TYPES) == PARTS
 
 
 def test_reading_parts_of_a_rows_own_costs_what_other_parts_cost(app: Flask) -> None:
