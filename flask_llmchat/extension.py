@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import Blueprint, Flask, current_app, got_request_exception
 from flask.blueprints import BlueprintSetupState
-from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from .core.config import Config
@@ -22,10 +21,10 @@ from .tools import Tool
 from .web.body import guard_body
 from .web.checks import MISSING, check_app, check_dialects, checked_hook
 from .web.cli.commands import make_commands
-from .web.from_python import open_chat, profile_for, provider_named
+from .web.from_python import open_chat, profile_for
 from .web.responses import close_failed, close_unsent, http_error
 from .web.routes import add_routes, refuse_collision
-from .web.state import AppState, Hooks, current_state
+from .web.state import AppState, Hooks, state_of
 
 if TYPE_CHECKING:
     import openai
@@ -98,12 +97,12 @@ class LLMChat:
         )
         """A plain Flask blueprint; to register it is all the set-up there is."""
         self.blueprint.record(self._set_up)
-        self.blueprint.register_error_handler(HTTPException, _http_error)
+        self.blueprint.register_error_handler(HTTPException, http_error)
         # By its own name, or the app's own handler for 500 would take precedence.
-        self.blueprint.register_error_handler(InternalServerError, _http_error)
+        self.blueprint.register_error_handler(InternalServerError, http_error)
         self.blueprint.teardown_request(close_unsent)
         # These run before the app's own before_request functions.
-        self.blueprint.url_value_preprocessor(_guard_body)
+        self.blueprint.url_value_preprocessor(guard_body)
         # flask llmchat providers, models, chat, openapi
         for command in (*make_commands(self), make_command(self)):
             self.blueprint.cli.add_command(command)
@@ -261,8 +260,15 @@ class LLMChat:
         :raises RuntimeError: without an app context, or when a loader needs a request.
         """
         parameters |= {"model": model, "tools": tools}
-        with self._open(
-            provider, messages, parameters, profile, context, endpoint_id, True
+        with open_chat(
+            state_of(self),
+            provider,
+            messages,
+            parameters,
+            profile=profile,
+            context=context,
+            endpoint_id=endpoint_id,
+            whole=True,
         ) as chat:
             for _ in chat:
                 pass
@@ -294,7 +300,15 @@ class LLMChat:
         :meth:`complete`. An error before the first event is raised here, a later one by the loop.
         """
         parameters |= {"model": model, "tools": tools}
-        return self._open(provider, messages, parameters, profile, context, endpoint_id, False)
+        return open_chat(
+            state_of(self),
+            provider,
+            messages,
+            parameters,
+            profile=profile,
+            context=context,
+            endpoint_id=endpoint_id,
+        )
 
     def client(self, provider: str, *, profile: Any = None, model: str = "") -> openai.OpenAI:
         """Return the official client with this user's key and address.
@@ -310,44 +324,9 @@ class LLMChat:
         :param model: for providers whose address depends on it.
         :raises ChatError: when there is no such provider, or no key for it.
         """
-        state = self._state()
-        row = provider_named(state, provider)
+        state = state_of(self)
+        row = state.provider_named(provider)
         return user_client(state, row, profile_for(state, profile), model)
-
-    def _open(
-        self,
-        provider: str,
-        messages: str | Sequence[Message],
-        parameters: Mapping[str, Any],
-        profile: Any,
-        context: Mapping[str, Any] | None,
-        endpoint_id: str | None,
-        whole: bool,
-    ) -> ChatStream:
-        return open_chat(
-            self._state(),
-            provider,
-            messages,
-            parameters,
-            profile=profile,
-            context=context,
-            endpoint_id=endpoint_id,
-            whole=whole,
-        )
-
-    def _state(self) -> AppState:
-        """Return this instance's state in the current app.
-
-        :raises RuntimeError: without an app context, or when the app has not registered it.
-        """
-        states: dict[str, AppState] = current_app.extensions.get("llmchat", {})
-        for state in states.values():
-            if state.llmchat is self:
-                return state
-        raise RuntimeError(
-            "The current app has not registered this LLMChat: register llmchat.blueprint with it,"
-            " or call llmchat.init_app(app)."
-        )
 
     def register(self, app: Flask, options: Any) -> None:
         """Refuse ``app.register_blueprint(llmchat)``, which calls this, and say what to write.
@@ -378,17 +357,4 @@ class LLMChat:
         refuse_collision(state, name, states)
         states[name] = state
         got_request_exception.connect(close_failed, app)
-        add_routes(setup, state, self._decorated)
-
-    def _decorated(self, view: Any) -> Any:
-        for decorator in self.decorators:
-            view = decorator(view)
-        return view
-
-
-def _guard_body(endpoint: str | None, values: dict[str, Any] | None) -> None:
-    guard_body(current_state().config.max_content_length)
-
-
-def _http_error(error: HTTPException) -> ResponseReturnValue:
-    return http_error(error, current_state())
+        add_routes(setup, state)

@@ -107,6 +107,15 @@ class AppState:
         """Return the entry of the current request; None for a route that the host added."""
         return self.routes_by_rule.get(request.url_rule.rule) if request.url_rule else None
 
+    def provider_named(self, name: str) -> Provider:
+        """Return the row of a provider.
+
+        :raises ChatError: with status 404, when it is not served.
+        """
+        if name not in self.providers:
+            raise self.unknown_provider(name)
+        return self.providers[name]
+
     def unknown_provider(self, name: str) -> ChatError:
         """Return the error for a provider that is not served here."""
         available = ", ".join(self.providers)
@@ -263,6 +272,21 @@ def current_state() -> AppState:
     raise RuntimeError(
         "The current app has several LLMChat instances, and none is serving this request:"
         f" look in app.extensions['llmchat'] for one of {', '.join(states)}."
+    )
+
+
+def state_of(llmchat: LLMChat) -> AppState:
+    """Return an instance's state in the current app.
+
+    :raises RuntimeError: without an app context, or when the app has not registered it.
+    """
+    states: dict[str, AppState] = current_app.extensions.get("llmchat", {})
+    for state in states.values():
+        if state.llmchat is llmchat:
+            return state
+    raise RuntimeError(
+        "The current app has not registered this LLMChat: register llmchat.blueprint with it,"
+        " or call llmchat.init_app(app)."
     )
 
 

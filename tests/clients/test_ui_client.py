@@ -23,11 +23,10 @@ from flask_llmchat.testing import (
     sse_reply,
     text_reply,
 )
-from tests.providers.test_recordings import everybodys_keys, route_of
 from tests.support.apps import BY_CHAT_COMPLETIONS, finished, make_app
 from tests.support.edge_case_streams import STREAMS, call, delta, wire
 from tests.support.node import run_js
-from tests.support.recordings import recordings, wire_form
+from tests.support.recordings import everybodys_keys, recordings, route_of, wire_form
 from tests.support.servers import served
 from tests.support.ui_conversations import HI, OURS, SAME, user
 
@@ -320,7 +319,7 @@ def shown(message: Any) -> list[Any]:
     return [part.get("text") or part["type"] for part in message["parts"]]
 
 
-def test_both_transports(port: int) -> None:
+def test_both_transports_of_the_ai_sdk_show_the_same(port: int) -> None:
     job = {"op": "ask", "api": api(port), "body": SETTINGS, "messages": [HI]}
     ui, text, also = run(
         job,

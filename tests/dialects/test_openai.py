@@ -27,13 +27,11 @@ from flask_llmchat.testing import (
     text_reply,
 )
 from flask_llmchat.transport.watchdog import CancelToken
-from tests.providers.test_recordings import everybodys_keys, route_of
-from tests.support.apps import BY_CHAT_COMPLETIONS, finished, make_app
+from tests.support.apps import BY_CHAT_COMPLETIONS, HI, asked, finished, make_app
 from tests.support.apps import body as text_body
-from tests.support.recordings import recordings, wire_form
+from tests.support.recordings import everybodys_keys, recordings, route_of, wire_form
 
 URL = "/api/chat/openai/chat/completions"
-HI = {"role": "user", "content": "Hi"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
@@ -65,10 +63,6 @@ def app(upstream: FakeUpstream, chats: list[ChatRequest]) -> Flask:
         llmchat=llmchat,
         config={"LLMCHAT_MAX_MESSAGES": 50},
     )
-
-
-def asked(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"model": "gpt-4.1", "messages": list(messages) or [HI], **more}
 
 
 def payloads(content: bytes) -> list[bytes]:

@@ -11,7 +11,7 @@ from flask_llmchat import ChatError, ChatRequest, Endpoint, LLMChat, Provider, b
 from flask_llmchat.core.addresses import read_address
 from flask_llmchat.testing import FakeUpstream, Reply
 from tests.support.apps import body, make_app, profile_for
-from tests.support.recordings import CASES
+from tests.support.recordings import CASES, needs_cases
 
 ROWS = {row.name: row for row in builtin_providers}
 
@@ -243,8 +243,8 @@ def test_the_log_says_which_address_was_called_in_vain(
     assert f"{upstream.url}/api/v2/chat/completions: " in caplog.text
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="no cases beside the checkout")
-def test_the_reported_forms() -> None:
+@needs_cases
+def test_reported_forms_of_addresses_are_understood() -> None:
     reported = json.loads((CASES / "27-endpoint-forms.json").read_text())
     for endpoint in reported["azure_openai_endpoint"]:
         url, _ = azure(endpoint)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,36 +19,22 @@ from flask_llmchat import (
     builtin_providers,
 )
 from flask_llmchat.models.lookup import get_model
-from flask_llmchat.protocols.chat_completions.messages import PARTS, REPLAY_FIELDS
+from flask_llmchat.protocols.chat_completions.messages import REPLAY_FIELDS
 from flask_llmchat.protocols.chat_completions.request import build_body
 from flask_llmchat.testing import FakeUpstream, error_reply, event, sse_reply
-from tests.providers.test_recordings import everybodys_keys
 from tests.support.apps import (
     BY_CHAT_COMPLETIONS,
     SPEAKING_CHAT_COMPLETIONS,
     finished,
     make_app,
 )
-from tests.support.recordings import CASES
+from tests.support.recordings import CASES, everybodys_keys, needs_cases
 
 ROWS = {row.name: row for row in builtin_providers}
 HI = {"role": "user", "content": "Weather in Ulm?"}
 CALL = {"id": "call_w1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
 RESULT = {"role": "tool", "tool_call_id": "call_w1", "content": "18 C"}
 SIGNED = {"google": {"thought_signature": "c2ln"}}
-
-
-@pytest.fixture(scope="module")
-def one_upstream() -> Iterator[FakeUpstream]:
-    with FakeUpstream() as fake:
-        yield fake
-
-
-@pytest.fixture
-def upstream(one_upstream: FakeUpstream) -> FakeUpstream:
-    one_upstream.requests.clear()
-    one_upstream._queue.clear()
-    return one_upstream
 
 
 ACME = Provider(
@@ -269,12 +254,6 @@ def test_the_parts_of_a_fallback_are_checked_too(upstream: FakeUpstream) -> None
     response = post(app, "acme", {"model": "m", "messages": [of({"type": "smell"})]})
     assert response.status_code == 503
     assert len(upstream.requests) == 1
-
-
-def test_the_dialect_and_the_rows_know_the_same_parts() -> None:
-    from flask_llmchat.dialects.openai.parts import _TYPES
-
-    assert tuple(_TYPES) == PARTS
 
 
 def test_reading_parts_of_a_rows_own_costs_what_other_parts_cost(app: Flask) -> None:
@@ -538,7 +517,7 @@ def test_the_host_may_say_what_an_alias_wants_back(upstream: FakeUpstream) -> No
 # As reported
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="no cases beside the checkout")
+@needs_cases
 @pytest.mark.parametrize(
     "name",
     [
@@ -560,7 +539,7 @@ def test_the_reported_requests_are_sent_as_they_came(
         assert body[field] == case["body"][field]
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="no cases beside the checkout")
+@needs_cases
 @pytest.mark.parametrize(
     ("name", "field", "value"),
     [

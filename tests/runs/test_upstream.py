@@ -64,7 +64,9 @@ USAGE = {"include_usage": True}
         ("groq", {"model": "gpt-4.1", "stream_options": USAGE}),
     ],
 )
-def test_the_body(upstream: FakeUpstream, provider: str, expected: dict[str, Any]) -> None:
+def test_the_request_body_is_exactly_this(
+    upstream: FakeUpstream, provider: str, expected: dict[str, Any]
+) -> None:
     request = sent(upstream, provider)
     whole = {
         "model": expected["model"],
@@ -134,7 +136,7 @@ def test_text_that_is_not_ascii_is_sent_as_utf8(upstream: FakeUpstream) -> None:
         ("groq", "openai/gpt-oss-120b", {"maxTokens": 9}, {"max_tokens": 9}),
     ],
 )
-def test_the_token_limit(
+def test_the_token_limit_has_the_models_parameter(
     upstream: FakeUpstream,
     provider: str,
     model: str,
@@ -416,7 +418,7 @@ def test_429_is_tried_again_for_rate_and_never_for_money(
 
 
 @pytest.mark.slow
-def test_only_so_often(upstream: FakeUpstream) -> None:
+def test_max_retries_bounds_the_attempts(upstream: FakeUpstream) -> None:
     assert statuses(upstream, *[error_reply(500, "Busy")] * 3, retries=2) == (500, 3)
     upstream.requests.clear()
     assert statuses(upstream, error_reply(500, "Busy"), retries=0) == (500, 1)

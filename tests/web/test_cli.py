@@ -32,7 +32,7 @@ from flask_llmchat.testing import (
     text_reply,
 )
 from flask_llmchat.web.cli.commands import make_commands
-from tests.support.apps import KEYS
+from tests.support.apps import KEYS, run
 from tests.support.edge_case_streams import delta, wire
 
 HOST = """
@@ -87,14 +87,6 @@ def make_app(config: dict[str, Any] | None = None, *instances: LLMChat) -> Flask
             llmchat.blueprint.cli.add_command(command)
         app.register_blueprint(llmchat.blueprint)
     return app
-
-
-def run(app: Flask, *args: str, exit_code: int = 0, **more: Any) -> str:
-    group = more.pop("group", () if args[0].startswith("llmchat") else ("llmchat",))
-    result = app.test_cli_runner().invoke(args=[*group, *args], **more)
-    assert result.exit_code == exit_code, result.output
-    assert "planted" not in result.output
-    return str(result.output)
 
 
 def line_of(table: str, name: str) -> list[str]:
@@ -248,7 +240,9 @@ def test_users_endpoints_are_not_for_the_operator() -> None:
     assert "endpoints belong to users" in told
 
 
-def test_what_is_asked(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_options_of_the_command_are_sent(
+    upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     app = make_app({"LLMCHAT_BASE_URLS": {"openai": upstream.base_url}})
     options = ["--model", "gpt-4o-mini", "--system", "Be brief.", "--temperature", "0.5"]
@@ -342,7 +336,7 @@ def test_two_turns_through_a_pipe(upstream: FakeUpstream, environ: dict[str, str
     assert first.connection == second.connection
 
 
-def test_nothing_asked(upstream: FakeUpstream, environ: dict[str, str]) -> None:
+def test_no_input_sends_nothing(upstream: FakeUpstream, environ: dict[str, str]) -> None:
     assert piped(environ, "") == ("", "")
     assert not upstream.requests
 
