@@ -97,7 +97,8 @@ def test_each_rows_stream_in_the_ui_dialect(row: Provider, upstream: FakeUpstrea
 
     assert joined("text-delta") == expected["text"]
     assert joined("reasoning-delta") == expected["reasoning"]
-    calls = [chunk for chunk in chunks if chunk["type"] == "tool-input-available"]
+    inputs = [chunk for chunk in chunks if chunk["type"] == "tool-input-available"]
+    calls = [chunk for chunk in inputs if not chunk.get("providerExecuted")]
     assert [[c["toolCallId"], c["toolName"], c["input"]] for c in calls] == [
         [id, name, json.loads(arguments)] for id, name, arguments in expected["tool_calls"]
     ]
