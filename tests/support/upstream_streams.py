@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from typing import Any
 
-from flask_llmchat import builtin_providers
+from flask_llmchat import Model, Target, builtin_providers
 from flask_llmchat.protocols import PROTOCOLS
 from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
 from flask_llmchat.runs.response_stream import ResponseStream
@@ -40,6 +40,8 @@ def call_of(url: str, **more: Any) -> UpstreamRequest:
     return UpstreamRequest(
         row=builtin_providers[0],
         protocol=PROTOCOLS["chat_completions"],
+        target=Target(model="m", headers={}),
+        model=Model(name="m"),
         request_id="1",
         url=f"{url}/v1/chat/completions",
         headers={"Authorization": f"Bearer {KEY}"},

@@ -14,7 +14,7 @@ from flask.cli import with_appcontext
 
 from ...core.errors import ChatError
 from ...core.profiles import Profile, is_set
-from ...models import default_model
+from ...models import default_model, get_model, models_of
 from ...providers import Provider, bearer_target
 from ...providers.azure import azure_target
 from ..state import AppState, Hooks, state_of
