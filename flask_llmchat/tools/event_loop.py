@@ -11,19 +11,19 @@ import asyncio
 import logging
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextvars import Context
 from functools import partial
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from ..transport.runtime import current_runtime
 from ..transport.watchdog import unpatched
 
 logger = logging.getLogger("flask_llmchat")
-
-Item = TypeVar("Item")
 
 
 class _GreenletLoop(asyncio.SelectorEventLoop):
@@ -110,10 +110,40 @@ def event_loop() -> EventLoop:
         return loop
 
 
-def callable_from_any_thread(function: Callable[[Item], Any]) -> Callable[[Item], Any]:
+def callable_from_any_thread(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return a function that other operating-system threads can call in place of the one given.
 
     gevent's queues and locks wake up only greenlets of the thread that they are used in.
     """
     gevent = _gevent()
-    return partial(gevent.get_hub().loop.run_callback_threadsafe, function) if gevent else function
+    if gevent is None:
+        return function
+    hub = gevent.get_hub()
+    if hub not in _deliveries:
+        _deliveries[hub] = _HubDelivery(hub)
+    return partial(_deliveries[hub].call, function)
+
+
+class _HubDelivery:
+    """Has functions called by a hub of gevent, on behalf of other threads.
+
+    Not by its ``run_callback_threadsafe()``: that counts in the event loop without a lock, and a
+    count that was lost ended a wait with LoopExit. To send to a watcher is safe.
+    """
+
+    def __init__(self, hub: Any) -> None:
+        self._calls: deque[tuple[Callable[[Any], Any], Any]] = deque()
+        self._watcher = hub.loop.async_(ref=False)
+        self._watcher.start(self._deliver)
+
+    def call(self, function: Callable[[Any], Any], item: Any) -> None:
+        self._calls.append((function, item))
+        self._watcher.send()
+
+    def _deliver(self) -> None:
+        while self._calls:
+            function, item = self._calls.popleft()
+            function(item)
+
+
+_deliveries: WeakKeyDictionary[Any, _HubDelivery] = WeakKeyDictionary()

@@ -30,7 +30,7 @@ def tick():
         gevent.sleep(0.01)
 
 async def blocks(n: int) -> int:
-    real_sleep(0.2)  # even this holds up the other async tools alone
+    real_sleep(2)  # even this holds up the other async tools alone
     return n
 
 async def waits(n: int) -> int:
@@ -64,7 +64,7 @@ loops = {one for texts in found for one in texts[1::2]}
 assert len(loops) == 1 and here not in loops
 assert Chat(blocks).run(call("blocks", n=1)) == ["1"]
 longest = max(b - a for a, b in zip(ticks, ticks[1:]))
-assert longest < 0.15, longest
+assert longest < 1, longest
 
 # A greenlet that is killed while a tool runs in it has a result all the same.
 def killed() -> None:
