@@ -1,4 +1,4 @@
-"""The parameters of OpenAI's two protocols, without those that provider or model reject."""
+"""The parameters of a request, without those that provider or model reject."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_the_providers_pages_code_runs(python: list[str]) -> None:
             make_app(config={"LLMCHAT_MODELS": models})
 
 
-@runs("docs/protocols.md", count=3)
+@runs("docs/protocols.md", count=4)
 def test_the_protocols_pages_code_runs(python: list[str]) -> None:
     names: dict[str, Any] = {}
     for code in python:
@@ -80,11 +80,16 @@ def test_the_protocols_pages_code_runs(python: list[str]) -> None:
     make_app(config={"LLMCHAT_PROTOCOLS": names["LLMCHAT_PROTOCOLS"]})
     assert names["acme"].speaking("responses").base_url == "https://api.acme.example/v1"
     with FakeUpstream() as upstream:
-        upstream.add(text_reply("Hi"))
+        upstream.add(text_reply("Hi"), text_reply("Hi"))
         config = {"LLMCHAT_PROTOCOLS": {"openai": "responses"}}
-        app = make_app(upstream, llmchat=names["llmchat"], config=config)
-        assert app.test_client().post("/api/chat/openai", json=body()).text == "Hi"
+        keys = {"openai_api_key": "k", "anthropic_api_key": "k"}
+        client = make_app(upstream, keys, config, names["llmchat"]).test_client()
+        assert client.post("/api/chat/openai", json=body()).text == "Hi"
         assert upstream.requests[0].json["tools"] == [{"type": "web_search"}]
+        assert client.post("/api/chat/anthropic", json=body("claude-opus-5")).text == "Hi"
+        sent = upstream.requests[1].json
+        assert [tool["name"] for tool in sent["tools"]] == ["web_search"]
+        assert "cache_control" not in sent
 
 
 @runs("docs/from-python.md", count=4)

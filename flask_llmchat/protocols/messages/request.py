@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from ...models import Model
 from ...providers import Provider, Target
 from ...providers.parts import reject_unknown_parts
 from ..errors import message_in
+from ..parameters import add_parameters, limit_of, logger, sampling_of
 from .families import Family, family_of
 from .parts import Unsendable
 from .reasoning import EFFORTS, reasoning_fields
@@ -21,11 +21,9 @@ from .schema import bindable
 from .tools import called_tools, is_forced, sent_choice, sent_tool
 from .turns import Turns
 
-logger = logging.getLogger("flask_llmchat")
-
 _MAX_TEMPERATURE = 1.0
 
-_SAMPLING = ("temperature", "top_p", "top_k")
+_SAMPLING = frozenset({"temperature", "top_p", "top_k"})
 
 _REASONING_BLOCKS = ("thinking", "redacted_thinking")
 
@@ -68,7 +66,7 @@ class _Body:
         self._model = model
         self._sent_model = target.model
         self._family: Family = family_of(target.model)
-        self._refused = row.unsupported_params | model.unsupported_params
+        self._temperature, self._refused = sampling_of(chat, row, model)
 
     def build(self) -> dict[str, Any]:
         chat = self._chat
@@ -96,7 +94,7 @@ class _Body:
         }
         if form is not None:
             body["output_config"] = {**body.get("output_config", {}), "format": form}
-        body |= self._sampling(body.get("thinking"))
+        self._add_sampling(body)
         own = {n: v for n, v in chat.extra.items() if n not in BY_WIRE_NAME and n not in _OTHERS}
         left_out = [n for n in chat.extra if n not in own and n not in _SHARED and n not in _READ]
         for name in (*left_out, *(["seed"] if chat.seed is not None else ())):
@@ -128,9 +126,7 @@ class _Body:
         return True
 
     def _limit(self) -> int:
-        limit = self._chat.max_tokens
-        if not limit or limit < 0:  # some clients send -1 for no limit
-            limit = self._model.default_max_tokens or self._model.max_output
+        limit = limit_of(self._chat, self._model) or self._model.max_output
         limit = limit or (_LIMIT if self._family.reasoning else _LIMIT_WITHOUT_REASONING)
         return min(limit, self._model.max_output or limit)
 
@@ -178,30 +174,16 @@ class _Body:
             self._log("reasoning_effort")
         return fields
 
-    def _sampling(self, thinking: Any) -> dict[str, Any]:
-        chat = self._chat
-        values = {
-            "temperature": chat.temperature,
+    def _add_sampling(self, body: dict[str, Any]) -> None:
+        chat, temperature = self._chat, self._temperature
+        parameters = {
+            "temperature": None if temperature is None else min(temperature, _MAX_TEMPERATURE),
             "top_p": chat.top_p,
             "top_k": chat.extra.get("top_k"),
         }
-        reasons = bool(thinking) and thinking.get("type") != "disabled"
-        if reasons or not (self._family.sampling and self._model.supports_temperature):
-            left_out = set(_SAMPLING)
-        elif self._row.temperature_or_top_p and chat.temperature is not None:
-            left_out = {"top_p"}
-        else:
-            left_out = set()
-        if chat.temperature is not None:
-            most = min(self._row.max_temperature, _MAX_TEMPERATURE)
-            values["temperature"] = min(chat.temperature, most)
-        sent = {}
-        for name, value in values.items():
-            if value is not None and name in left_out:
-                self._log(name)
-            else:
-                sent[name] = self._wanted(name, value)
-        return sent
+        reasons = body.get("thinking", {"type": "disabled"}).get("type") != "disabled"
+        refused = _SAMPLING if reasons or not self._family.sampling else frozenset()
+        add_parameters(body, parameters, refused | self._refused, self._row, chat)
 
     def _tools(self, turns: Turns) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
         """Return the tools and the choice among them."""
@@ -233,9 +215,8 @@ class _Body:
         return value
 
     def _log(self, name: str) -> None:
-        # Values from outside are quoted in the log: they may hold line breaks.
         row, model = self._row.name, self._chat.model
-        logger.debug("%r is left out: %s with %r refuses it", name[:50], row, model)
+        logger.debug("%s is left out: %s with %r refuses it", name, row, model)
 
 
 _READ = frozenset({"user", "safety_identifier", "parallel_tool_calls"})
