@@ -77,11 +77,13 @@ class ProviderToolCall:
     """A call of a tool that the provider runs itself, such as its web search.
 
     :param input: its arguments: any JSON.
+    :param mcp: whether the tool is that of an MCP server: no page knows its name beforehand.
     """
 
     id: str
     name: str
     input: Any
+    mcp: bool = False
 
 
 @dataclass(slots=True)

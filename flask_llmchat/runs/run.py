@@ -143,7 +143,7 @@ class ChatRun:
 
         try:
             source, parser = open_response(request)
-            if chat.provider_tools and hasattr(parser, "continue_body"):
+            if (chat.provider_tools or chat.extra) and hasattr(parser, "continue_body"):
                 source = ContinuedResponse(source, parser, request, open_continuation)
             body = StreamingBody(
                 source, encoder, recorder, self._cancel, heartbeat=self._host.config.heartbeat

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from flask_llmchat import LLMChat, Provider
+from flask_llmchat import LLMChat, Provider, builtin_providers
 from flask_llmchat.protocols.chat_completions.messages import REPLAY_FIELDS
 from flask_llmchat.runs.response_stream import ResponseStream
 from flask_llmchat.testing import (
@@ -93,6 +93,11 @@ ODD = {
 }
 
 
+CHAT_COMPLETIONS = {
+    row.name: "chat_completions" for row in builtin_providers if "chat_completions" in row.protocols
+}
+
+
 @pytest.fixture(scope="module")
 def answers() -> dict[str, tuple[Any, Any]]:
     """Return what ours and their server make of every recording, and of the odd streams."""
@@ -106,7 +111,11 @@ def answers() -> dict[str, tuple[Any, Any]]:
     jobs: list[dict[str, Any]] = []
     with FakeUpstream(respond) as upstream:
         deployments = {"azure_openai_deployments": {name: name for name in streams}}
-        app = make_app(upstream, profile=everybodys_keys(upstream) | deployments)
+        app = make_app(
+            upstream,
+            profile=everybodys_keys(upstream) | deployments,
+            config={"LLMCHAT_PROTOCOLS": CHAT_COMPLETIONS},
+        )
         with served(app) as port:
             for name in streams:
                 told = recorded.get(name, {"provider": "openai"})

@@ -15,10 +15,14 @@ from hypothesis import strategies as st
 
 from flask_llmchat import ChatError, ChatRequest, ChatResult, LLMChat, Usage
 from flask_llmchat.core.events import (
+    Document,
     Event,
     Finish,
     Image,
+    ProviderToolCall,
+    ProviderToolResult,
     ReasoningDelta,
+    ReasoningEnd,
     Source,
     TextDelta,
     ToolCallDelta,
@@ -270,7 +274,7 @@ def test_nothing_is_written_before_there_is_something_to_show() -> None:
 
 def test_the_bytes_of_an_answer() -> None:
     writer = encoder()
-    usage = Usage(3, 4, 7, 1, 2)
+    usage = Usage(3, 4, 7, cached_tokens=1, reasoning_tokens=2)
     assert writer.encode([TextDelta("Hé"), TextDelta('"\n')]).decode() == (
         'data: {"type":"start","messageId":"msg_r1"}\n\n'
         'data: {"type":"start-step"}\n\n'
@@ -338,6 +342,20 @@ def test_a_call_that_is_cut_off_stays_open(outcome: str, arguments: str) -> None
         *("reasoning-start", "reasoning-end", "finish-step", "finish")
     ]
     assert told[1]["providerMetadata"] == METADATA
+
+
+def test_free_text_is_the_input_of_a_custom_call() -> None:
+    calls: list[Event] = [
+        ToolCallDelta(0, "c", "sql", "SELECT ", custom=True),
+        ToolCallDelta(0, "", "", "1"),
+    ]
+    writer = encoder()
+    writer.encode(calls)
+    told = frames(writer.finish(result("tool_calls")))[0]
+    assert (told["type"], told["input"]) == ("tool-input-available", "SELECT 1")
+    cut_off = encoder()
+    cut_off.encode(calls)  # who knows whether "SELECT 10" was meant
+    assert frames(cut_off.finish(result("length")))[0]["type"] == "finish-step"
 
 
 DETAILS = ({"type": "reasoning.encrypted", "data": "x"},)
@@ -439,18 +457,30 @@ def test_a_failure_closes_what_is_open() -> None:
 
 
 TEXTS = st.text(st.characters(codec=None), max_size=5)
+IDS = st.sampled_from(["", " ", "c1", "c2"])
+KEPT: list[dict[str, Any]] = [
+    {"format": "responses:lab", "id": "rs", "data": "x", "summary": []},
+    {"format": "responses:lab", "id": "rs", "data": "x", "summary": ["a", "b"]},
+    {"format": "messages:lab", "text": "a", "signature": "s"},
+    {"format": "messages:lab", "data": "x"},
+    {},
+]
 EVENTS: Any = st.one_of(
     st.builds(TextDelta, TEXTS),
     st.builds(ReasoningDelta, TEXTS),
     st.builds(
         ToolCallDelta,
         st.integers(0, 3),
-        st.sampled_from(["", " ", "c1", "c2"]),
+        IDS,
         st.sampled_from(["", " ", "f"]),
         st.sampled_from(["", "{", "}", '"a":1', "[NaN]", "1e999", "\ud83d"]),
         st.sampled_from([None, {}, {"google": 1}, {"google": {"thought_signature": "s"}}]),
     ),
+    st.builds(ReasoningEnd, st.sampled_from([None, *KEPT])),
+    st.builds(ProviderToolCall, IDS, TEXTS, st.just({}), st.booleans()),
+    st.builds(ProviderToolResult, IDS, TEXTS, st.sampled_from([None, "", [1]]), st.booleans()),
     st.builds(Source, TEXTS, TEXTS),
+    st.builds(Document, TEXTS, TEXTS, TEXTS),
     st.builds(Image, TEXTS),
     st.builds(Finish, st.just("stop")),
 )
@@ -477,7 +507,8 @@ def test_parts_are_opened_and_closed_in_order(
         kind, _, verb = frame["type"].partition("-")
         if kind in is_open:
             if verb == "start":
-                assert not any(is_open.values())
+                assert not is_open["text"]
+                assert kind == "reasoning" or not is_open["reasoning"]
                 assert (kind, frame["id"]) not in seen
                 seen.add((kind, frame["id"]))
                 is_open[kind].add(frame["id"])
@@ -485,6 +516,12 @@ def test_parts_are_opened_and_closed_in_order(
                 assert frame["id"] in is_open[kind]
             if verb == "end":
                 is_open[kind].remove(frame["id"])
+        elif frame.get("providerExecuted"):
+            if verb == "input-available":
+                assert not any(is_open.values())
+                assert calls.setdefault(frame["toolCallId"], "run") == "run"
+            else:
+                assert calls[frame["toolCallId"]] == "run"
         elif kind == "tool":
             if verb == "input-start":
                 assert not is_open["reasoning"]
@@ -499,7 +536,7 @@ def test_parts_are_opened_and_closed_in_order(
     if fails:
         assert told[-1] == {"type": "error", "errorText": "Broken."}
     else:
-        assert set(calls.values()) <= {"done"}
+        assert set(calls.values()) <= {"done", "run"}
         assert [frame["type"] for frame in told[-2:]] == ["finish-step", "finish"]
         assert sum("reasoning_details" in str(frame) for frame in told) == details
 

@@ -1,20 +1,18 @@
 // Speaks to our app with the AI SDK's own client, and to the same upstream with its own server.
 // Reads {jobs: [{op, ...}], atOnce} on stdin, prints what came of each.
-import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import {
   DefaultChatTransport,
   TextStreamChatTransport,
   asSchema,
   convertToModelMessages,
-  jsonSchema,
   lastAssistantMessageIsCompleteWithToolCalls,
   readUIMessageStream,
   streamText,
   toUIMessageStream,
-  tool,
   uiMessageChunkSchema,
 } from 'ai';
 import { Chat } from './chat.mjs';
+import { functions, modelOf } from './models.mjs';
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
 const chunkSchema = asSchema(uiMessageChunkSchema);
@@ -75,40 +73,37 @@ function usageOf({ totalUsage: usage }) {
   };
 }
 
-// What the AI SDK's own server makes of the same upstream.
-async function theirs({ baseURL, provider, model, messages, toolNames }) {
-  const images = { 'image/*': [/^https?:/] };
-  const tools = Object.fromEntries(
-    (toolNames ?? []).map(name => [name, tool({ inputSchema: jsonSchema({ type: 'object' }) })]),
-  );
+// The AI SDK's own server: what it makes of the response of the same upstream.
+async function served({ messages, toolNames, ...settings }, onError) {
+  const { model, tools: run, providerOptions } = modelOf(settings);
+  const tools = { ...functions(toolNames), ...run };
+  const result = streamText({
+    model,
+    messages: await convertToModelMessages(messages),
+    allowSystemInMessages: true,
+    tools,
+    providerOptions,
+    maxRetries: 0,
+    onError: ({ error }) => onError(error),
+  });
+  return toUIMessageStream({
+    stream: result.stream,
+    tools,
+    sendReasoning: true,
+    sendSources: true,
+    messageMetadata: ({ part }) => {
+      const usage = part.type === 'finish' ? usageOf(part) : undefined;
+      return usage && { usage };
+    },
+  });
+}
+
+async function theirs(job) {
   const chunks = [];
   const errors = [];
   let message = null;
   try {
-    const result = streamText({
-      model: createOpenAICompatible({
-        name: provider,
-        baseURL,
-        apiKey: 'sk-x',
-        includeUsage: true,
-        supportedUrls: () => images,
-      })(model),
-      messages: await convertToModelMessages(messages),
-      allowSystemInMessages: true,
-      tools,
-      maxRetries: 0,
-      onError: ({ error }) => errors.push(told(error)),
-    });
-    const stream = toUIMessageStream({
-      stream: result.stream,
-      tools,
-      sendReasoning: true,
-      sendSources: true,
-      messageMetadata: ({ part }) => {
-        const usage = part.type === 'finish' ? usageOf(part) : undefined;
-        return usage && { usage };
-      },
-    });
+    const stream = await served(job, error => errors.push(told(error)));
     const noted = stream.pipeThrough(
       new TransformStream({
         transform(chunk, controller) {
@@ -124,14 +119,24 @@ async function theirs({ baseURL, provider, model, messages, toolNames }) {
   return { chunks, message, errors };
 }
 
-// A chat as a page has it: what the user does, one after the other.
-async function chat({ api, body, steps, messages }) {
+// A chat as a page has it: what the user does, one after the other. Our server and theirs take
+// turns with the requests, in this order and again from its beginning.
+async function chat({ api, body, steps, messages, order = ['ours'], theirs }) {
   const errors = [];
   const finished = [];
+  const ours = new DefaultChatTransport({ api, body });
+  let sent = 0;
+  const transport = {
+    sendMessages: options =>
+      order[sent++ % order.length] === 'ours'
+        ? ours.sendMessages(options)
+        : served({ ...theirs, messages: options.messages }, error => errors.push(told(error))),
+    reconnectToStream: () => null,
+  };
   const chat = new Chat({
     id: 'chat-1',
     messages,
-    transport: new DefaultChatTransport({ api, body }),
+    transport,
     sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithToolCalls,
     onError: error => errors.push(told(error)),
     onFinish: ({ finishReason, isAbort, isError }) =>
@@ -150,6 +155,7 @@ async function chat({ api, body, steps, messages }) {
     }
     if (step.toolOutput) {
       const part = chat.lastMessage.parts.find(p => p.toolCallId === step.toolOutput.id);
+      if (!part) break; // an error is among them
       await chat.addToolOutput({
         tool: part.type.slice(5),
         toolCallId: part.toolCallId,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask
 
-from flask_llmchat import ChatResult, LLMChat, chat_finished
+from flask_llmchat import ChatResult, LLMChat, Provider, builtin_providers, chat_finished
 from flask_llmchat.testing import FakeUpstream
 
 KEYS = {
@@ -72,6 +73,15 @@ def make_app(
     app.config.update(config or {})
     app.register_blueprint(llmchat.blueprint)
     return app
+
+
+def rows_speaking(protocols: dict[str, str]) -> list[Provider]:
+    """Return the built-in rows of these providers, each with one protocol alone."""
+    return [
+        replace(row, protocol=protocols[row.name], protocols={protocols[row.name]: ""})
+        for row in builtin_providers
+        if row.name in protocols
+    ]
 
 
 class Finished:

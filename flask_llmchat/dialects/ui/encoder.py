@@ -7,43 +7,36 @@ whatever order the provider sends them in.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ...core.errors import ChatError
-from ...core.events import Event, Image, ReasoningDelta, Source, StepStart, TextDelta, ToolCallDelta
+from ...core.events import (
+    Document,
+    Event,
+    Image,
+    ProviderToolCall,
+    ProviderToolResult,
+    ReasoningDelta,
+    ReasoningEnd,
+    Source,
+    StepStart,
+    TextDelta,
+    ToolCallDelta,
+)
 from ...core.finish_reasons import UI_REASONS
+from ...core.reasoning import details_in
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, Usage, new_call_id
-from ..strict_json import parse_value
-
-_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+from .calls import Call, signature_in
+from .frames import dump, frame, media_type_of, source_frame
+from .reasoning import metadata_of, parts_of
 
 _END = "}\n\n"
 
 _PREFIXES = {"text": "txt", "reasoning": "reasoning"}
 
 _DONE = "data: [DONE]\n\n"
-
-
-@dataclass(slots=True)
-class _Call:
-    """A tool call in progress: until its name is known, its arguments are held back."""
-
-    id: str = ""
-    name: str = ""
-    shown: bool = False
-    arguments: list[str] = field(default_factory=list)
-    signature: str = ""
-
-    def is_cut_off(self) -> bool:
-        try:
-            parse_value("".join(self.arguments))
-        except ValueError:
-            return True
-        return False
 
 
 class UIEncoder:
@@ -64,12 +57,18 @@ class UIEncoder:
         parts = [p for p in continued.get("parts", ()) if isinstance(p, dict)]
         # Clients search the whole message for an id, so those of its earlier steps are in use.
         self._used_ids = {p["toolCallId"] for p in parts if isinstance(p.get("toolCallId"), str)}
-        self._sources = sum(p.get("type") == "source-url" for p in parts)
+        self._sources = sum(p.get("type") in ("source-url", "source-document") for p in parts)
         self._started = False
-        self._open = ""  # "text" or "reasoning": each ends the other
-        self._id = self._head = ""  # of the open part, and the prefix of its deltas
+        self._hidden: list[dict[str, Any]] = []  # details that came before visible content
+        self._open = ""  # "text" or "reasoning": the kind of the part that deltas belong to
+        self._head = ""  # the prefix of its deltas
+        # How the parts that are not closed yet will be: one text, or the reasoning's, which keep
+        # what the provider needs back and which it may send after several of them.
+        self._ends: list[dict[str, Any]] = []
         self._opened = {"text": 0, "reasoning": 0}
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, Call] = {}
+        # What both the call and the result of a tool of the provider's say, by its id there.
+        self._provider_calls: dict[str, dict[str, Any]] = {}
 
     def encode(self, events: list[Event]) -> bytes:
         """Encode some events; b"" when they have nothing visible."""
@@ -77,21 +76,29 @@ class UIEncoder:
         for event in events:
             if isinstance(event, TextDelta):
                 if self._open != "text":
-                    self._switch(out, "text")
-                out.append(f"{self._head}{_dump(event.text)}{_END}")
+                    self._open_part(out, "text")
+                out.append(f"{self._head}{dump(event.text)}{_END}")
             elif isinstance(event, ReasoningDelta):
                 if self._open != "reasoning":
-                    self._switch(out, "reasoning")
-                out.append(f"{self._head}{_dump(event.text)}{_END}")
+                    self._open_part(out, "reasoning")
+                out.append(f"{self._head}{dump(event.text)}{_END}")
             elif isinstance(event, ToolCallDelta):
                 self._add_call(out, event)
-            elif isinstance(event, Source):
-                self._add_source(out, event)
+            elif isinstance(event, ReasoningEnd):
+                self._end_reasoning(out, event.detail)
+            elif isinstance(event, ProviderToolCall):
+                self._add_provider_call(out, event)
+            elif isinstance(event, ProviderToolResult):
+                self._add_provider_result(out, event)
+            elif isinstance(event, Source | Document):
+                self._start(out)
+                out.append(source_frame(event, f"source-{self._sources}"))
+                self._sources += 1
             elif isinstance(event, StepStart):
                 self._next_step(out)
             elif isinstance(event, Image):
                 self._start(out)
-                out.append(_frame("file", url=event.url, mediaType=_media_type(event.url)))
+                out.append(frame("file", url=event.url, mediaType=media_type_of(event.url)))
         return _bytes(out)
 
     def finish(self, result: ChatResult) -> bytes:
@@ -104,119 +111,155 @@ class UIEncoder:
         cut_off = result.outcome in ("length", "content_filtered")
         calls = [call for call in shown if not (cut_off and call.is_cut_off())]
         details: dict[str, Any] = {}
-        if result.reasoning_details:
-            details = {"reasoning_details": list(result.reasoning_details)}
-            if not self._open and not calls:
-                self._switch(out, "reasoning")
-        if self._open:
-            self._switch(out, "", details)
+        # The others have gone with their part of the reasoning.
+        if found := details_in({"reasoning_details": result.reasoning_details}):
+            details = {"reasoning_details": found}
+            if not self._ends and not calls:
+                self._open_part(out, "reasoning")
+        if self._ends:
+            self._close(out, self._metadata(details))
             details = {}
         for call in calls:
             self._finish_call(out, call, details)
             details = {}
-        out.append(_frame("finish-step"))
+        out.append(frame("finish-step"))
         usage = {"messageMetadata": {"usage": _usage(result.usage)}} if result.usage else {}
         reason = UI_REASONS.get(result.outcome, "other")
         if reason == "tool-calls" and not shown:
             reason = "stop"  # no client can run a call without a name
-        out += [_frame("finish", finishReason=reason, **usage), _DONE]
+        out += [frame("finish", finishReason=reason, **usage), _DONE]
         return _bytes(out)
 
     def fail(self, error: ChatError) -> bytes:
         """Encode that the response failed."""
         out: list[str] = []
-        if self._open:
-            self._switch(out, "")
+        self._close(out)
         if error.code == "cancelled":
             # The protocol's word for it. StreamingBody writes nothing then, as the connection is
             # closed; this is for other users of the encoder.
-            out.append(_frame("abort", reason=error.message))
+            out.append(frame("abort", reason=error.message))
         else:
-            out.append(_frame("error", errorText=error.message))
+            out.append(frame("error", errorText=error.message))
         return _bytes([*out, _DONE])
 
     def _start(self, out: list[str]) -> None:
         if not self._started:
             self._started = True
-            out += [_frame("start", messageId=self._message_id), _frame("start-step")]
+            out += [frame("start", messageId=self._message_id), frame("start-step")]
+            for detail in self._hidden:
+                self._end_reasoning(out, detail)
 
     def _next_step(self, out: list[str]) -> None:
         """End the current step, and begin the next one."""
         if not self._started:
             return
-        if self._open:
-            self._switch(out, "")
-        out += [_frame("finish-step"), _frame("start-step")]
+        self._close(out)
+        out += [frame("finish-step"), frame("start-step")]
         self._calls = {}
 
-    def _switch(self, out: list[str], kind: str, metadata: Mapping[str, Any] = {}) -> None:
-        """Close the open part, and open one of this kind; "" opens none."""
+    def _open_part(self, out: list[str], kind: str) -> None:
+        """Open a text, or another part of the reasoning."""
         self._start(out)
-        if self._open:
-            fields = self._metadata(metadata)
-            out.append(_frame(f"{self._open}-end", id=self._id, **fields))
+        if kind == "text" or self._open == "text":
+            self._close(out)
         self._open = kind
-        if kind:
-            self._id = f"{_PREFIXES[kind]}-{self._opened[kind]}"
-            self._opened[kind] += 1
-            self._head = f'data: {{"type":"{kind}-delta","id":"{self._id}","delta":'
-            out.append(_frame(f"{kind}-start", id=self._id))
+        id = f"{_PREFIXES[kind]}-{self._opened[kind]}"
+        self._opened[kind] += 1
+        self._head = f'data: {{"type":"{kind}-delta","id":"{id}","delta":'
+        self._ends.append({"type": f"{kind}-end", "id": id})
+        out.append(frame(f"{kind}-start", id=id))
+
+    def _close(self, out: list[str], fields: Mapping[str, Any] = {}) -> None:
+        """Close the open parts.
+
+        :param fields: further fields of the last one.
+        """
+        if self._ends:
+            self._ends[-1] |= fields
+        out += [frame(**end) for end in self._ends]
+        self._ends, self._open = [], ""
+
+    def _end_reasoning(self, out: list[str], detail: dict[str, Any] | None) -> None:
+        """End a part of the reasoning; a detail closes all those that it belongs to."""
+        if self._open == "reasoning":
+            self._open = ""
+        if detail is None:
+            return
+        if not self._started:  # until there is something to see, an error has a status
+            self._hidden.append(detail)
+            return
+        count = parts_of(detail) if self._open != "text" else 0
+        if not count or not self._ends:
+            self._close(out)
+            self._open_part(out, "reasoning")
+        for end in self._ends[-count:-1]:
+            end |= metadata_of(detail, last=False)
+        self._close(out, metadata_of(detail))
 
     def _metadata(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {"providerMetadata": {self._namespace: values}} if values else {}
 
-    def _add_source(self, out: list[str], source: Source) -> None:
+    def _add_provider_call(self, out: list[str], call: ProviderToolCall) -> None:
         self._start(out)
-        title = {"title": source.title} if source.title else {}
-        out.append(
-            _frame("source-url", sourceId=f"source-{self._sources}", url=source.url, **title)
-        )
-        self._sources += 1
+        self._close(out)
+        fields = {"toolCallId": self._unused_id(call.id), "providerExecuted": True}
+        if call.mcp:
+            fields["dynamic"] = True
+        self._provider_calls[call.id] = fields
+        out.append(frame("tool-input-available", toolName=call.name, input=call.input, **fields))
+
+    def _add_provider_result(self, out: list[str], result: ProviderToolResult) -> None:
+        if result.id not in self._provider_calls:  # the client stops at one without a call
+            self._add_provider_call(out, ProviderToolCall(result.id, result.name, {}))
+        fields, output = self._provider_calls[result.id], result.output
+        if result.failed:
+            reason = output if isinstance(output, str) else dump(output)
+            out.append(frame("tool-output-error", errorText=reason, **fields))
+        else:
+            out.append(frame("tool-output-available", output=output, **fields))
 
     def _add_call(self, out: list[str], delta: ToolCallDelta) -> None:
-        if self._open == "reasoning":
-            self._switch(out, "")
-        call = self._calls.setdefault(delta.index, _Call())
+        if self._open != "text":
+            self._close(out)
+        call = self._calls.setdefault(delta.index, Call())
         call.id = call.id or delta.id
         call.name = call.name or delta.name
-        call.signature = call.signature or _signature(delta.extra_content)
+        call.custom = call.custom or delta.custom
+        call.signature = call.signature or signature_in(delta.extra_content)
         if delta.arguments:
             call.arguments.append(delta.arguments)
         if call.shown:
             pieces = [delta.arguments]
         elif call.name.strip():
             call.shown = True
-            self._reserve_id(call)
+            call.id = self._unused_id(call.id)
             self._start(out)
-            out.append(_frame("tool-input-start", toolCallId=call.id, toolName=call.name))
+            out.append(frame("tool-input-start", toolCallId=call.id, toolName=call.name))
             pieces = ["".join(call.arguments)]
         else:
             return
         for piece in filter(None, pieces):
-            out.append(_frame("tool-input-delta", toolCallId=call.id, inputTextDelta=piece))
+            out.append(frame("tool-input-delta", toolCallId=call.id, inputTextDelta=piece))
 
-    def _reserve_id(self, call: _Call) -> None:
-        if not call.id.strip() or call.id in self._used_ids:
-            call.id = new_call_id()
-        self._used_ids.add(call.id)
+    def _unused_id(self, id: str) -> str:
+        """Return the id of a new call, or another one where it is in use."""
+        if not id.strip() or id in self._used_ids:
+            id = new_call_id()
+        self._used_ids.add(id)
+        return id
 
-    def _finish_call(self, out: list[str], call: _Call, details: Mapping[str, Any]) -> None:
-        arguments = "".join(call.arguments)
+    def _finish_call(self, out: list[str], call: Call, details: Mapping[str, Any]) -> None:
         fields: dict[str, Any] = {"toolCallId": call.id, "toolName": call.name}
         signature = {"thoughtSignature": call.signature} if call.signature else {}
         metadata = self._metadata({**signature, **details})
         try:
-            fields["input"] = parse_value(arguments) if arguments.strip() else {}
+            fields["input"] = call.input()
         except ValueError:
             reason = "The arguments of this call are not valid JSON."
-            fields |= {"input": arguments, "errorText": reason}
-            out.append(_frame("tool-input-error", **fields, **metadata))
+            fields |= {"input": "".join(call.arguments), "errorText": reason}
+            out.append(frame("tool-input-error", **fields, **metadata))
         else:
-            out.append(_frame("tool-input-available", **fields, **metadata))
-
-
-def _frame(type: str, **fields: Any) -> str:
-    return f"data: {_dump({'type': type, **fields})}\n\n"
+            out.append(frame("tool-input-available", **fields, **metadata))
 
 
 def _bytes(out: list[str]) -> bytes:
@@ -238,34 +281,6 @@ def _continued(body: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     continues = last.get("role") == "assistant" and isinstance(last.get("id"), str)
     return last if continues and isinstance(last.get("parts"), list) else {}
-
-
-def _signature(extra: Mapping[str, Any] | None) -> str:
-    google = extra.get("google") if extra else None
-    signature = google.get("thought_signature") if isinstance(google, dict) else None
-    return signature if isinstance(signature, str) else ""
-
-
-_IMAGE_TYPES = {
-    "avif": "image/avif",
-    "bmp": "image/bmp",
-    "gif": "image/gif",
-    "jpeg": "image/jpeg",
-    "jpg": "image/jpeg",
-    "png": "image/png",
-    "svg": "image/svg+xml",
-    "webp": "image/webp",
-}
-
-
-def _media_type(url: str) -> str:
-    if url[:5].lower() == "data:":
-        media_type = url[5:100].partition(",")[0].partition(";")[0].strip().lower()
-        return media_type if media_type.startswith("image/") else "image/*"
-    # Not urllib's parser, nor mimetypes, which uses it: it caches the last URLs for ever, and one
-    # of them may be thirty megabytes long.
-    path = url.partition("#")[0].partition("?")[0]
-    return _IMAGE_TYPES.get(path[-5:].rpartition(".")[2].lower(), "image/*")
 
 
 def _usage(usage: Usage) -> dict[str, int]:

@@ -6,13 +6,19 @@ this.
 
 from __future__ import annotations
 
-from ..json_schema import TEXT, Components, JSONSchema, const, object_schema
+from ..json_schema import ANY_OBJECT, TEXT, Components, JSONSchema, const, object_schema
 
 _FILLED: JSONSchema = {"type": "string", "minLength": 1}
 
 _TEXT = object_schema("A text.", type=const("text"), text=TEXT)
 
-_REASONING = object_schema("The model's reasoning.", type=const("reasoning"), text=TEXT)
+_REASONING = object_schema(
+    "The model's reasoning.",
+    "providerMetadata",
+    type=const("reasoning"),
+    text=TEXT,
+    providerMetadata=ANY_OBJECT | {"description": "As it came: the provider needs it back."},
+)
 
 _FILE = object_schema(
     "A file: images as data: or http(s) URLs, and PDFs, texts, WAV and MP3 as data: URLs.",

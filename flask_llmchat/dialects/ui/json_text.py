@@ -80,10 +80,17 @@ class JSONText:
 
         :raises marshmallow.ValidationError: for one too many, or one that cannot be sent.
         """
+        self.count_detail()
+        return self.dump(detail, "reasoning_details")
+
+    def count_detail(self) -> None:
+        """Count a reasoning detail.
+
+        :raises marshmallow.ValidationError: for one too many.
+        """
         self._details += 1
         if self._details > MAX_DETAILS:
             raise ma.ValidationError(f"More than {MAX_DETAILS} reasoning_details are not allowed.")
-        return self.dump(detail, "reasoning_details")
 
     def count_file(self) -> None:
         """Count a file.

@@ -18,6 +18,7 @@ from ..schema import MAX_ERRORS
 from .files import content_of, text_of
 from .json_schema import message_schema
 from .json_text import JSONText
+from .reasoning import StepReasoning
 from .version4 import to_version5
 
 _DENIED = "Tool call execution denied."
@@ -179,26 +180,29 @@ class _AssistantReader(_Reader):
         self._messages: list[Message] = []
         self._begin_step()
 
-    def _begin_step(self) -> None:
+    def _begin_step(self, *, goes_on: bool = False) -> None:
         self._texts: list[str] = []
         self._reasoning: list[str] = []
+        self._bound = StepReasoning(self._json, goes_on=goes_on)
         self._details: dict[str, dict[str, Any]] = {}
         self._calls: list[dict[str, Any]] = []
         self._results: list[Message] = []
 
     def _end_step(self) -> None:
         text, reasoning = "".join(self._texts), "".join(self._reasoning)
-        if text or reasoning or self._details or self._calls:
+        details = [*self._details.values(), *self._bound.details()]
+        if text or reasoning or details or self._calls:
             message: Message = {"role": "assistant", "content": text}
             if reasoning:
                 message["reasoning_content"] = reasoning
-            if self._details:
-                message["reasoning_details"] = list(self._details.values())
+            if details:
+                message["reasoning_details"] = details
             if self._calls:
                 message["content"] = text or None
                 message["tool_calls"] = self._calls
             self._messages += [message, *self._results]
-        self._begin_step()
+        # Without a call of the client's between them the provider had paused its response.
+        self._begin_step(goes_on=self._bound.ran_tool and not self._calls)
 
     def finish(self) -> list[Message]:
         self._end_step()
@@ -214,9 +218,13 @@ class _AssistantReader(_Reader):
             user.add_all(part.get("parts"))
             self._messages += user.finish()
         elif kind == "text":
-            self._texts.append(text_of(part, "text"))
+            if text := text_of(part, "text"):
+                self._texts.append(text)
+                self._bound.add_text()
         elif kind == "reasoning":
-            self._reasoning.append(text_of(part, "text"))
+            text = text_of(part, "text")
+            self._reasoning.append(text)
+            self._bound.add(text, part.get("providerMetadata"))
         elif kind == "tool":
             self._add_tool(part)
         for details in _in_metadata(part, "reasoning_details"):
@@ -226,8 +234,11 @@ class _AssistantReader(_Reader):
 
     def _add_tool(self, part: dict[str, Any]) -> None:
         state = part.get("state")
-        if state == "input-streaming" or part.get("providerExecuted") is True:
-            return  # cut off, or run by the provider
+        if part.get("providerExecuted") is True:
+            self._bound.add_provider_tool()
+            return
+        if state == "input-streaming":
+            return  # cut off
         if state == "approval-requested" and self._answered:
             return  # the user went on without a decision
         result = self._result(part, state)
@@ -236,8 +247,9 @@ class _AssistantReader(_Reader):
             "name": text_of(part, name).removeprefix("tool-" if name == "type" else ""),
             "arguments": self._arguments(part, state),
         }
-        call = {"id": text_of(part, "toolCallId"), "type": "function", "function": function}
-        if not function["name"] or not call["id"]:
+        id = text_of(part, "toolCallId")
+        call = {"id": id, "type": "function", "function": function}
+        if not function["name"] or not id:
             raise ma.ValidationError("toolCallId and the tool's name must not be empty.")
         signatures = _in_metadata(part, "thoughtSignature")
         if signature := next(
@@ -245,7 +257,8 @@ class _AssistantReader(_Reader):
         ):
             call["extra_content"] = {"google": {"thought_signature": signature}}
         self._calls.append(call)
-        self._results.append({"role": "tool", "tool_call_id": call["id"], "content": result})
+        self._bound.add_call(id)
+        self._results.append({"role": "tool", "tool_call_id": id, "content": result})
 
     def _result(self, part: dict[str, Any], state: Any) -> str:
         """Return the result of a tool call that the client had to run."""

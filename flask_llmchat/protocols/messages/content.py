@@ -14,7 +14,7 @@ from ...core.events import (
     TextDelta,
     ToolCallDelta,
 )
-from ...core.limits import MAX_CALLS, MAX_DETAILS, MAX_PARTS, MAX_SOURCES, Budget
+from ...core.limits import MAX_CALLS, MAX_PARTS, MAX_SOURCES, Budget
 from ...core.reasoning import BEFORE_CALL
 from ...core.result import ToolCall, new_call_id
 from ..base import Totals
@@ -64,7 +64,7 @@ class Content:
         return Totals(
             text=self._text,
             reasoning=self._reasoning,
-            reasoning_details=self._details if len(self._details) <= MAX_DETAILS else [],
+            reasoning_details=self._details,
             tool_calls=[
                 ToolCall(block.start["id"], block.start["name"], block.arguments)
                 for block in self._blocks

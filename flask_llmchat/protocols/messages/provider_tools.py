@@ -44,7 +44,8 @@ class ProviderTools:
             name, arguments = "code_execution", {"type": name, **arguments}
         elif name == "code_execution" and isinstance(arguments, dict) and "code" in arguments:
             arguments = {"type": "programmatic-tool-call", **arguments}
-        return ProviderToolCall(tool.id, name, arguments)
+        mcp = block.get("type") == "mcp_tool_use"
+        return ProviderToolCall(tool.id, name, arguments, mcp)
 
     def result(self, block: dict[str, Any]) -> ProviderToolResult:
         """Take the result of a call; return its event.

@@ -68,7 +68,8 @@ class Findings:
             id_, name, input_ = found
             id_ = id_ if id_ and id_ not in self.tools else new_call_id()
             item.tool = self.tools[id_] = ProviderTool(id_, name, input_)
-            events.append(ProviderToolCall(id_, name, input_))
+            is_mcp = word(wire, "type").startswith("mcp_")
+            events.append(ProviderToolCall(id_, name, input_, is_mcp))
 
     def end_code(self, item: Item, code: Any, events: list[Event]) -> None:
         """Give the call of a code interpreter whose code is complete."""

@@ -90,6 +90,12 @@ def test_what_is_not_complete_never_looks_complete(name: str, upstream: FakeUpst
         assert told["error"]["code"] == "overloaded"
 
 
+@pytest.mark.parametrize("raw", [b"data: [DONE]\n\n", b"event: ping\ndata: {}\n\n"])
+def test_a_stream_of_nothing_is_truncated(upstream: FakeUpstream, raw: bytes) -> None:
+    upstream.add(sse_reply(raw))
+    assert chat(app_with(upstream))[2].outcome == "truncated"
+
+
 def test_a_connection_that_breaks_off_is_truncated(upstream: FakeUpstream) -> None:
     headers = {"Content-Type": "text/event-stream"}
     upstream.add(Reply(headers=headers, body=[wire([START, *text(0, "a")]), CUT]))

@@ -209,7 +209,7 @@ def test_a_tool_of_an_mcp_server_keeps_its_name() -> None:
     result = begin(1, "mcp_tool_result", tool_use_id="m1", is_error=True, content=content)
     _, events = parsed(whole(called, [result, end(1)], text(2, "b")))
     assert events[:2] == [
-        ProviderToolCall("m1", "echo", {"a": 1}),
+        ProviderToolCall("m1", "echo", {"a": 1}, mcp=True),
         ProviderToolResult("m1", "echo", content, failed=True),
     ]
 

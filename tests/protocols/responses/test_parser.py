@@ -406,7 +406,7 @@ TOOLS: dict[str, tuple[list[Any], list[Any]]] = {
             ),
         ],
         [
-            ProviderToolCall("m", "mcp.cut", {"a": 1}),
+            ProviderToolCall("m", "mcp.cut", {"a": 1}, mcp=True),
             ProviderToolResult(
                 "m",
                 "mcp.cut",
@@ -423,7 +423,7 @@ TOOLS: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "an approval": (
         [done(0, "mcp_approval_request", id="m", name="cut", arguments="{", server_label="s")],
-        [ProviderToolCall("m", "mcp.cut", "{")],
+        [ProviderToolCall("m", "mcp.cut", "{", mcp=True)],
     ),
     "one that is not known": (
         [done(0, "x_search_call", id="x", call_id="c", status="completed", action={"a": 1})],
