@@ -158,7 +158,8 @@ class Content:
         """
         kind, id_ = word(wire, "type"), word(wire, "id")
         item = self._items.get(key)
-        if item is None or item.kind != kind or (item.start is not None and item.id != id_):
+        is_other = item is not None and item.start is not None and (item.done or item.id != id_)
+        if item is None or item.kind != kind or is_other:
             item = self._add_item(key, kind, id_)
         item.start = {name: word(wire, name) for name in ("type", "id", "container_id")}
         item.id = item.id or id_
@@ -275,7 +276,7 @@ class Content:
         the items of their type: their places in the list need not be their indexes.
         """
         by_id = {(item.kind, item.id): item for item in self._all if item.id}
-        found = [by_id.pop((word(wire, "type"), word(wire, "id")), None) for wire in output]
+        found = [by_id.get((word(wire, "type"), word(wire, "id"))) for wire in output]
         matched = {id(item) for item in found}
         left: dict[str, list[Item]] = {}
         for item in reversed(self._all):
