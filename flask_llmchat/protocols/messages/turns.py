@@ -9,6 +9,7 @@ from typing import Any
 
 from ...core.reasoning import BEFORE_CALL, details_in
 from ...core.request import Message
+from ..call_ids import CallIds
 from .parts import Unsendable, block_of, marked
 
 _NOT_RUN = [{"type": "text", "text": "This tool call was not carried out."}]
@@ -16,7 +17,7 @@ _NOT_RUN = [{"type": "text", "text": "This tool call was not carried out."}]
 _OPENING = "Hello."
 """In place of the user's message before an assistant's that comes first."""
 
-_MAX_ID = 64  # characters: gateways keep signatures of thousands in the ids of calls
+_MAX_ID = 64  # characters of the id of a call
 
 _NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -38,7 +39,7 @@ class Turns:
         self.tools: dict[str, None] = {}
         self._provider = provider
         self._citations = citations
-        self._ids: dict[str, int] = {}  # of all calls, as they are sent: how often one came again
+        self._ids = CallIds(_MAX_ID)
         self._open: dict[str, str] = {}  # calls that wait for a result: id to id as it is sent
         for number, message in enumerate(messages):
             place = f"messages.{number}"
@@ -115,7 +116,7 @@ class Turns:
             raise Unsendable(f"{place}: Must be a call of a function, with an id")
         if id_ in self._open:
             raise Unsendable(f"{place}.id: Another call has this id")
-        self._open[id_] = sent_id = self._new_id(id_)
+        self._open[id_] = sent_id = self._ids.new(_NO_ID.sub("_", id_))
         self.tools[name] = None
         arguments = _arguments(function.get("arguments"))
         return id_, {"type": "tool_use", "id": sent_id, "name": name, "input": arguments}
@@ -138,15 +139,6 @@ class Turns:
         ]
         self._open.clear()
         self._add("user", results)
-
-    def _new_id(self, id_: str) -> str:
-        """Return the id of a call as it is sent: of few characters, and used once."""
-        sent = base = _NO_ID.sub("_", id_)[:_MAX_ID]
-        while sent in self._ids:
-            self._ids[base] += 1
-            sent = f"{base}_{self._ids[base]}"
-        self._ids[sent] = 0
-        return sent
 
 
 def _reasoning(detail: dict[str, Any]) -> Iterable[dict[str, Any]]:

@@ -118,14 +118,15 @@ def test_only_the_item_itself_says_its_id() -> None:
 
     expected = [ReasoningDelta("Hm."), ReasoningEnd(), TextDelta("Hi"), STOP]
     thought = {"id": "r", "summary": [{"type": "summary_text", "text": "Hm."}]}
+    said = {"id": "m", **message("Hi")}
     events, _ = parsed(
         without_index(added(0, "reasoning", id="r")),
         without_index(summary("Hm."), item_id="r"),
         without_index(done(0, "reasoning", **thought)),
         without_index(added(1, "message", id="m")),
         without_index(text("Hi"), item_id="m"),
-        without_index(done(1, "message", id="m", **message("Hi"))),
-        completed({"type": "reasoning", **thought}, {"type": "message", "id": "m", **message("Hi")}),
+        without_index(done(1, "message", **said)),
+        completed({"type": "reasoning", **thought}, {"type": "message", **said}),
     )
     assert events == expected
     rotating = parsed(
