@@ -44,7 +44,7 @@ class Content:
         self._documents: dict[Document, None] = {}
         self._call_ids: set[str] = set()
         self._blocks: list[Block] = []
-        self._open: dict[int, Block] = {}  # by index
+        self._open: dict[str, Block] = {}  # by index
         self._half = ""  # the first half of a surrogate pair whose other half is in the next event
         self._details_before: list[dict[str, Any]] = []  # the next block, which may be a tool call
         self._ended: ReasoningEnd | None = None  # held back until the next block begins
@@ -104,7 +104,7 @@ class Content:
         kind = delta.get("type")
         if kind == "thinking_delta":
             return self._add_reasoning(delta.get("thinking"))
-        block = self._open.get(index) if isinstance(index, int) else None
+        block = self._open.get(str(index))
         if block is None:
             return []
         if kind == "input_json_delta":
@@ -124,16 +124,20 @@ class Content:
         :param start: the block as it begins.
         :raises StreamErrorEvent: when there are too many.
         """
-        if not isinstance(start, dict) or not isinstance(index, int):
+        if not isinstance(start, dict):
             return []
         if len(self._blocks) >= MAX_PARTS:
             raise StreamErrorEvent({"detail": f"More than {MAX_PARTS} blocks are not taken."})
         self._keep(data)
         events = self.end(index)
         block = Block(start)
+        if block.kind in ("text", "thinking"):
+            # The pieces of both are kept in one list: blocks that overlap would each have them all.
+            for other in [i for i, b in self._open.items() if b.kind == block.kind]:
+                events += self.end(other)
         block.place = self._pieces_for(block)
         self._blocks.append(block)
-        self._open[index] = block
+        self._open[str(index)] = block
         if block.kind == "tool_use":
             return [*events, *self._begin_call(block)]
         events += self.release()
@@ -149,7 +153,7 @@ class Content:
 
     def end(self, index: Any) -> list[Event]:
         """Take the end of a block; return the events it brings."""
-        block = self._open.pop(index, None) if isinstance(index, int) else None
+        block = self._open.pop(str(index), None)
         if block is None:
             return []
         self._half = ""

@@ -171,6 +171,8 @@ class MessageParser:
             shown = reason[:200] if isinstance(reason, str) else reason.__class__.__name__
             detail = f"The response ended with {shown!r}."
             raise StreamErrorEvent({"detail": detail, "stop_reason": shown})
+        if reason == _PAUSED and self._content.has_calls:  # which have to be carried out first
+            reason = "tool_use"
         self._stop_reason = reason
         return self._content.end_all()
 

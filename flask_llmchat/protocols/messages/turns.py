@@ -96,13 +96,16 @@ class Turns:
             self._call(call, f"{place}.tool_calls.{index}")
             for index, call in enumerate(message.get("tool_calls") or ())
         ]
+        content = self._content(message, place)
+        if not (content or calls):
+            return []  # reasoning with nothing behind it is refused
         before: dict[str, list[dict[str, Any]]] = {id_: [] for id_, _ in calls}
         first: list[dict[str, Any]] = []
         for detail in details_in(message, "messages", self._provider):
             call_id = detail.get(BEFORE_CALL)
             reasoning = before.get(call_id, first) if isinstance(call_id, str) else first
             reasoning += _reasoning(detail)
-        blocks = first + self._content(message, place)
+        blocks = first + content
         for id_, block in calls:
             blocks += [*before[id_], block]
         return blocks
@@ -144,10 +147,10 @@ class Turns:
 def _reasoning(detail: dict[str, Any]) -> Iterable[dict[str, Any]]:
     """Give the block of a reasoning detail, unless a part of it is missing."""
     text, signature, data = (detail.get(name) for name in ("text", "signature", "data"))
-    if detail.get("type") == "reasoning.text" and isinstance(signature, str):
+    if detail.get("type") == "reasoning.text" and signature and isinstance(signature, str):
         thinking = text if isinstance(text, str) else ""
         yield {"type": "thinking", "thinking": thinking, "signature": signature}
-    elif detail.get("type") == "reasoning.encrypted" and isinstance(data, str):
+    elif detail.get("type") == "reasoning.encrypted" and data and isinstance(data, str):
         yield {"type": "redacted_thinking", "data": data}
 
 

@@ -48,6 +48,7 @@ STOPPED = [
     ("refusal", [], "content_filtered", "content_filter"),
     ("tool_use", [call(0, "t", "now")], "tool_calls", "tool_calls"),
     ("end_turn", [call(0, "t", "now")], "tool_calls", "tool_calls"),
+    ("pause_turn", [call(0, "t", "now")], "tool_calls", "tool_calls"),  # not to be gone on with
     ("end_turn", [thinking(0, "a")], "ok", "stop"),
 ]
 

@@ -121,6 +121,28 @@ def test_arguments_that_come_at_once_are_taken() -> None:
     assert json.loads(parser.totals().tool_calls[0].arguments) == {"at": 1}
 
 
+@pytest.mark.parametrize("index", [None, "1", [1]])
+def test_a_call_is_not_lost_where_its_index_is_no_number(index: Any) -> None:
+    events = [event | {"index": index} for event in call(1, "t1", "look", '{"x":', "1}")]
+    parser, _ = parsed(whole(events, reason="tool_use"))
+    assert [c.arguments for c in parser.totals().tool_calls] == ['{"x":1}']
+
+
+@pytest.mark.parametrize("kind", ["thinking", "text"])
+def test_blocks_that_overlap_do_not_have_each_others_content(kind: str) -> None:
+    """Else each of four thousand blocks could have the sixteen megabytes of all of them."""
+    parser = MessageParser("anthropic")
+    field = {kind: "ab"}
+    begun = [begin(index, kind, signature="s") for index in range(9)]
+    pieces = [delta(index, kind, **field) for index in range(9)]
+    ends = [end(index) for index in range(9)]
+    for event in [*begun, *pieces, *ends, ended("pause_turn"), STOP]:
+        parser.parse("", json.dumps(event).encode())
+    body = parser.continue_body({"messages": [{"role": "user", "content": []}]})
+    assert json.dumps(body).count("ab") == len(pieces)
+    assert json.dumps(parser.totals().reasoning_details).count("ab") <= len(pieces)
+
+
 def test_calls_need_a_name_and_an_id_of_their_own() -> None:
     blocks = [call(0, "t", "a"), call(1, "t", "b"), call(2, None, "c"), call(3, "u", "")]
     parser, events = parsed(whole(*blocks, reason="tool_use"))

@@ -285,6 +285,20 @@ def detail(format_: str = "messages:anthropic", **fields: Any) -> dict[str, Any]
     return {"type": "reasoning.text", "format": format_, "text": "Hm.", "signature": "s", **fields}
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "", "reasoning_details": [detail()]},
+        {"content": " ", "reasoning_details": [detail(type="reasoning.encrypted", data="x")]},
+        {"content": "A", "reasoning_details": [detail(signature="")]},
+        {"content": "A", "reasoning_details": [detail(type="reasoning.encrypted", data="")]},
+    ],
+)
+def test_reasoning_that_would_be_refused_is_left_out(message: dict[str, Any]) -> None:
+    body = body_of(HI, {"role": "assistant", **message}, HI)
+    assert all(block["type"] == "text" for turn in body["messages"] for block in turn["content"])
+
+
 def test_reasoning_goes_back_where_it_was() -> None:
     hidden = {"type": "reasoning.encrypted", "format": "messages:anthropic", "data": "xyz"}
     details = [
@@ -890,6 +904,23 @@ def test_marks_of_the_host_stay_and_are_the_only_ones(
     for step in place:
         body = body[step]
     assert body["cache_control"] == MARK["cache_control"]
+
+
+def test_of_more_marks_than_are_accepted_the_last_ones_stay() -> None:
+    messages = [
+        {"role": "system", "content": "A", **MARK},
+        {"role": "user", "content": [*said("B", **MARK)["content"]] * 2},
+        calling(asked()),
+        result(content=[{"type": "text", "text": "C", **MARK}], **MARK),
+        said("D", **MARK),
+    ]
+    tool = {**TOOL, **MARK}
+    body = whole_body(*messages, tools=[tool])
+    assert json.dumps(body).count("cache_control") == 4
+    assert "cache_control" not in json.dumps([body["system"], body["tools"]])
+    first, second = body["messages"][0]["content"]
+    assert "cache_control" not in first and "cache_control" in second
+    assert "cache_control" in tool and "cache_control" in messages[0]
 
 
 # Through the app
