@@ -98,7 +98,8 @@ class Provider:
     :param thinking_tags: whether its models put their reasoning inside the text, between
         ``<think>`` and ``</think>``.
     :param protocol: its upstream protocol: ``"chat_completions"``, ``"responses"``, ``"messages"``,
-        or an :class:`UpstreamProtocol` of your own. None: by model, as the catalogue says.
+        or an :class:`UpstreamProtocol` of your own. None: by model, as the catalogue says, and
+        ``"chat_completions"``, which ``protocols`` must have, for models that it does not know.
     :param protocols: all protocols that it can speak, one or several names; or a mapping of each
         name to the base URL that it has for it, "" for that of the row.
     :param extra_params: provider-specific parameters that clients may pass through. Never list one
@@ -174,8 +175,11 @@ class Provider:
             object.__setattr__(self, "catalogue", self.name)
         if isinstance(self.protocol, str) and self.protocol not in self.protocols:
             object.__setattr__(self, "protocols", {self.protocol: "", **self.protocols})
-        elif self.protocol is None and not self.protocols:
-            raise ValueError(f"provider {self.name!r}: its protocol is None, so name its protocols")
+        elif self.protocol is None and "chat_completions" not in self.protocols:
+            raise ValueError(
+                f"provider {self.name!r}: its protocol is None, which is by model, so its protocols"
+                " must have chat_completions, which models that are not known are called by"
+            )
 
     def speaking(self, protocol: str) -> Provider:
         """Return this row with one protocol, and with the base URL that it has for it.
