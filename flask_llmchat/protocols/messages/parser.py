@@ -36,11 +36,12 @@ class MessageParser:
     """Parses the events of one response, and keeps what they add up to.
 
     :param provider: name of the provider's row, for the format of its reasoning.
+    :ivar may_be_empty: whether a part of the response has come before this one.
     """
 
     def __init__(self, provider: str) -> None:
         self.finish_reason: str | None = None
-        self.done = False
+        self.done = self.may_be_empty = False
         self._budget = Budget()
         self._content = Content(details_format("messages", provider), self._budget)
         self._add_text = self._content.add_text
@@ -115,7 +116,8 @@ class MessageParser:
         """
         if not self.done:
             raise StreamErrorEvent(None)
-        if self.finish_reason in ("stop", "tool_calls") and self._content.is_empty():
+        ended_well = self.finish_reason in ("stop", "tool_calls")
+        if ended_well and not self.may_be_empty and self._content.is_empty():
             detail = "The answer had nothing in it."
             raise StreamErrorEvent({"detail": detail, "stop_reason": self._stop_reason})
         return []
