@@ -50,7 +50,7 @@ class ContinuedResponse:
             self._source.close()
             self._request = replace(self._request, body=body)
             self._source, self._parser = self._open_next(self._request)
-            self._parser.may_be_empty = self._has_content
+            self._parser.goes_on = self._has_content
             events = self._read(timeout)
         return events
 

@@ -57,7 +57,7 @@ class Content:
     def is_empty(self) -> bool:
         """Return whether no content came; sources alone are none."""
         content = self._text or self._reasoning or self._details
-        return not (content or self._call_ids or self._tools.all())
+        return not (content or self._call_ids or self._tools.has_any)
 
     def totals(self) -> Totals:
         """Return what all blocks so far add up to."""
@@ -234,8 +234,10 @@ class Content:
     def _end_reasoning(self, detail: dict[str, Any] | None) -> None:
         if detail is not None:
             detail["format"] = self._format
-            self._details.append(detail)
-            self._details_before.append(detail)
+            # After a tool that the provider ran it is bound to blocks that do not go back.
+            if not self._tools.has_any:
+                self._details.append(detail)
+                self._details_before.append(detail)
         self._ended = ReasoningEnd(detail)
 
     def _cite(self, citations: list[dict[str, Any]]) -> list[Event]:

@@ -36,12 +36,12 @@ class MessageParser:
     """Parses the events of one response, and keeps what they add up to.
 
     :param provider: name of the provider's row, for the format of its reasoning.
-    :ivar may_be_empty: whether a part of the response has come before this one.
+    :ivar goes_on: whether the response goes on with one that was paused.
     """
 
     def __init__(self, provider: str) -> None:
         self.finish_reason: str | None = None
-        self.done = self.may_be_empty = False
+        self.done = self.goes_on = False
         self._budget = Budget()
         self._content = Content(details_format("messages", provider), self._budget)
         self._add_text = self._content.add_text
@@ -59,6 +59,8 @@ class MessageParser:
     def totals(self) -> Totals:
         """Return what all events so far add up to."""
         totals = self._content.totals()
+        if self.goes_on:  # its reasoning is bound to the tools that the provider ran
+            totals.reasoning_details = []
         totals.usage = usage_of(self._counts) if self._counts else None
         totals.finish_reason = self.finish_reason
         return totals
@@ -117,7 +119,7 @@ class MessageParser:
         if not self.done:
             raise StreamErrorEvent(None)
         ended_well = self.finish_reason in ("stop", "tool_calls")
-        if ended_well and not self.may_be_empty and self._content.is_empty():
+        if ended_well and not self.goes_on and self._content.is_empty():
             detail = "The answer had nothing in it."
             raise StreamErrorEvent({"detail": detail, "stop_reason": self._stop_reason})
         return []

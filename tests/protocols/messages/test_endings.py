@@ -161,8 +161,11 @@ LAST = whole(text(0, "7."))
 
 
 def test_a_paused_response_goes_on_with_its_blocks_as_they_came(upstream: FakeUpstream) -> None:
-    upstream.add(*[sse_reply(wire(events), split=11) for events in (FIRST, SECOND, LAST)])
+    last = whole(thinking(0, "Seven?"), text(1, "7."))
+    upstream.add(*[sse_reply(wire(events), split=11) for events in (FIRST, SECOND, last)])
     status, completion, result = chat(app_with(upstream, SEARCH))
+    # The rest of the reasoning is bound to the search, which does not go back.
+    assert [detail["text"] for detail in result.reasoning_details] == ["Let me."]
     assert (status, result.outcome, result.text) == (200, "ok", "It is 7.")
     assert completion["choices"][0]["message"]["content"] == "It is 7."
     assert result.usage.prompt_tokens == 15

@@ -88,6 +88,17 @@ def test_reasoning_before_a_call_that_comes_first_names_none() -> None:
     assert "tool_call_id" not in parser.totals().reasoning_details[0]
 
 
+def test_reasoning_after_a_tool_of_the_providers_does_not_go_back() -> None:
+    """It is bound to that tool's blocks, which do not go back either."""
+    ran = call(1, "s1", "web_search", '{"query": "a"}', kind="server_tool_use")
+    blocks = [thinking(0, "A"), ran, thinking(2, "B"), call(3, "t1", "look")]
+    parser, events = parsed(whole(*blocks, reason="tool_use"))
+    ends = [event.detail for event in events if isinstance(event, ReasoningEnd)]
+    assert [detail and detail["text"] for detail in ends] == ["A", "B"]
+    (kept,) = parser.totals().reasoning_details
+    assert kept["text"] == "A" and "tool_call_id" not in kept
+
+
 def test_reasoning_without_a_signature_does_not_go_back() -> None:
     parser, events = parsed(whole(thinking(0, "a", signature=""), text(1, "b")))
     assert parser.totals().reasoning_details == []

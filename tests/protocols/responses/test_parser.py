@@ -273,6 +273,23 @@ def test_reasoning_names_the_call_that_it_came_before() -> None:
     assert order == ["r0", TextDelta, "r2", call, "r4", call, "r6", Finish]
 
 
+@pytest.mark.parametrize("begins", [True, False])
+def test_reasoning_goes_back_only_with_what_it_led_to(begins: bool) -> None:
+    """A tool that the provider ran does not go back, and reasoning without it is refused."""
+    search = {"id": "ws", "action": {"type": "search", "query": "a"}}
+    events, parser = parsed(
+        done(0, "reasoning", id="r1", encrypted_content="x", summary=[]),
+        *([added(1, "web_search_call", **search)] if begins else []),
+        done(1, "web_search_call", **search),
+        done(2, "reasoning", id="r2", encrypted_content="y", summary=[]),
+        text("Hi", 3),
+        completed(),
+    )
+    ended_ = [event.detail for event in events if isinstance(event, ReasoningEnd)]
+    assert [detail and detail["id"] for detail in ended_] == ["r1", "r2"]
+    assert [detail["id"] for detail in parser.totals().reasoning_details] == ["r2"]
+
+
 def test_of_raw_reasoning_and_its_summary_one_is_shown() -> None:
     raw = event("reasoning_text.delta", output_index=0, content_index=0, delta="Raw.")
     whole = reasoning("r", "Short.")
