@@ -14,6 +14,7 @@ from typing import Any
 from ..core.addresses import Address, read_address
 from ..core.errors import ChatError
 from ..core.keys import is_header_safe
+from ..core.parameters import BY_WIRE_NAME
 from ..core.profiles import read_text
 from ..core.request import ChatRequest, Message
 from . import checks
@@ -230,12 +231,15 @@ class Provider:
     def fallback_chat(self, failed: Provider, chat: ChatRequest, model: str) -> ChatRequest:
         """Return a chat that failed at another provider, without fields of that provider's own.
 
+        Nor has it those that a hook has added for that provider: they may hold the token of a
+        server with tools, as Anthropic's ``mcp_servers`` do.
+
         :param model: the model's name at this provider.
         """
         own = failed.extra_message_fields - self.extra_message_fields
         messages = [{n: v for n, v in m.items() if n not in own} for m in chat.messages]
-        own = failed.extra_params - self.extra_params
-        extra = {name: value for name, value in chat.extra.items() if name not in own}
+        shared = BY_WIRE_NAME.keys() | self.extra_params
+        extra = {name: value for name, value in chat.extra.items() if name in shared}
         return replace(
             chat,
             provider=self.name,
