@@ -9,6 +9,7 @@ from jiter import from_json  # a quarter of json's time, and here already: the S
 
 from ..core.errors import StreamErrorEvent
 from ..core.limits import MAX_PARTS, count
+from .surrogates import join_surrogates
 
 _MAX_VALUES = 2**18
 """Values that the JSON of one event may have, for each takes up to 230 bytes when it is parsed.
@@ -29,6 +30,18 @@ def read_json(data: bytes) -> Any:
         return from_json(data, cache_mode="keys")
     except ValueError:
         return json.loads(data)  # which accepts half a surrogate pair, for one
+
+
+def word(holder: dict[str, Any], name: str) -> str:
+    """Return a field that is text, without halves of characters; "" for anything else."""
+    value = holder.get(name)
+    if value.__class__ is not str:
+        return ""
+    text: str = value
+    if text.isascii():
+        return text
+    text, half = join_surrogates(text)
+    return text + "\ufffd" if half else text
 
 
 def as_list(value: Any) -> list[Any]:

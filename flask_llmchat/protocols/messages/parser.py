@@ -14,8 +14,7 @@ from ...core.finish_reasons import effective_reason
 from ...core.limits import Budget
 from ...core.reasoning import details_format
 from ..base import Totals
-from ..json_values import as_list, read_json
-from .blocks import text_in
+from ..json_values import as_list, read_json, word
 from .content import Content
 from .usage import usage_of
 
@@ -167,7 +166,7 @@ class MessageParser:
             return []
         self._count(event.get("usage"), data)
         if isinstance(container := delta.get("container"), dict):
-            self._container = text_in(container, "id")
+            self._container = word(container, "id")
         reason = delta.get("stop_reason")
         if not reason:
             return []
@@ -175,14 +174,15 @@ class MessageParser:
             shown = reason[:200] if isinstance(reason, str) else reason.__class__.__name__
             detail = f"The response ended with {shown!r}."
             raise StreamErrorEvent({"detail": detail, "stop_reason": shown})
-        if reason == _PAUSED and self._content.has_calls:  # which have to be carried out first
-            reason = "tool_use"
         self._stop_reason = reason
-        return self._content.end_all()
+        return []
 
     def _read_stop(self, event: dict[str, Any], data: bytes) -> list[Event]:
         if not self._stop_reason:
             return []  # it broke off
+        events = self._content.end_all()
+        if self._stop_reason == _PAUSED and self._content.has_calls:
+            self._stop_reason = "tool_use"  # they have to be carried out first
         reason = effective_reason(_REASONS[self._stop_reason], self._content.has_calls)
         self.finish_reason, self.done = reason, True
-        return [] if self._stop_reason == _PAUSED else [Finish(reason)]
+        return events if self._stop_reason == _PAUSED else [*events, Finish(reason)]

@@ -139,6 +139,14 @@ def test_a_call_is_not_lost_where_its_index_is_no_number(index: Any) -> None:
     assert [c.arguments for c in parser.totals().tool_calls] == ['{"x":1}']
 
 
+def test_a_call_behind_the_stop_reason_is_whole() -> None:
+    begun = begin(0, "tool_use", id="t1", name="look", input={"x": 1})
+    parser, events = parsed([ended("tool_use"), begun, STOP])
+    assert parser.totals().tool_calls[0].arguments == '{"x": 1}'
+    arguments = [event.arguments for event in events if isinstance(event, ToolCallDelta)]
+    assert "".join(arguments) == '{"x": 1}'
+
+
 @pytest.mark.parametrize("kind", ["thinking", "text"])
 def test_blocks_that_overlap_do_not_have_each_others_content(kind: str) -> None:
     """Else each of four thousand blocks could have the sixteen megabytes of all of them."""

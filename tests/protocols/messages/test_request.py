@@ -789,6 +789,14 @@ def test_a_response_is_bound_to_a_schema() -> None:
     }
 
 
+@pytest.mark.parametrize("form", [["date"], {"a": 1}, None])
+def test_a_schema_that_is_none_is_the_providers_to_refuse(form: Any) -> None:
+    schema = {"type": "string", "format": form}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    sent = body_of(HI, response_format=wanted)["output_config"]["format"]["schema"]
+    assert sent["type"] == "string" and "format" not in sent
+
+
 def test_the_hosts_output_config_is_added() -> None:
     own = {"output_config": {"task_budget": {"total": 9}}}
     body = body_of(response_format=BOUND, extra=own)

@@ -331,6 +331,15 @@ def test_a_call_without_arguments_or_id_is_still_a_call() -> None:
     assert [call.arguments for call in parser.totals().tool_calls] == ['{"i": 0}', '{"i": 1}']
 
 
+def test_no_name_and_no_id_has_half_a_character() -> None:
+    """Databases and files cannot keep one."""
+    call = {"id": "f\ud83d", "call_id": "c\ud83d", "name": "n\ud83d", "arguments": "{}"}
+    events, parser = parsed(done(0, "function_call", **call), completed())
+    (kept,) = parser.totals().tool_calls
+    assert (kept.id, kept.name) == ("c\ufffd", "n\ufffd")
+    assert events[0] == ToolCallDelta(0, "c\ufffd", "n\ufffd", "{}")
+
+
 def test_a_call_without_a_name_is_left_out() -> None:
     with pytest.raises(StreamErrorEvent):
         parsed(done(0, "function_call", call_id="c", arguments="{}"), completed())

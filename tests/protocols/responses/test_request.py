@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from flask_llmchat import ChatError, ChatRequest, Model, Provider, Target, builtin_providers
 from flask_llmchat.models import get_model
 from flask_llmchat.protocols.responses import RESPONSES
+from flask_llmchat.protocols.responses.tools import flat_tools
 from tests.support.recordings import recordings
 
 ROW = Provider(
@@ -445,6 +446,11 @@ def test_tools_and_their_choice_are_flat() -> None:
         ),
     ):
         assert built(tools=tools, tool_choice=choice)["tool_choice"] == flat
+
+
+def test_a_format_that_is_none_is_the_providers_to_refuse() -> None:
+    tool = {"type": "custom", "custom": {"name": "sql", "format": "lark"}}
+    assert flat_tools([tool]) == [{"type": "custom", "name": "sql", "format": "lark"}]
 
 
 def test_without_tools_there_is_no_choice_of_them() -> None:
