@@ -652,6 +652,19 @@ def test_what_is_not_known_is_ignored() -> None:
     assert events == [TextDelta("Hi"), STOP]
 
 
+def test_instructions_that_come_back_may_be_a_long_table() -> None:
+    table = "1," * 400_000
+    events, _ = parsed(
+        event("created", response={"instructions": table}),
+        text("Hi"),
+        completed(instructions=table),
+    )
+    assert events == [TextDelta("Hi"), STOP]
+    for hostile in ([{}] * 300_000, ["\\,"] * 300_000, {str(i): i for i in range(300_000)}):
+        with pytest.raises(ValueError, match="values"):
+            parsed(event("created", response=hostile))
+
+
 def test_the_name_of_an_event_counts_where_its_type_is_missing() -> None:
     parser = ResponsesParser("openai")
     delta = b'{"output_index":0,"content_index":0,"delta":"Hi"}'
