@@ -66,7 +66,8 @@ class ChatRequest:
     :param provider_tools: tools that the provider runs itself, in its own form:
         ``[{"type": "web_search"}]``. No client can set them, as they cost extra. A fallback is
         called without them.
-    :param extra: further parameters of chat completions, by their names there.
+    :param extra: further parameters of chat completions, by their names there. A fallback gets
+        those that clients may send; what else a hook has added is for the first provider.
     :param unknown: undeclared fields of a body in the ``openai`` dialect. Those that the provider's
         row accepts are moved to ``extra`` before any hook sees the chat; the others are refused.
     :param unknown_in_messages: the same for messages: index of a message to its undeclared fields.

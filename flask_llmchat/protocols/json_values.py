@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import islice
 from typing import Any
 
 from jiter import from_json  # a quarter of json's time, and here already: the SDK's own
 
 from ..core.errors import StreamErrorEvent
 from ..core.limits import MAX_PARTS, count
+from .surrogates import join_surrogates
 
 _MAX_VALUES = 2**18
 """Values that the JSON of one event may have, for each takes up to 230 bytes when it is parsed.
@@ -22,13 +25,38 @@ def read_json(data: bytes) -> Any:
 
     :raises ValueError: when it is not JSON, or has too many values.
     """
-    if len(data) > _MAX_VALUES and count(data) > _MAX_VALUES:
+    if len(data) > _MAX_VALUES and count(data) > _MAX_VALUES and _has_too_many(data):
         raise ValueError(f"more than {_MAX_VALUES} values")
     try:
         # Names of fields alone are cached, of up to 63 bytes, and 16,384 of them at most.
         return from_json(data, cache_mode="keys")
     except ValueError:
         return json.loads(data)  # which accepts half a surrogate pair, for one
+
+
+def _has_too_many(data: bytes) -> bool:
+    """Return whether a JSON text has too many values, without the commas in its strings.
+
+    Responses repeats the instructions in three events: they may be a table of a million cells.
+    """
+    tokens = islice(_TOKENS.finditer(data), 4 * _MAX_VALUES)  # more are no JSON
+    marks = (token for token in tokens if token.end() - token.start() == 1)
+    return next(islice(marks, _MAX_VALUES, None), None) is not None
+
+
+_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,{\[]', re.DOTALL)
+
+
+def word(holder: dict[str, Any], name: str) -> str:
+    """Return a field that is text, without halves of characters; "" for anything else."""
+    value = holder.get(name)
+    if value.__class__ is not str:
+        return ""
+    text: str = value
+    if text.isascii():
+        return text
+    text, half = join_surrogates(text)
+    return text + "\ufffd" if half else text
 
 
 def as_list(value: Any) -> list[Any]:

@@ -17,6 +17,8 @@ from ..core.request import REPLAY_FIELDS
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
+_PROTOCOL = ("path", "headers", "build_body", "parser")  # what an UpstreamProtocol has
+
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -56,9 +58,13 @@ def path(value: Any) -> str:
 
 def protocol(value: Any) -> Any:
     """Check the name of an upstream protocol, or the protocol itself; None is by model."""
-    is_protocol = callable(getattr(value, "build_body", None))
-    if not (value is None or isinstance(value, str) or is_protocol):
+    if value is None or isinstance(value, str):
+        return value
+    missing = [name for name in _PROTOCOL if not hasattr(value, name)]
+    if isinstance(value, type) or len(missing) == len(_PROTOCOL):
         raise ValueError(f"must be a name, an UpstreamProtocol or None, not {_type(value)}")
+    if missing:
+        raise ValueError(f"is no UpstreamProtocol: it has no {', '.join(missing)}")
     return value
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from ..core.addresses import Address, read_address
 from ..core.errors import ChatError
 from ..core.keys import is_header_safe
+from ..core.parameters import BY_WIRE_NAME
 from ..core.profiles import read_text
 from ..core.request import ChatRequest, Message
 from . import checks
@@ -98,7 +99,8 @@ class Provider:
     :param thinking_tags: whether its models put their reasoning inside the text, between
         ``<think>`` and ``</think>``.
     :param protocol: its upstream protocol: ``"chat_completions"``, ``"responses"``, ``"messages"``,
-        or an :class:`UpstreamProtocol` of your own. None: by model, as the catalogue says.
+        or an :class:`UpstreamProtocol` of your own. None: by model, as the catalogue says, and
+        ``"chat_completions"``, which ``protocols`` must have, for models that it does not know.
     :param protocols: all protocols that it can speak, one or several names; or a mapping of each
         name to the base URL that it has for it, "" for that of the row.
     :param extra_params: provider-specific parameters that clients may pass through. Never list one
@@ -174,8 +176,11 @@ class Provider:
             object.__setattr__(self, "catalogue", self.name)
         if isinstance(self.protocol, str) and self.protocol not in self.protocols:
             object.__setattr__(self, "protocols", {self.protocol: "", **self.protocols})
-        elif self.protocol is None and not self.protocols:
-            raise ValueError(f"provider {self.name!r}: its protocol is None, so name its protocols")
+        elif self.protocol is None and "chat_completions" not in self.protocols:
+            raise ValueError(
+                f"provider {self.name!r}: its protocol is None, which is by model, so its protocols"
+                " must have chat_completions, which models that are not known are called by"
+            )
 
     def speaking(self, protocol: str) -> Provider:
         """Return this row with one protocol, and with the base URL that it has for it.
@@ -226,12 +231,15 @@ class Provider:
     def fallback_chat(self, failed: Provider, chat: ChatRequest, model: str) -> ChatRequest:
         """Return a chat that failed at another provider, without fields of that provider's own.
 
+        Nor has it those that a hook has added for that provider: they may hold the token of a
+        server with tools, as Anthropic's ``mcp_servers`` do.
+
         :param model: the model's name at this provider.
         """
         own = failed.extra_message_fields - self.extra_message_fields
         messages = [{n: v for n, v in m.items() if n not in own} for m in chat.messages]
-        own = failed.extra_params - self.extra_params
-        extra = {name: value for name, value in chat.extra.items() if name not in own}
+        shared = BY_WIRE_NAME.keys() | self.extra_params
+        extra = {name: value for name, value in chat.extra.items() if name in shared}
         return replace(
             chat,
             provider=self.name,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from flask_llmchat import ChatRequest, LLMChat, Provider, Target
+from flask_llmchat.protocols.responses import Responses
 from flask_llmchat.providers.provider import _CHECKS
 from flask_llmchat.testing import FakeUpstream, error_reply
 from tests.support.apps import body, finished, make_app
@@ -57,6 +59,13 @@ BAD = [
     ("protocols", {"responses": "api"}, "is not an http(s) URL"),
     ("protocols", 7, "must be a set of names"),
     ("protocol", 7, "must be a name, an UpstreamProtocol or None, not int"),
+    ("protocol", Responses, "must be a name, an UpstreamProtocol or None, not type"),
+    (
+        "protocol",
+        SimpleNamespace(build_body=print, path="/chat"),
+        "is no UpstreamProtocol: it has no headers, parser",
+    ),
+    ("protocol", None, "must have chat_completions"),
     ("path", "v1", "must be a path such as '/v1'"),
     ("path", "/v1/", "must be a path such as '/v1'"),
     ("max_temperature", "1", "must be a number, not str"),
@@ -87,6 +96,13 @@ def test_what_is_wrong_is_told_by_its_field(name: str, value: Any, told: str) ->
     assert f": its {name} " in str(caught.value)
     assert told in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+def test_by_model_needs_a_protocol_for_unknown_models() -> None:
+    """Else every chat with such a model would fail."""
+    with pytest.raises(ValueError, match="must have chat_completions"):
+        row(protocol=None, protocols=["responses", "messages"])
+    assert row(protocol=None, protocols=["responses", "chat_completions"]).protocol is None
 
 
 def test_a_row_keeps_nothing_of_the_hosts_mappings() -> None:

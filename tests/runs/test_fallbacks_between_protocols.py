@@ -223,3 +223,25 @@ def test_each_is_sent_what_it_can_read(first: str, upstreams: dict[str, FakeUpst
         secrets += [f"{other}'s" for other in DETAILS if other != name]
         told = request.body.decode() + str(request.headers)
         assert not [secret for secret in secrets if secret in told]
+
+
+@pytest.mark.parametrize("name", ["groq", "openai"])
+def test_what_a_hook_added_for_one_provider_reaches_no_other(
+    name: str, upstream: FakeUpstream
+) -> None:
+    llmchat = LLMChat()
+    server = {"type": "url", "url": "https://mcp.example", "authorization_token": "planted-token"}
+
+    @llmchat.before_chat
+    def add(chat: ChatRequest) -> None:
+        chat.extra |= {"mcp_servers": [server], "user": "u1"}
+
+    settings = {"LLMCHAT_MAX_RETRIES": 0, "LLMCHAT_FALLBACKS": {"anthropic": [name]}}
+    app = make_app(upstream, KEYS, settings, llmchat)
+    upstream.add(error_reply(529, "Overloaded"), text_reply("Hi"))
+    body = {"model": MODELS["anthropic"], "messages": [NEXT]}
+    with app.test_client().post("/api/chat/anthropic/chat/completions", json=body) as response:
+        assert response.status_code == 200
+    first, second = upstream.requests
+    assert first.json["mcp_servers"] == [server]
+    assert b"planted-token" not in second.body and second.json["user"] == "u1"

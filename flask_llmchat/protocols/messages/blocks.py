@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..json_values import as_dicts
-from ..surrogates import join_surrogates
+from ..json_values import as_dicts, word
 
 
 class Block:
@@ -29,7 +28,7 @@ class Block:
         self.place = self.end = 0
         self.pieces: list[str] = []
         self.citations: list[dict[str, Any]] = as_dicts(start.get("citations"))
-        self.signature = text_in(start, "signature")
+        self.signature = word(start, "signature")
         self.call: int | None = None
 
     @property
@@ -58,15 +57,3 @@ class Block:
         if self.pieces:
             return {**self.start, "input": self.parsed_arguments()}
         return self.start
-
-
-def text_in(holder: dict[str, Any], name: str) -> str:
-    """Return a field that is text; "" for anything else."""
-    value = holder.get(name)
-    if value.__class__ is not str:
-        return ""
-    text: str = value
-    if text.isascii():
-        return text
-    text, half = join_surrogates(text)
-    return text + "\ufffd" if half else text

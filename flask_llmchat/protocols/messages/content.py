@@ -18,8 +18,9 @@ from ...core.limits import MAX_CALLS, MAX_PARTS, MAX_SOURCES, Budget
 from ...core.reasoning import BEFORE_CALL
 from ...core.result import ToolCall, new_call_id
 from ..base import Totals
+from ..json_values import word
 from ..surrogates import join_surrogates
-from .blocks import Block, text_in
+from .blocks import Block
 from .provider_tools import ProviderTools
 
 _CITED_TYPES = {"page_location": "application/pdf", "char_location": "text/plain"}
@@ -44,7 +45,7 @@ class Content:
         self._documents: dict[Document, None] = {}
         self._call_ids: set[str] = set()
         self._blocks: list[Block] = []
-        self._open: dict[int, Block] = {}  # by index
+        self._open: dict[str, Block] = {}  # by index
         self._half = ""  # the first half of a surrogate pair whose other half is in the next event
         self._details_before: list[dict[str, Any]] = []  # the next block, which may be a tool call
         self._ended: ReasoningEnd | None = None  # held back until the next block begins
@@ -57,7 +58,7 @@ class Content:
     def is_empty(self) -> bool:
         """Return whether no content came; sources alone are none."""
         content = self._text or self._reasoning or self._details
-        return not (content or self._call_ids or self._tools.all())
+        return not (content or self._call_ids or self._tools.has_any)
 
     def totals(self) -> Totals:
         """Return what all blocks so far add up to."""
@@ -104,13 +105,13 @@ class Content:
         kind = delta.get("type")
         if kind == "thinking_delta":
             return self._add_reasoning(delta.get("thinking"))
-        block = self._open.get(index) if isinstance(index, int) else None
+        block = self._open.get(str(index))
         if block is None:
             return []
         if kind == "input_json_delta":
             return self._add_arguments(block, delta.get("partial_json"))
         if kind == "signature_delta":
-            block.signature = text_in(delta, "signature")
+            block.signature = word(delta, "signature")
             self._budget.spend(len(block.signature))
         elif kind == "citations_delta" and isinstance(delta.get("citation"), dict):
             self._keep(data)
@@ -124,16 +125,20 @@ class Content:
         :param start: the block as it begins.
         :raises StreamErrorEvent: when there are too many.
         """
-        if not isinstance(start, dict) or not isinstance(index, int):
+        if not isinstance(start, dict):
             return []
         if len(self._blocks) >= MAX_PARTS:
             raise StreamErrorEvent({"detail": f"More than {MAX_PARTS} blocks are not taken."})
         self._keep(data)
         events = self.end(index)
         block = Block(start)
+        if block.kind in ("text", "thinking"):
+            # The pieces of both are kept in one list: blocks that overlap would each have them all.
+            for other in [i for i, b in self._open.items() if b.kind == block.kind]:
+                events += self.end(other)
         block.place = self._pieces_for(block)
         self._blocks.append(block)
-        self._open[index] = block
+        self._open[str(index)] = block
         if block.kind == "tool_use":
             return [*events, *self._begin_call(block)]
         events += self.release()
@@ -149,7 +154,7 @@ class Content:
 
     def end(self, index: Any) -> list[Event]:
         """Take the end of a block; return the events it brings."""
-        block = self._open.pop(index, None) if isinstance(index, int) else None
+        block = self._open.pop(str(index), None)
         if block is None:
             return []
         self._half = ""
@@ -165,7 +170,7 @@ class Content:
                 detail = {"type": "reasoning.text", "text": text, "signature": block.signature}
             self._end_reasoning(detail)
         elif block.kind == "redacted_thinking":
-            hidden = text_in(block.start, "data")
+            hidden = word(block.start, "data")
             self._end_reasoning({"type": "reasoning.encrypted", "data": hidden})
         return []
 
@@ -211,7 +216,7 @@ class Content:
         return [] if block.call is None else [ToolCallDelta(block.call, "", "", piece)]
 
     def _begin_call(self, block: Block) -> list[Event]:
-        id_, name = text_in(block.start, "id"), text_in(block.start, "name")
+        id_, name = word(block.start, "id"), word(block.start, "name")
         if not name.strip():  # it cannot be carried out
             return self.release()
         if len(self._call_ids) >= MAX_CALLS:
@@ -230,16 +235,18 @@ class Content:
     def _end_reasoning(self, detail: dict[str, Any] | None) -> None:
         if detail is not None:
             detail["format"] = self._format
-            self._details.append(detail)
-            self._details_before.append(detail)
+            # After a tool that the provider ran it is bound to blocks that do not go back.
+            if not self._tools.has_any:
+                self._details.append(detail)
+                self._details_before.append(detail)
         self._ended = ReasoningEnd(detail)
 
     def _cite(self, citations: list[dict[str, Any]]) -> list[Event]:
         """Return the pages and documents that were not cited before."""
         events: list[Event] = []
         for citation in citations:
-            title = text_in(citation, "title") or text_in(citation, "document_title")
-            url = text_in(citation, "url") or text_in(citation, "source")
+            title = word(citation, "title") or word(citation, "document_title")
+            url = word(citation, "url") or word(citation, "source")
             if url.startswith(("http://", "https://")):
                 if url not in self._sources and len(self._sources) < MAX_SOURCES:
                     self._sources[url] = source = Source(url, title)
@@ -247,7 +254,7 @@ class Content:
                 continue
             number = citation.get("document_index")
             title = title or f"Document {number if isinstance(number, int) else 0}"
-            document = Document(title, media_type=_CITED_TYPES.get(text_in(citation, "type"), ""))
+            document = Document(title, media_type=_CITED_TYPES.get(word(citation, "type"), ""))
             if document not in self._documents and len(self._documents) < MAX_SOURCES:
                 self._documents[document] = None
                 events.append(document)

@@ -14,8 +14,7 @@ from ...core.finish_reasons import effective_reason
 from ...core.limits import Budget
 from ...core.reasoning import details_format
 from ..base import Totals
-from ..json_values import as_list, read_json
-from .blocks import text_in
+from ..json_values import as_list, read_json, word
 from .content import Content
 from .usage import usage_of
 
@@ -36,11 +35,12 @@ class MessageParser:
     """Parses the events of one response, and keeps what they add up to.
 
     :param provider: name of the provider's row, for the format of its reasoning.
+    :ivar goes_on: whether the response goes on with one that was paused.
     """
 
     def __init__(self, provider: str) -> None:
         self.finish_reason: str | None = None
-        self.done = False
+        self.done = self.goes_on = False
         self._budget = Budget()
         self._content = Content(details_format("messages", provider), self._budget)
         self._add_text = self._content.add_text
@@ -58,6 +58,8 @@ class MessageParser:
     def totals(self) -> Totals:
         """Return what all events so far add up to."""
         totals = self._content.totals()
+        if self.goes_on:  # its reasoning is bound to the tools that the provider ran
+            totals.reasoning_details = []
         totals.usage = usage_of(self._counts) if self._counts else None
         totals.finish_reason = self.finish_reason
         return totals
@@ -115,7 +117,8 @@ class MessageParser:
         """
         if not self.done:
             raise StreamErrorEvent(None)
-        if self.finish_reason in ("stop", "tool_calls") and self._content.is_empty():
+        ended_well = self.finish_reason in ("stop", "tool_calls")
+        if ended_well and not self.goes_on and self._content.is_empty():
             detail = "The answer had nothing in it."
             raise EmptyResponse({"detail": detail, "stop_reason": self._stop_reason})
         return []
@@ -163,7 +166,7 @@ class MessageParser:
             return []
         self._count(event.get("usage"), data)
         if isinstance(container := delta.get("container"), dict):
-            self._container = text_in(container, "id")
+            self._container = word(container, "id")
         reason = delta.get("stop_reason")
         if not reason:
             return []
@@ -172,11 +175,14 @@ class MessageParser:
             detail = f"The response ended with {shown!r}."
             raise StreamErrorEvent({"detail": detail, "stop_reason": shown})
         self._stop_reason = reason
-        return self._content.end_all()
+        return []
 
     def _read_stop(self, event: dict[str, Any], data: bytes) -> list[Event]:
         if not self._stop_reason:
             return []  # it broke off
+        events = self._content.end_all()
+        if self._stop_reason == _PAUSED and self._content.has_calls:
+            self._stop_reason = "tool_use"  # they have to be carried out first
         reason = effective_reason(_REASONS[self._stop_reason], self._content.has_calls)
         self.finish_reason, self.done = reason, True
-        return [] if self._stop_reason == _PAUSED else [Finish(reason)]
+        return events if self._stop_reason == _PAUSED else [*events, Finish(reason)]

@@ -27,6 +27,11 @@ class ProviderTools:
     def __init__(self) -> None:
         self._tools: dict[str, ProviderTool] = {}
 
+    @property
+    def has_any(self) -> bool:
+        """Whether the provider ran a tool."""
+        return bool(self._tools)
+
     def all(self) -> list[ProviderTool]:
         """Return the tools so far, in the order of their calls."""
         return list(self._tools.values())

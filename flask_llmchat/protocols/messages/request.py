@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...core.errors import ChatError
@@ -22,6 +22,8 @@ from .tools import called_tools, is_forced, sent_choice, sent_tool
 from .turns import Turns
 
 _MAX_TEMPERATURE = 1.0
+
+_MAX_MARKS = 4  # up to which to cache: clients that mark every turn have more, which are refused
 
 _SAMPLING = frozenset({"temperature", "top_p", "top_k"})
 
@@ -99,8 +101,11 @@ class _Body:
         left_out = [n for n in chat.extra if n not in own and n not in _SHARED and n not in _READ]
         for name in (*left_out, *(["seed"] if chat.seed is not None else ())):
             self._log(name)
-        if self._row.name == "anthropic" and not _is_marked(body):
-            # It counts as one of the four marks that a request may have.
+        marks = list(_marks(body))
+        for blocks, i in marks[:-_MAX_MARKS]:
+            blocks[i] = {name: v for name, v in blocks[i].items() if name != "cache_control"}
+        if self._row.name == "anthropic" and not marks:
+            # It counts as one of the marks that a request may have.
             body["cache_control"] = {"type": "ephemeral"}
         if isinstance(own.get("output_config"), dict):
             own["output_config"] = {**body.get("output_config", {}), **own["output_config"]}
@@ -233,15 +238,15 @@ def _lacks_reasoning(turns: list[dict[str, Any]]) -> bool:
     return first is not None and first not in _REASONING_BLOCKS
 
 
-def _is_marked(body: dict[str, Any]) -> bool:
-    """Return whether the host has marked up to where to cache."""
-    blocks = [*(body["tools"] or ()), *(body["system"] or ())]
-    for turn in body["messages"]:
-        blocks += turn["content"]
-    for block in list(blocks):
-        if block.get("type") == "tool_result":
-            blocks += block.get("content", ())
-    return any("cache_control" in block for block in blocks)
+def _marks(body: dict[str, Any]) -> Iterator[tuple[list[dict[str, Any]], int]]:
+    """Give each block up to which to cache: the list that it is in, and its place there."""
+    turns = (turn["content"] for turn in body["messages"])
+    for blocks in (body["tools"] or [], body["system"] or [], *turns):
+        for i, block in enumerate(blocks):
+            inner = block.get("content", []) if block.get("type") == "tool_result" else []
+            yield from ((inner, j) for j, part in enumerate(inner) if "cache_control" in part)
+            if "cache_control" in block:
+                yield blocks, i
 
 
 _REFUSED_REASONING = re.compile(r"thinking|signature|block is bound", re.IGNORECASE)

@@ -36,7 +36,7 @@ def bindable(schema: Any) -> Any:
             kept["anyOf" if name == "oneOf" else name] = [bindable(one) for one in value]
         elif name == "items":
             kept[name] = bindable(value)
-        elif name in _SUPPORTED and (name != "format" or value in _FORMATS):
+        elif name in _SUPPORTED and (name != "format" or str(value) in _FORMATS):
             kept[name] = value
         else:
             told[name] = value

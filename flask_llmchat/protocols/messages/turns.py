@@ -9,6 +9,7 @@ from typing import Any
 
 from ...core.reasoning import BEFORE_CALL, details_in
 from ...core.request import Message
+from ..call_ids import CallIds
 from .parts import Unsendable, block_of, marked
 
 _NOT_RUN = [{"type": "text", "text": "This tool call was not carried out."}]
@@ -16,7 +17,7 @@ _NOT_RUN = [{"type": "text", "text": "This tool call was not carried out."}]
 _OPENING = "Hello."
 """In place of the user's message before an assistant's that comes first."""
 
-_MAX_ID = 64  # characters: gateways keep signatures of thousands in the ids of calls
+_MAX_ID = 64  # characters of the id of a call
 
 _NO_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -38,7 +39,7 @@ class Turns:
         self.tools: dict[str, None] = {}
         self._provider = provider
         self._citations = citations
-        self._ids: dict[str, int] = {}  # of all calls, as they are sent: how often one came again
+        self._ids = CallIds(_MAX_ID)
         self._open: dict[str, str] = {}  # calls that wait for a result: id to id as it is sent
         for number, message in enumerate(messages):
             place = f"messages.{number}"
@@ -95,13 +96,16 @@ class Turns:
             self._call(call, f"{place}.tool_calls.{index}")
             for index, call in enumerate(message.get("tool_calls") or ())
         ]
+        content = self._content(message, place)
+        if not (content or calls):
+            return []  # reasoning with nothing behind it is refused
         before: dict[str, list[dict[str, Any]]] = {id_: [] for id_, _ in calls}
         first: list[dict[str, Any]] = []
         for detail in details_in(message, "messages", self._provider):
             call_id = detail.get(BEFORE_CALL)
             reasoning = before.get(call_id, first) if isinstance(call_id, str) else first
             reasoning += _reasoning(detail)
-        blocks = first + self._content(message, place)
+        blocks = first + content
         for id_, block in calls:
             blocks += [*before[id_], block]
         return blocks
@@ -115,7 +119,7 @@ class Turns:
             raise Unsendable(f"{place}: Must be a call of a function, with an id")
         if id_ in self._open:
             raise Unsendable(f"{place}.id: Another call has this id")
-        self._open[id_] = sent_id = self._new_id(id_)
+        self._open[id_] = sent_id = self._ids.new(_NO_ID.sub("_", id_))
         self.tools[name] = None
         arguments = _arguments(function.get("arguments"))
         return id_, {"type": "tool_use", "id": sent_id, "name": name, "input": arguments}
@@ -139,23 +143,14 @@ class Turns:
         self._open.clear()
         self._add("user", results)
 
-    def _new_id(self, id_: str) -> str:
-        """Return the id of a call as it is sent: of few characters, and used once."""
-        sent = base = _NO_ID.sub("_", id_)[:_MAX_ID]
-        while sent in self._ids:
-            self._ids[base] += 1
-            sent = f"{base}_{self._ids[base]}"
-        self._ids[sent] = 0
-        return sent
-
 
 def _reasoning(detail: dict[str, Any]) -> Iterable[dict[str, Any]]:
     """Give the block of a reasoning detail, unless a part of it is missing."""
     text, signature, data = (detail.get(name) for name in ("text", "signature", "data"))
-    if detail.get("type") == "reasoning.text" and isinstance(signature, str):
+    if detail.get("type") == "reasoning.text" and signature and isinstance(signature, str):
         thinking = text if isinstance(text, str) else ""
         yield {"type": "thinking", "thinking": thinking, "signature": signature}
-    elif detail.get("type") == "reasoning.encrypted" and isinstance(data, str):
+    elif detail.get("type") == "reasoning.encrypted" and data and isinstance(data, str):
         yield {"type": "redacted_thinking", "data": data}
 
 

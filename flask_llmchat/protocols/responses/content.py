@@ -17,9 +17,9 @@ from ...core.limits import MAX_CALLS, MAX_PARTS, Budget
 from ...core.reasoning import BEFORE_CALL, details_format
 from ...core.result import ToolCall, new_call_id
 from ..base import Totals
-from ..json_values import as_dicts
+from ..json_values import as_dicts, word
 from .findings import Findings
-from .items import Call, Item, StreamedText, word
+from .items import Call, Item, StreamedText
 from .provider_tools import EARLY
 
 TEXT, REFUSAL, REASONING, SUMMARY = "output_text", "refusal", "reasoning_text", "summary_text"
@@ -158,11 +158,13 @@ class Content:
         """
         kind, id_ = word(wire, "type"), word(wire, "id")
         item = self._items.get(key)
-        if item is None or item.kind != kind or (item.start is not None and item.id != id_):
+        is_other = item is not None and item.start is not None and (item.done or item.id != id_)
+        if item is None or item.kind != kind or is_other:
             item = self._add_item(key, kind, id_)
         item.start = {name: word(wire, name) for name in ("type", "id", "container_id")}
         item.id = item.id or id_
-        self._release(word(wire, "call_id") if kind in _CALLS else "")
+        is_tool = kind not in _CALLS and kind not in ("message", "reasoning")
+        self._release(word(wire, "call_id") if kind in _CALLS else "", goes_back=not is_tool)
         if kind in _CALLS:
             # Its first event waits for its arguments: with Perplexity, a call of the provider's
             # own tool looks like one until it is done.
@@ -233,16 +235,19 @@ class Content:
         self._release()
         self._held = detail
 
-    def _release(self, call_id: str = "") -> None:
+    def _release(self, call_id: str = "", *, goes_back: bool = True) -> None:
         """Give the detail that was held back.
 
         :param call_id: id of the tool call that follows it; "" for anything else.
+        :param goes_back: whether what follows goes back to the provider. Reasoning without what it
+            led to is refused, and a tool that the provider ran does not go back.
         """
         if self._held is not None:
             detail, self._held = self._held, None
             if call_id:
                 detail[BEFORE_CALL] = call_id
-            self._totals.reasoning_details.append(detail)
+            if goes_back:
+                self._totals.reasoning_details.append(detail)
             self.events.append(ReasoningEnd(detail))
 
     def _end_call(self, item: Item, wire: dict[str, Any], kind: str) -> None:
@@ -257,6 +262,7 @@ class Content:
             self._begin_call(call)
 
     def _end_tool(self, item: Item, wire: dict[str, Any], data: bytes) -> None:
+        self._release(goes_back=False)
         if item.call is not None:  # it turned out to be the provider's own
             wire = {"call_id": item.call.id, **wire}
             item.call = None
@@ -275,7 +281,7 @@ class Content:
         the items of their type: their places in the list need not be their indexes.
         """
         by_id = {(item.kind, item.id): item for item in self._all if item.id}
-        found = [by_id.pop((word(wire, "type"), word(wire, "id")), None) for wire in output]
+        found = [by_id.get((word(wire, "type"), word(wire, "id"))) for wire in output]
         matched = {id(item) for item in found}
         left: dict[str, list[Item]] = {}
         for item in reversed(self._all):

@@ -15,9 +15,9 @@ from ...core.finish_reasons import effective_reason
 from ...core.limits import Budget
 from ...core.result import Usage
 from ..base import Totals
-from ..json_values import as_dicts, read_json
+from ..json_values import as_dicts, read_json, word
 from .content import REASONING, REFUSAL, SUMMARY, TEXT, Content
-from .items import StreamedText, word
+from .items import StreamedText
 from .provider_tools import pages_in
 from .usage import usage_in
 
@@ -79,7 +79,7 @@ class ResponsesParser:
             return None
         if event.__class__ is not dict:
             raise StreamErrorEvent(event)
-        kind = event.get("type") or name
+        kind = event["type"] = event.get("type") or name
         content = self._content
         events: list[Event] = []
         content.events = events
@@ -112,7 +112,7 @@ class ResponsesParser:
             return None
         events: list[Event] = []
         self._content.events = events
-        self._end(body, "completed")
+        self._end(body, word(body, "status") or "completed")
         return events
 
     def finish(self) -> list[Event]:
@@ -127,8 +127,9 @@ class ResponsesParser:
     def _end(self, response: Any, status: str) -> None:
         """Read the last event, which has the whole response again."""
         response = response if isinstance(response, dict) else {}
-        # vLLM completes a response that is not complete.
-        if response.get("status") in _STATUSES.values():
+        # vLLM completes a response that is not complete. The other way round, a status that was
+        # forgotten does not make a failure complete.
+        if status == "completed" and response.get("status") in _STATUSES.values():
             status = response["status"]
         self._usage = usage_in(response) or self._usage
         self._content.finish(as_dicts(response.get("output")))
@@ -215,9 +216,15 @@ class ResponsesParser:
 
 
 def _key(event: dict[str, Any]) -> Any:
-    """Return what tells items apart: their index, or their id where they have none."""
+    """Return what tells items apart: their index, or their id where they have none.
+
+    The index is a number, but for servers that write it as text.
+    """
     index = event.get("output_index")
-    return index if isinstance(index, int) else str(event.get("item_id"))
+    if index is not None:
+        return str(index)
+    item = event.get("item")
+    return str(event.get("item_id") or (item.get("id") if isinstance(item, dict) else None))
 
 
 def _index(event: dict[str, Any]) -> int:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..json_values import as_dicts, read_json
-from .items import word
+from ..json_values import as_dicts, read_json, word
 
 EARLY = frozenset({"web_search_call", "file_search_call", "image_generation_call"})
 """Types of items whose call is told when it begins: all that is known of its input is known then.

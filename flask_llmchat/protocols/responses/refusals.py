@@ -2,19 +2,27 @@
 
 OpenAI shows summaries of the reasoning only to organizations that it has verified, and refuses the
 whole request of any other. It also refuses a conversation with reasoning that was encrypted for
-another organization: a user who changes the key could not go on with it.
+another organization, or that this model does not take: a user who changes the key or the model
+could not go on with it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ..errors import message_in
 
 _MAX_KNOWN = 1024
+
+# OpenAI's and xAI's words.
+_ABOUT_REASONING = re.compile(
+    r"encrypted.content|type 'reasoning'|reasoning input items|duplicate item found with id rs_",
+    re.IGNORECASE,
+)
 
 _SECRET = os.urandom(16)  # so that a digest says nothing about a key outside this process
 
@@ -37,13 +45,14 @@ def amend_body(
     message = message_in(error)
     about_summary = fields.get("param") == "reasoning.summary" or "reasoning summar" in message
     if about_summary and "summary" in reasoning:
-        if len(_without_summary) >= _MAX_KNOWN:
-            _without_summary.clear()
-        _without_summary[_digest(headers, body["model"])] = None
+        if reasoning["summary"] == "auto":  # what else a client asked for says nothing of others
+            if len(_without_summary) >= _MAX_KNOWN:
+                _without_summary.clear()
+            _without_summary[_digest(headers, body["model"])] = None
         kept = {name: value for name, value in reasoning.items() if name != "summary"}
         without = {name: value for name, value in body.items() if name != "reasoning"}
         return {**without, "reasoning": kept} if kept else without
-    if fields.get("code") == "invalid_encrypted_content":
+    if _ABOUT_REASONING.search(f"{fields.get('code')} {message}"[:1000]):
         items = [item for item in body["input"] if item["type"] != "reasoning"]
         return {**body, "input": items} if len(items) < len(body["input"]) else None
     return None

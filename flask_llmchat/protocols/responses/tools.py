@@ -13,7 +13,8 @@ def flat_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _flat_tool(tool: dict[str, Any]) -> dict[str, Any]:
     if tool.get("type") == "custom":
         custom = tool["custom"]
-        if (form := custom.get("format")) and isinstance(form.get("grammar"), dict):
+        form = custom.get("format")
+        if isinstance(form, dict) and isinstance(form.get("grammar"), dict):
             form = {"type": "grammar", **form["grammar"]}
         kept = _fields(custom, "name", "description")
         return {"type": "custom", **kept, **({"format": form} if form else {})}

@@ -48,6 +48,7 @@ STOPPED = [
     ("refusal", [], "content_filtered", "content_filter"),
     ("tool_use", [call(0, "t", "now")], "tool_calls", "tool_calls"),
     ("end_turn", [call(0, "t", "now")], "tool_calls", "tool_calls"),
+    ("pause_turn", [call(0, "t", "now")], "tool_calls", "tool_calls"),  # not to be gone on with
     ("end_turn", [thinking(0, "a")], "ok", "stop"),
 ]
 
@@ -160,8 +161,11 @@ LAST = whole(text(0, "7."))
 
 
 def test_a_paused_response_goes_on_with_its_blocks_as_they_came(upstream: FakeUpstream) -> None:
-    upstream.add(*[sse_reply(wire(events), split=11) for events in (FIRST, SECOND, LAST)])
+    last = whole(thinking(0, "Seven?"), text(1, "7."))
+    upstream.add(*[sse_reply(wire(events), split=11) for events in (FIRST, SECOND, last)])
     status, completion, result = chat(app_with(upstream, SEARCH))
+    # The rest of the reasoning is bound to the search, which does not go back.
+    assert [detail["text"] for detail in result.reasoning_details] == ["Let me."]
     assert (status, result.outcome, result.text) == (200, "ok", "It is 7.")
     assert completion["choices"][0]["message"]["content"] == "It is 7."
     assert result.usage.prompt_tokens == 15
@@ -219,6 +223,16 @@ def test_a_pause_that_brought_nothing_is_requested_again(upstream: FakeUpstream)
     assert chat(app_with(upstream, SEARCH))[2].text == "7."
     first, second = (request.json for request in upstream.requests)
     assert first == second
+
+
+def test_only_a_response_of_which_no_part_has_content_is_an_error(upstream: FakeUpstream) -> None:
+    nothing = whole()
+    upstream.add(sse_reply(wire(SECOND)), sse_reply(wire(nothing)))
+    result = chat(app_with(upstream, SEARCH))[2]
+    assert (result.outcome, result.text) == ("ok", "It is ")
+    paused = whole(reason="pause_turn")
+    upstream.add(sse_reply(wire(paused)), sse_reply(wire(nothing)))
+    assert chat(app_with(upstream, SEARCH))[2].outcome == "upstream_error"
 
 
 # Reasoning that is refused

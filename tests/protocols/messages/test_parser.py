@@ -88,6 +88,17 @@ def test_reasoning_before_a_call_that_comes_first_names_none() -> None:
     assert "tool_call_id" not in parser.totals().reasoning_details[0]
 
 
+def test_reasoning_after_a_tool_of_the_providers_does_not_go_back() -> None:
+    """It is bound to that tool's blocks, which do not go back either."""
+    ran = call(1, "s1", "web_search", '{"query": "a"}', kind="server_tool_use")
+    blocks = [thinking(0, "A"), ran, thinking(2, "B"), call(3, "t1", "look")]
+    parser, events = parsed(whole(*blocks, reason="tool_use"))
+    ends = [event.detail for event in events if isinstance(event, ReasoningEnd)]
+    assert [detail and detail["text"] for detail in ends] == ["A", "B"]
+    (kept,) = parser.totals().reasoning_details
+    assert kept["text"] == "A" and "tool_call_id" not in kept
+
+
 def test_reasoning_without_a_signature_does_not_go_back() -> None:
     parser, events = parsed(whole(thinking(0, "a", signature=""), text(1, "b")))
     assert parser.totals().reasoning_details == []
@@ -119,6 +130,36 @@ def test_arguments_that_come_at_once_are_taken() -> None:
     start = begin(0, "tool_use", id="toolu_1", name="look", input={"at": 1})
     parser, _ = parsed(whole([start, end(0)], reason="tool_use"))
     assert json.loads(parser.totals().tool_calls[0].arguments) == {"at": 1}
+
+
+@pytest.mark.parametrize("index", [None, "1", [1]])
+def test_a_call_is_not_lost_where_its_index_is_no_number(index: Any) -> None:
+    events = [event | {"index": index} for event in call(1, "t1", "look", '{"x":', "1}")]
+    parser, _ = parsed(whole(events, reason="tool_use"))
+    assert [c.arguments for c in parser.totals().tool_calls] == ['{"x":1}']
+
+
+def test_a_call_behind_the_stop_reason_is_whole() -> None:
+    begun = begin(0, "tool_use", id="t1", name="look", input={"x": 1})
+    parser, events = parsed([ended("tool_use"), begun, STOP])
+    assert parser.totals().tool_calls[0].arguments == '{"x": 1}'
+    arguments = [event.arguments for event in events if isinstance(event, ToolCallDelta)]
+    assert "".join(arguments) == '{"x": 1}'
+
+
+@pytest.mark.parametrize("kind", ["thinking", "text"])
+def test_blocks_that_overlap_do_not_have_each_others_content(kind: str) -> None:
+    """Else each of four thousand blocks could have the sixteen megabytes of all of them."""
+    parser = MessageParser("anthropic")
+    field = {kind: "ab"}
+    begun = [begin(index, kind, signature="s") for index in range(9)]
+    pieces = [delta(index, kind, **field) for index in range(9)]
+    ends = [end(index) for index in range(9)]
+    for event in [*begun, *pieces, *ends, ended("pause_turn"), STOP]:
+        parser.parse("", json.dumps(event).encode())
+    body = parser.continue_body({"messages": [{"role": "user", "content": []}]})
+    assert json.dumps(body).count("ab") == len(pieces)
+    assert json.dumps(parser.totals().reasoning_details).count("ab") <= len(pieces)
 
 
 def test_calls_need_a_name_and_an_id_of_their_own() -> None:

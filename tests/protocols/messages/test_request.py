@@ -285,6 +285,20 @@ def detail(format_: str = "messages:anthropic", **fields: Any) -> dict[str, Any]
     return {"type": "reasoning.text", "format": format_, "text": "Hm.", "signature": "s", **fields}
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "", "reasoning_details": [detail()]},
+        {"content": " ", "reasoning_details": [detail(type="reasoning.encrypted", data="x")]},
+        {"content": "A", "reasoning_details": [detail(signature="")]},
+        {"content": "A", "reasoning_details": [detail(type="reasoning.encrypted", data="")]},
+    ],
+)
+def test_reasoning_that_would_be_refused_is_left_out(message: dict[str, Any]) -> None:
+    body = body_of(HI, {"role": "assistant", **message}, HI)
+    assert all(block["type"] == "text" for turn in body["messages"] for block in turn["content"])
+
+
 def test_reasoning_goes_back_where_it_was() -> None:
     hidden = {"type": "reasoning.encrypted", "format": "messages:anthropic", "data": "xyz"}
     details = [
@@ -775,6 +789,14 @@ def test_a_response_is_bound_to_a_schema() -> None:
     }
 
 
+@pytest.mark.parametrize("form", [["date"], {"a": 1}, None])
+def test_a_schema_that_is_none_is_the_providers_to_refuse(form: Any) -> None:
+    schema = {"type": "string", "format": form}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    sent = body_of(HI, response_format=wanted)["output_config"]["format"]["schema"]
+    assert sent["type"] == "string" and "format" not in sent
+
+
 def test_the_hosts_output_config_is_added() -> None:
     own = {"output_config": {"task_budget": {"total": 9}}}
     body = body_of(response_format=BOUND, extra=own)
@@ -890,6 +912,23 @@ def test_marks_of_the_host_stay_and_are_the_only_ones(
     for step in place:
         body = body[step]
     assert body["cache_control"] == MARK["cache_control"]
+
+
+def test_of_more_marks_than_are_accepted_the_last_ones_stay() -> None:
+    messages = [
+        {"role": "system", "content": "A", **MARK},
+        {"role": "user", "content": [*said("B", **MARK)["content"]] * 2},
+        calling(asked()),
+        result(content=[{"type": "text", "text": "C", **MARK}], **MARK),
+        said("D", **MARK),
+    ]
+    tool = {**TOOL, **MARK}
+    body = whole_body(*messages, tools=[tool])
+    assert json.dumps(body).count("cache_control") == 4
+    assert "cache_control" not in json.dumps([body["system"], body["tools"]])
+    first, second = body["messages"][0]["content"]
+    assert "cache_control" not in first and "cache_control" in second
+    assert "cache_control" in tool and "cache_control" in messages[0]
 
 
 # Through the app

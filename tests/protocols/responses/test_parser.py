@@ -107,6 +107,55 @@ def test_items_without_an_index_are_told_apart_by_their_ids() -> None:
     assert events == [TextDelta("One."), TextDelta("Two."), STOP]
 
 
+def test_only_the_item_itself_says_its_id() -> None:
+    """Its deltas have the id in a field of their own, and an index may be text."""
+
+    def without_index(item: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        return {name: value for name, value in item.items() if name != "output_index"} | fields
+
+    def as_text(item: dict[str, Any], id_: str) -> dict[str, Any]:
+        return {**item, "output_index": "0", "item_id": id_}
+
+    expected = [ReasoningDelta("Hm."), ReasoningEnd(), TextDelta("Hi"), STOP]
+    thought = {"id": "r", "summary": [{"type": "summary_text", "text": "Hm."}]}
+    said = {"id": "m", **message("Hi")}
+    events, _ = parsed(
+        without_index(added(0, "reasoning", id="r")),
+        without_index(summary("Hm."), item_id="r"),
+        without_index(done(0, "reasoning", **thought)),
+        without_index(added(1, "message", id="m")),
+        without_index(text("Hi"), item_id="m"),
+        without_index(done(1, "message", **said)),
+        completed({"type": "reasoning", **thought}, {"type": "message", **said}),
+    )
+    assert events == expected
+    rotating = parsed(
+        as_text(added(0, "message", id="a"), "a"),
+        as_text(text("Hi"), "b"),
+        as_text(done(0, "message", id="c", **message("Hi")), "c"),
+        completed(),
+    )
+    assert rotating[0] == [TextDelta("Hi"), STOP]
+
+
+def test_a_second_item_without_an_id_is_not_the_first() -> None:
+    events, _ = parsed(
+        added(0, "message"),
+        text("One."),
+        done(0, "message", **message("One.")),
+        added(0, "message"),
+        done(0, "message", **message("Two.")),
+        completed(),
+    )
+    assert events == [TextDelta("One."), TextDelta("Two."), STOP]
+
+
+def test_an_item_that_stands_twice_in_the_end_is_one() -> None:
+    item = {"type": "message", "id": "m", **message("Hi")}
+    events, _ = parsed(added(0, "message", id="m"), text("Hi"), completed(item, item))
+    assert events == [TextDelta("Hi"), STOP]
+
+
 def test_several_items_under_one_index_are_several() -> None:
     call = {"call_id": "c", "name": "now", "arguments": "{}"}
     events, parser = parsed(
@@ -224,6 +273,23 @@ def test_reasoning_names_the_call_that_it_came_before() -> None:
     assert order == ["r0", TextDelta, "r2", call, "r4", call, "r6", Finish]
 
 
+@pytest.mark.parametrize("begins", [True, False])
+def test_reasoning_goes_back_only_with_what_it_led_to(begins: bool) -> None:
+    """A tool that the provider ran does not go back, and reasoning without it is refused."""
+    search = {"id": "ws", "action": {"type": "search", "query": "a"}}
+    events, parser = parsed(
+        done(0, "reasoning", id="r1", encrypted_content="x", summary=[]),
+        *([added(1, "web_search_call", **search)] if begins else []),
+        done(1, "web_search_call", **search),
+        done(2, "reasoning", id="r2", encrypted_content="y", summary=[]),
+        text("Hi", 3),
+        completed(),
+    )
+    ended_ = [event.detail for event in events if isinstance(event, ReasoningEnd)]
+    assert [detail and detail["id"] for detail in ended_] == ["r1", "r2"]
+    assert [detail["id"] for detail in parser.totals().reasoning_details] == ["r2"]
+
+
 def test_of_raw_reasoning_and_its_summary_one_is_shown() -> None:
     raw = event("reasoning_text.delta", output_index=0, content_index=0, delta="Raw.")
     whole = reasoning("r", "Short.")
@@ -263,6 +329,15 @@ def test_a_call_without_arguments_or_id_is_still_a_call() -> None:
     _, parser = parsed(*same, completed())
     assert len({call.id for call in parser.totals().tool_calls}) == 2
     assert [call.arguments for call in parser.totals().tool_calls] == ['{"i": 0}', '{"i": 1}']
+
+
+def test_no_name_and_no_id_has_half_a_character() -> None:
+    """Databases and files cannot keep one."""
+    call = {"id": "f\ud83d", "call_id": "c\ud83d", "name": "n\ud83d", "arguments": "{}"}
+    events, parser = parsed(done(0, "function_call", **call), completed())
+    (kept,) = parser.totals().tool_calls
+    assert (kept.id, kept.name) == ("c\ufffd", "n\ufffd")
+    assert events[0] == ToolCallDelta(0, "c\ufffd", "n\ufffd", "{}")
 
 
 def test_a_call_without_a_name_is_left_out() -> None:
@@ -475,8 +550,8 @@ def test_citations_are_told_once() -> None:
     ]
 
 
-def ended(status: str, **fields: Any) -> dict[str, Any]:
-    return event(status, response={"status": status, "output": [], **fields})
+def ended(name: str, **fields: Any) -> dict[str, Any]:
+    return event(name, response={"status": name, "output": [], **fields})
 
 
 @pytest.mark.parametrize(
@@ -490,6 +565,10 @@ def ended(status: str, **fields: Any) -> dict[str, Any]:
         (ended("incomplete", incomplete_details={"reason": "max_tool_calls"}), "length"),
         (ended("incomplete", incomplete_details={"reason": "content_filter"}), "content_filter"),
         (completed(status="incomplete", incomplete_details={"reason": "length"}), "length"),
+        (
+            ended("incomplete", status="completed", incomplete_details={"reason": "max_tokens"}),
+            "length",
+        ),
     ],
 )
 def test_every_ending_is_told_apart(last: Any, reason: str) -> None:
@@ -512,6 +591,7 @@ ERROR = {"code": "rate_limit_exceeded", "message": "Too fast."}
         ({"error": ERROR}, ERROR),
         ({"error": "Too fast."}, {"message": "Too fast."}),
         (ended("failed"), {"status": "failed"}),
+        (ended("failed", status="completed"), {"status": "completed"}),
         (ended("cancelled"), {"status": "cancelled"}),
         (ended("incomplete"), {"status": "incomplete"}),
         (
@@ -572,16 +652,38 @@ def test_what_is_not_known_is_ignored() -> None:
     assert events == [TextDelta("Hi"), STOP]
 
 
+def test_instructions_that_come_back_may_be_a_long_table() -> None:
+    table = "1," * 400_000
+    events, _ = parsed(
+        event("created", response={"instructions": table}),
+        text("Hi"),
+        completed(instructions=table),
+    )
+    assert events == [TextDelta("Hi"), STOP]
+    for hostile in ([{}] * 300_000, ["\\,"] * 300_000, {str(i): i for i in range(300_000)}):
+        with pytest.raises(ValueError, match="values"):
+            parsed(event("created", response=hostile))
+
+
 def test_the_name_of_an_event_counts_where_its_type_is_missing() -> None:
     parser = ResponsesParser("openai")
     delta = b'{"output_index":0,"content_index":0,"delta":"Hi"}'
     assert parser.parse("response.output_text.delta", delta) == [TextDelta("Hi")]
+    thought = parser.parse("response.reasoning.started", b'{"thought":"Hm."}')
+    assert thought == [ReasoningDelta("Hm.")]
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"output": None}, {"choices": []}, {"error": {}}])
 def test_a_whole_body_that_is_no_response_is_not_taken_for_one(body: Any) -> None:
     parser = ResponsesParser("openai")
     assert parser.parse_whole(body, b"") is None and not parser.done
+
+
+def test_a_whole_response_that_is_still_being_made_is_not_complete() -> None:
+    for status in ("in_progress", "queued"):
+        body = {"status": status, "output": [{"type": "message", **message("Hi")}]}
+        with pytest.raises(StreamErrorEvent):
+            ResponsesParser("openai").parse_whole(body, b"")
 
 
 def test_what_is_too_much_is_an_error_and_what_accompanies_is_left_out() -> None:

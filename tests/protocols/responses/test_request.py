@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter
 from flask_llmchat import ChatError, ChatRequest, Model, Provider, Target, builtin_providers
 from flask_llmchat.models import get_model
 from flask_llmchat.protocols.responses import RESPONSES
+from flask_llmchat.protocols.responses.tools import flat_tools
 from tests.support.recordings import recordings
 
 ROW = Provider(
@@ -205,6 +207,26 @@ def test_a_conversation_becomes_input_items(name: str) -> None:
     assert json.dumps(messages) == before
 
 
+def test_ids_of_calls_are_short_for_openai_and_used_once() -> None:
+    long = "c" * 99
+    ids = [long + "1", long + "2", "c1", "c1"]
+    messages: list[Any] = [*HI]
+    for id_ in ids:
+        messages += [{"role": "assistant", "tool_calls": [call(id_)]}, result(id_, id_)]
+    for row, longest in ((ROW, 64), (replace(ROW, name="acme", catalogue="acme"), 100)):
+        items = built(messages, row=row)["input"][1:]
+        sent = [item["call_id"] for item in items[::2]]
+        assert sent == [item["call_id"] for item in items[1::2]]
+        assert len({*sent}) == 4 and max(map(len, sent)) == longest
+        assert [item["output"] for item in items[1::2]] == ids
+
+
+def test_what_is_no_text_in_a_system_message_is_not_lost() -> None:
+    picture = {"type": "image_url", "image_url": {"url": PIXEL}}
+    body = built([{"role": "system", "content": [picture]}, *HI])
+    assert body["input"][0]["content"][0]["type"] == "input_image"
+
+
 def test_the_first_system_messages_are_the_instructions() -> None:
     system = [
         {"role": "system", "content": "Be kind."},
@@ -248,15 +270,31 @@ REFUSED: dict[str, tuple[list[Any], str]] = {
     ),
     "a result without a call": (
         [*HI, result("c9", "wet")],
-        "messages.1.tool_call_id: No message before it has a call with it",
+        "messages.1.tool_call_id: No call before it waits for this result",
     ),
     "a result before its call": (
         [*HI, result("c1", "wet"), {"role": "assistant", "tool_calls": [call("c1")]}],
-        "messages.1.tool_call_id: No message before it has a call with it",
+        "messages.1.tool_call_id: No call before it waits for this result",
     ),
     "a call without a result": (
         [*HI, {"role": "assistant", "tool_calls": [call("c1"), call("c2")]}, result("c1", "x")],
         "messages.1.tool_calls.1: The call has no result, which has to follow it",
+    ),
+    "a second result": (
+        [*HI, {"role": "assistant", "tool_calls": [call("c1")]}, *[result("c1", "wet")] * 2],
+        "messages.3.tool_call_id: No call before it waits for this result",
+    ),
+    "two calls with one id": (
+        [*HI, {"role": "assistant", "tool_calls": [call("c1"), call("c1")]}, result("c1", "wet")],
+        "messages.1.tool_calls.1.id: Another call has this id",
+    ),
+    "a custom call of nothing": (
+        [
+            *HI,
+            {"role": "assistant", "tool_calls": [{"id": "c1", "type": "custom", "custom": {}}]},
+            result("c1", "wet"),
+        ],
+        "messages.1.tool_calls.0: Must have a name, and its input as text",
     ),
     "nothing": (
         [{"role": "assistant", "content": ""}],
@@ -334,7 +372,7 @@ def test_raw_reasoning_goes_back_as_text() -> None:
         {"content": "Yes", "reasoning_details": [reasoned("a", format="messages:openai")]},
         {"content": "Yes", "reasoning_details": [reasoned("a", format="openai-responses-v1")]},
         {"content": "Yes", "reasoning_details": [reasoned("a", tool_call_id="gone")]},
-        {"content": "Yes", "reasoning_details": [reasoned("a", data="")]},
+        {"content": "Yes", "reasoning_details": [reasoned("a", data="", tool_call_id=["x"])]},
         {"content": "Yes", "reasoning_details": [reasoned("a", data=7), "x", None, {}]},
         {"content": "Yes", "reasoning_content": "Hm."},
     ],
@@ -408,6 +446,11 @@ def test_tools_and_their_choice_are_flat() -> None:
         ),
     ):
         assert built(tools=tools, tool_choice=choice)["tool_choice"] == flat
+
+
+def test_a_format_that_is_none_is_the_providers_to_refuse() -> None:
+    tool = {"type": "custom", "custom": {"name": "sql", "format": "lark"}}
+    assert flat_tools([tool]) == [{"type": "custom", "name": "sql", "format": "lark"}]
 
 
 def test_without_tools_there_is_no_choice_of_them() -> None:
@@ -513,10 +556,34 @@ def test_summaries_that_an_organization_may_not_have_are_not_asked_for_again() -
     assert built(model=REASONS, key="sk-another")["reasoning"] == {"summary": "auto"}
 
 
-def test_reasoning_of_another_organization_is_left_out() -> None:
+def test_a_summary_that_a_client_made_up_is_refused_to_nobody_else() -> None:
+    """Else one request could turn the summaries off for all users of a key."""
+    key = "sk-of-a-server"
+    body = built(model=REASONS, key=key, extra={"reasoning": {"summary": "sonnet"}})
+    error = {"error": {"message": "Invalid value: 'sonnet'.", "param": "reasoning.summary"}}
+    amended = RESPONSES.amend_body(body, error, {"Authorization": f"Bearer {key}"})
+    assert amended is not None and "reasoning" not in amended
+    assert built(model=REASONS, key=key)["reasoning"] == {"summary": "auto"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": {"code": "invalid_encrypted_content", "message": "could not be verified"}},
+        {"code": "invalid-argument", "error": "Could not decrypt the given encrypted_content."},
+        {
+            "error": {
+                "code": None,
+                "message": "Item 'rs_1' of type 'reasoning' has nothing after it",
+            }
+        },
+        {"error": {"message": "Reasoning input items are not for this model.", "param": "input"}},
+        {"error": {"message": "Duplicate item found with id rs_1."}},
+    ],
+)
+def test_reasoning_that_is_refused_is_left_out(error: Any) -> None:
     message = {"role": "assistant", "content": "Yes", "reasoning_details": [reasoned("rs_1")]}
     body = built([*HI, message], REASONS)
-    error = {"error": {"code": "invalid_encrypted_content", "message": "could not be verified"}}
     amended = RESPONSES.amend_body(body, error, {})
     assert amended is not None
     assert amended["input"] == [said("user", "Hi"), said("assistant", "Yes")]
