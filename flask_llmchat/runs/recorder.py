@@ -133,9 +133,9 @@ class ChatRecorder:
         self._step_start = len(self._earlier)
 
     @property
-    def has_earlier_response(self) -> bool:
-        """Whether the present response is not the chat's first one."""
-        return bool(self._earlier)
+    def has_content(self) -> bool:
+        """Whether anything has come yet: then a further response may bring nothing."""
+        return self._first_token is not None
 
     def step_totals(self) -> Totals:
         """Return what the response of the present step adds up to, in all its parts."""

@@ -153,7 +153,7 @@ class ChatRun:
                 self._cancel,
                 on_failure=recorder.fail_attempt,
                 on_retry=recorder.retry_attempt,
-                may_be_empty=recorder.has_earlier_response,
+                may_be_empty=recorder.has_content,
             )
             recorder.open_attempt(parser, stream.upstream_request_id)
             return stream, parser
