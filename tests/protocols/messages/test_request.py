@@ -492,6 +492,12 @@ def test_the_hosts_limit_for_a_model_counts() -> None:
     assert whole_body(model="m", facts=facts)["max_tokens"] == 200
 
 
+def test_the_token_limit_leaves_room_for_the_conversation() -> None:
+    facts = Model(name="m", max_output=262_144, context_window=262_144)
+    assert whole_body(model="m", facts=facts)["max_tokens"] == 32_000
+    assert whole_body(model="m", facts=facts, max_tokens=90_000)["max_tokens"] == 90_000
+
+
 # Reasoning efforts
 
 ADAPTIVE = {"type": "adaptive", "display": "summarized"}
