@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..json_values import as_dicts
-from ..surrogates import join_surrogates
+from ..json_values import as_dicts, read_arguments, word
 
 
 class Block:
@@ -29,20 +28,13 @@ class Block:
         self.place = self.end = 0
         self.pieces: list[str] = []
         self.citations: list[dict[str, Any]] = as_dicts(start.get("citations"))
-        self.signature = text_in(start, "signature")
+        self.signature = word(start, "signature")
         self.call: int | None = None
 
     @property
     def arguments(self) -> str:
         """The arguments of a tool call, as JSON; ``{}`` for a call without any."""
         return "".join(self.pieces) or json.dumps(self.start.get("input") or {})
-
-    def parsed_arguments(self) -> Any:
-        """Return the arguments as JSON; as text where they are none."""
-        try:
-            return json.loads(self.arguments, parse_constant=int)  # NaN is no JSON
-        except (ValueError, RecursionError):
-            return self.arguments
 
     def sent_back(self, pieces: list[str]) -> dict[str, Any]:
         """Return the whole block, as it came.
@@ -56,17 +48,5 @@ class Block:
         if self.kind == "thinking":
             return {"type": "thinking", "thinking": content, "signature": self.signature}
         if self.pieces:
-            return {**self.start, "input": self.parsed_arguments()}
+            return {**self.start, "input": read_arguments(self.arguments)}
         return self.start
-
-
-def text_in(holder: dict[str, Any], name: str) -> str:
-    """Return a field that is text; "" for anything else."""
-    value = holder.get(name)
-    if value.__class__ is not str:
-        return ""
-    text: str = value
-    if text.isascii():
-        return text
-    text, half = join_surrogates(text)
-    return text + "\ufffd" if half else text

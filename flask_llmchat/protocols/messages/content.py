@@ -18,8 +18,9 @@ from ...core.limits import MAX_CALLS, MAX_PARTS, MAX_SOURCES, Budget
 from ...core.reasoning import BEFORE_CALL
 from ...core.result import ToolCall, new_call_id
 from ..base import Totals
+from ..json_values import read_arguments, word
 from ..surrogates import join_surrogates
-from .blocks import Block, text_in
+from .blocks import Block
 from .provider_tools import ProviderTools
 
 _CITED_TYPES = {"page_location": "application/pdf", "char_location": "text/plain"}
@@ -85,13 +86,8 @@ class Content:
 
     def add_text(self, text: Any) -> list[Event]:
         """Take the next piece of the text; return its event."""
-        if text.__class__ is not str:
+        if not (text := self._piece(text)):
             return []
-        if self._half or not text.isascii():
-            text, self._half = join_surrogates(self._half + text)
-        if not text:
-            return []
-        self._budget.spend(len(text))
         self._text.append(text)
         return [TextDelta(text)]
 
@@ -110,7 +106,7 @@ class Content:
         if kind == "input_json_delta":
             return self._add_arguments(block, delta.get("partial_json"))
         if kind == "signature_delta":
-            block.signature = text_in(delta, "signature")
+            block.signature = word(delta, "signature")
             self._budget.spend(len(block.signature))
         elif kind == "citations_delta" and isinstance(delta.get("citation"), dict):
             self._keep(data)
@@ -157,7 +153,7 @@ class Content:
         if block.call is not None and not block.pieces:
             return [ToolCallDelta(block.call, "", "", block.arguments)]
         if block.kind in _PROVIDER_CALLS:
-            return [self._tools.call(block.start, block.parsed_arguments())]
+            return [self._tools.call(block.start, read_arguments(block.arguments))]
         if block.kind == "thinking":
             detail = None
             if block.signature:
@@ -165,7 +161,7 @@ class Content:
                 detail = {"type": "reasoning.text", "text": text, "signature": block.signature}
             self._end_reasoning(detail)
         elif block.kind == "redacted_thinking":
-            hidden = text_in(block.start, "data")
+            hidden = word(block.start, "data")
             self._end_reasoning({"type": "reasoning.encrypted", "data": hidden})
         return []
 
@@ -188,30 +184,30 @@ class Content:
         """Return how many pieces there are so far of the text, or of the reasoning."""
         return len(self._text if block.kind == "text" else self._reasoning)
 
-    def _add_reasoning(self, text: Any) -> list[Event]:
+    def _piece(self, text: Any) -> str:
+        """Return what a delta brings of a text, and count it; "" when it brings nothing."""
         if text.__class__ is not str:
+            return ""
+        piece: str = text
+        if self._half or not piece.isascii():
+            piece, self._half = join_surrogates(self._half + piece)
+        self._budget.spend(len(piece))
+        return piece
+
+    def _add_reasoning(self, text: Any) -> list[Event]:
+        if not (text := self._piece(text)):
             return []
-        if self._half or not text.isascii():
-            text, self._half = join_surrogates(self._half + text)
-        if not text:
-            return []
-        self._budget.spend(len(text))
         self._reasoning.append(text)
         return [ReasoningDelta(text)]
 
     def _add_arguments(self, block: Block, piece: Any) -> list[Event]:
-        if piece.__class__ is not str:
+        if not (piece := self._piece(piece)):
             return []
-        if self._half or not piece.isascii():
-            piece, self._half = join_surrogates(self._half + piece)
-        if not piece:
-            return []
-        self._budget.spend(len(piece))
         block.pieces.append(piece)
         return [] if block.call is None else [ToolCallDelta(block.call, "", "", piece)]
 
     def _begin_call(self, block: Block) -> list[Event]:
-        id_, name = text_in(block.start, "id"), text_in(block.start, "name")
+        id_, name = word(block.start, "id"), word(block.start, "name")
         if not name.strip():  # it cannot be carried out
             return self.release()
         if len(self._call_ids) >= MAX_CALLS:
@@ -238,8 +234,8 @@ class Content:
         """Return the pages and documents that were not cited before."""
         events: list[Event] = []
         for citation in citations:
-            title = text_in(citation, "title") or text_in(citation, "document_title")
-            url = text_in(citation, "url") or text_in(citation, "source")
+            title = word(citation, "title") or word(citation, "document_title")
+            url = word(citation, "url") or word(citation, "source")
             if url.startswith(("http://", "https://")):
                 if url not in self._sources and len(self._sources) < MAX_SOURCES:
                     self._sources[url] = source = Source(url, title)
@@ -247,7 +243,7 @@ class Content:
                 continue
             number = citation.get("document_index")
             title = title or f"Document {number if isinstance(number, int) else 0}"
-            document = Document(title, media_type=_CITED_TYPES.get(text_in(citation, "type"), ""))
+            document = Document(title, media_type=_CITED_TYPES.get(word(citation, "type"), ""))
             if document not in self._documents and len(self._documents) < MAX_SOURCES:
                 self._documents[document] = None
                 events.append(document)

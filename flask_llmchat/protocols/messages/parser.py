@@ -14,8 +14,7 @@ from ...core.finish_reasons import effective_reason
 from ...core.limits import Budget
 from ...core.reasoning import details_format
 from ..base import Totals
-from ..json_values import as_list, read_json
-from .blocks import text_in
+from ..json_values import as_list, read_json, word
 from .content import Content
 from .usage import usage_of
 
@@ -163,7 +162,7 @@ class MessageParser:
             return []
         self._count(event.get("usage"), data)
         if isinstance(container := delta.get("container"), dict):
-            self._container = text_in(container, "id")
+            self._container = word(container, "id")
         reason = delta.get("stop_reason")
         if not reason:
             return []

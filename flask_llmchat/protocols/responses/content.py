@@ -17,9 +17,9 @@ from ...core.limits import MAX_CALLS, MAX_PARTS, Budget
 from ...core.reasoning import BEFORE_CALL, details_format
 from ...core.result import ToolCall, new_call_id
 from ..base import Totals
-from ..json_values import as_dicts
+from ..json_values import as_dicts, word
 from .findings import Findings
-from .items import Call, Item, StreamedText, word
+from .items import Call, Item, StreamedText
 from .provider_tools import EARLY
 
 TEXT, REFUSAL, REASONING, SUMMARY = "output_text", "refusal", "reasoning_text", "summary_text"

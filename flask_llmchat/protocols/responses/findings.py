@@ -16,7 +16,8 @@ from ...core.events import (
 from ...core.limits import MAX_IMAGES, MAX_SOURCES, Budget
 from ...core.result import ProviderTool, new_call_id
 from ..base import Totals
-from .items import Item, word
+from ..json_values import word
+from .items import Item
 from .provider_tools import image_in, pages_in, result_in, tool_in
 
 

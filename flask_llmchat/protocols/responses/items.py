@@ -87,9 +87,3 @@ class Item:
         self.call: Call | None = None
         self.tool: ProviderTool | None = None
         self.done = False
-
-
-def word(holder: dict[str, Any], name: str) -> str:
-    """Return a field that is text; "" for anything else."""
-    value = holder.get(name)
-    return value if isinstance(value, str) else ""

@@ -15,9 +15,9 @@ from ...core.finish_reasons import effective_reason
 from ...core.limits import Budget
 from ...core.result import Usage
 from ..base import Totals
-from ..json_values import as_dicts, read_json
+from ..json_values import as_dicts, read_json, word
 from .content import REASONING, REFUSAL, SUMMARY, TEXT, Content
-from .items import StreamedText, word
+from .items import StreamedText
 from .provider_tools import pages_in
 from .usage import usage_in
 
