@@ -12,7 +12,7 @@ from ..core.errors import ChatError
 from ..core.events import Chunk, Event, Finish
 from ..core.finish_reasons import FINISH_REASONS, effective_reason
 from ..core.request import ChatRequest
-from ..core.result import Attempt, ChatResult, Outcome, Step, ToolRun, Usage
+from ..core.result import Attempt, ChatResult, Outcome, Step, ToolCall, ToolRun, Usage
 from ..protocols.base import ResponseParser, Totals
 
 logger = logging.getLogger("flask_llmchat")
@@ -163,29 +163,23 @@ class ChatRecorder:
         attempt = self.attempt
         if attempt is not None:
             attempt.end(error)
-        steps = self.steps()
         responses = [a for a in (*self._earlier, attempt) if a is not None]
-        parts = [a.totals() for a in responses]
+        whole = _joined([response.totals() for response in responses])
         self.result = ChatResult(
             provider=attempt.provider if attempt else self._provider,
             model=attempt.model if attempt else self._model,
             outcome=outcome,
-            steps=steps,
-            text=self._text(responses),
-            reasoning="".join(chain.from_iterable(part.reasoning for part in parts)),
-            reasoning_details=tuple(chain.from_iterable(p.reasoning_details for p in parts)),
-            tool_calls=tuple(
-                call
-                for response in responses
-                for call in response.totals().tool_calls
-                if call.id not in response.hidden_calls
-            ),
+            steps=self.steps(),
+            text=self._text(responses) if len(responses) > 1 else "".join(whole.text),
+            reasoning="".join(whole.reasoning),
+            reasoning_details=tuple(whole.reasoning_details),
+            tool_calls=self._clients_calls(responses),
             tool_runs=tuple(self.tool_runs),
-            provider_tools=tuple(chain.from_iterable(part.provider_tools for part in parts)),
-            sources=tuple(dict.fromkeys(chain.from_iterable(part.sources for part in parts))),
-            documents=tuple(dict.fromkeys(chain.from_iterable(p.documents for p in parts))),
-            images=tuple(dict.fromkeys(chain.from_iterable(part.images for part in parts))),
-            usage=_sum([part.usage for part in parts if part.usage is not None]),
+            provider_tools=tuple(whole.provider_tools),
+            sources=tuple(whole.sources),
+            documents=tuple(whole.documents),
+            images=tuple(whole.images),
+            usage=whole.usage,
             error=error,
             time_to_first_token=self._first_token,
             duration=time.monotonic() - self._started,
@@ -194,6 +188,15 @@ class ChatRecorder:
             context=self._context,
         )
         self._emit(self.result)
+
+    def _clients_calls(self, responses: Sequence[AttemptRecord]) -> tuple[ToolCall, ...]:
+        """Return the tool calls that are left to the client."""
+        return tuple(
+            call
+            for response in responses
+            for call in response.totals().tool_calls
+            if call.id not in response.hidden_calls
+        )
 
     def _text(self, responses: Sequence[AttemptRecord]) -> str:
         """Return the text of all steps, with an empty line between those that have any."""
@@ -237,7 +240,7 @@ class ChatRecorder:
 
 
 def _joined(parts: Sequence[Totals]) -> Totals:
-    """Return the parts of one response as one."""
+    """Return several responses as one; a page or an image that comes again is left out."""
     if len(parts) == 1:
         return parts[0]
     return Totals(
@@ -245,7 +248,12 @@ def _joined(parts: Sequence[Totals]) -> Totals:
         reasoning=list(chain.from_iterable(part.reasoning for part in parts)),
         reasoning_details=list(chain.from_iterable(part.reasoning_details for part in parts)),
         tool_calls=list(chain.from_iterable(part.tool_calls for part in parts)),
-        finish_reason=parts[-1].finish_reason,
+        provider_tools=list(chain.from_iterable(part.provider_tools for part in parts)),
+        sources=list(dict.fromkeys(chain.from_iterable(part.sources for part in parts))),
+        documents=list(dict.fromkeys(chain.from_iterable(part.documents for part in parts))),
+        images=list(dict.fromkeys(chain.from_iterable(part.images for part in parts))),
+        usage=_sum([part.usage for part in parts if part.usage is not None]),
+        finish_reason=parts[-1].finish_reason if parts else None,
     )
 
 

@@ -165,7 +165,15 @@ class Runner(ToolRunner):
             text = "This call was not run: the chat has no tool calls left. Answer without."
             return Ending("refused", text)
         self._calls += 1
-        return tool, call, arguments
+        try:
+            # Before the call begins, so that a client is never shown one that cannot. The request,
+            # which is there in the first step alone, is not seen.
+            return tool, call, Context().run(tool.load, arguments)
+        except InvalidArguments as error:
+            return Ending("refused", str(error), invalid=True)
+        except Exception:
+            logger.exception("the arguments of tool %r could not be checked", tool.name)
+            return Ending("error", FAILED)
 
     def _begin(self) -> None:
         """Begin as many of the waiting calls as may run."""

@@ -34,7 +34,7 @@ class Tool:
     :param description: what models are told of it, by default the docstring. There, parameters are
         described too: ``:param city: …``, or in a section ``Args:``.
     :param args: a marshmallow schema of the arguments, in place of type hints. It needs the extra
-        ``openapi``.
+        ``openapi``. Its validators run without an app context.
     :param parameters: a JSON schema of the arguments, in place of type hints. It is told to the
         model, but only names are checked against it: none required is missing, and the function
         takes them all.
@@ -118,18 +118,24 @@ class Tool:
             function = type(function).__call__
         return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
-    def call(self, arguments: dict[str, Any], context: ToolContext) -> Any:
-        """Call the function with the model's arguments.
+    def load(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the model's arguments as the function takes them.
 
-        :return: the result, or an awaitable or a generator that gives it.
-        :raises InvalidArguments: when the arguments are wrong, before the function is called.
+        :raises InvalidArguments: when they are wrong.
         """
-        given = {
-            **self._load(arguments),
-            **dict.fromkeys(self._signature.contexts, context),
-        }
+        contexts = dict.fromkeys(self._signature.contexts)
+        given = {n: v for n, v in self._load(arguments).items() if n not in contexts}
         try:
-            bound = self._signature.whole.bind(**given)
+            self._signature.whole.bind(**given, **contexts)
         except TypeError as error:  # only where the function has not said what it takes
             raise InvalidArguments(f"The arguments are wrong: {error}.") from None
+        return given
+
+    def call(self, given: dict[str, Any], context: ToolContext) -> Any:
+        """Call the function with what :meth:`load` has returned.
+
+        :return: the result, or an awaitable or a generator that gives it.
+        """
+        contexts = dict.fromkeys(self._signature.contexts, context)
+        bound = self._signature.whole.bind(**given, **contexts)
         return self._function(*bound.args, **bound.kwargs)

@@ -16,7 +16,6 @@ from typing import Any, Literal
 from ..core.result import ToolCall
 from ..transport.gevent_wait import yield_now
 from ..transport.runtime import Slot
-from .arguments import InvalidArguments
 from .context import ToolContext, ToolError
 from .event_loop import event_loop
 from .results import read_result, shortened
@@ -199,8 +198,6 @@ class Worker:
         return Ending("ok", text, output)
 
     def _ending_after(self, error: BaseException) -> Ending:
-        if isinstance(error, InvalidArguments):
-            return Ending("refused", str(error), invalid=True)
         if isinstance(error, ToolError):
             return Ending("error", shortened(str(error), self._limit) or FAILED)
         cancelled = isinstance(error, asyncio.CancelledError | _Stopped)

@@ -20,7 +20,7 @@ OTHERS_GO_ON = """
 from gevent import monkey; monkey.patch_all()
 import asyncio, threading, time
 import gevent
-from tests.tools.running import Chat, call
+from tests.support.tool_chats import Chat, call
 
 ticks = []
 

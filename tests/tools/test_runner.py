@@ -24,7 +24,7 @@ from sqlalchemy.pool import QueuePool
 from flask_llmchat import Tool, ToolCall, ToolContext, ToolError
 from flask_llmchat.tools.results import shortened
 from flask_llmchat.transport.runtime import current_runtime
-from tests.tools.running import Chat, call, no_thread_is_left, wait_for
+from tests.support.tool_chats import Chat, call, no_thread_is_left, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -807,7 +807,7 @@ def test_the_log_has_sizes_and_times_and_nothing_of_the_content(
 
 FORKED = """
 import os, sys
-from tests.tools.running import Chat, call, no_thread_is_left
+from tests.support.tool_chats import Chat, call, no_thread_is_left
 
 async def add(a: int) -> int:
     return a + 1

@@ -41,6 +41,11 @@ class Tree:
 CONTEXT = ToolContext(request_id="r1", call_id="c1", step=2)
 
 
+def called(tool: Tool, arguments: dict[str, Any]) -> Any:
+    """Call a tool with a model's arguments."""
+    return tool.call(tool.load(arguments), CONTEXT)
+
+
 def properties(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
     found: dict[str, Any] = Tool(function, **options).parameters["properties"]
     return found
@@ -48,7 +53,7 @@ def properties(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
 
 def refused(tool: Tool, arguments: dict[str, Any]) -> str:
     with pytest.raises(InvalidArguments) as caught:
-        tool.call(arguments, CONTEXT)
+        tool.load(arguments)
     return str(caught.value)
 
 
@@ -171,7 +176,7 @@ def test_types_that_hold_themselves_are_referred_to() -> None:
     tree = {"$ref": "#/$defs/Tree"}
     children = made.parameters["$defs"]["Tree"]["properties"]["children"]
     assert children == {"type": "array", "items": tree}
-    assert made.call({"tree": {"children": [{"children": []}]}}, CONTEXT) == Tree([Tree([])])
+    assert called(made, {"tree": {"children": [{"children": []}]}}) == Tree([Tree([])])
 
 
 def test_a_default_that_is_no_json_is_not_told() -> None:
@@ -181,7 +186,7 @@ def test_a_default_that_is_no_json_is_not_told() -> None:
         return what
 
     assert "default" not in properties(tool)["what"]
-    assert Tool(tool).call({}, CONTEXT) is marker
+    assert called(Tool(tool), {}) is marker
 
 
 def test_a_default_of_pydantics_is_understood() -> None:
@@ -189,7 +194,7 @@ def test_a_default_of_pydantics_is_understood() -> None:
         return n
 
     assert properties(tool)["n"]["maximum"] == 5
-    assert Tool(tool).call({}, CONTEXT) == 3
+    assert called(Tool(tool), {}) == 3
 
 
 def test_parameters_may_have_the_names_of_methods() -> None:
@@ -197,7 +202,7 @@ def test_parameters_may_have_the_names_of_methods() -> None:
         return json + copy + model_dump + self_
 
     arguments = {"json": 1, "copy": 2, "model_dump": 3, "self_": 4}
-    assert Tool(tool).call(arguments, CONTEXT) == 10
+    assert called(Tool(tool), arguments) == 10
     assert "p0" in refused(Tool(tool), arguments | {"p0": 1})
 
 
@@ -218,7 +223,7 @@ def test_arguments_become_what_the_hints_say() -> None:
         "price": "9.90",
         "tags": ["a", "a"],
     }
-    assert Tool(tool).call(given, CONTEXT) == (
+    assert called(Tool(tool), given) == (
         date(2026, 11, 27),
         uuid.UUID("12345678123456781234567812345678"),
         Place(title="Rome", lat=41.9),
@@ -233,7 +238,7 @@ def test_the_context_is_given_and_not_the_models_to_forge() -> None:
         return ctx, other
 
     assert [*properties(tool)] == ["a"]
-    assert Tool(tool).call({"a": 1}, CONTEXT) == (CONTEXT, CONTEXT)
+    assert called(Tool(tool), {"a": 1}) == (CONTEXT, CONTEXT)
     for name in ("ctx", "other"):
         assert name in refused(Tool(tool), {"a": 1, name: {"profile": "root"}})
 
@@ -325,7 +330,7 @@ def test_marshmallow_schemas_describe_and_load_arguments() -> None:
             "required": ["day"],
             "additionalProperties": False,
         }
-        assert made.call({"day": "2026-11-27"}, CONTEXT) == (date(2026, 11, 27), None)
+        assert called(made, {"day": "2026-11-27"}) == (date(2026, 11, 27), None)
         told = refused(made, {"day": "soon", "people": [{}], "x": 1})
         for words in ("day: Not a valid date", "people.0.name: Missing data", "x: Unknown field"):
             assert words in told
@@ -352,7 +357,7 @@ def test_a_json_schema_is_told_as_it_is() -> None:
     assert schema["properties"]["c"] == {}  # type: ignore[index]
     assert made.parameters["required"] == ["a-b"]
     arguments = {"a-b": "one", "ctx": "forged"}
-    assert made.call(arguments, CONTEXT) == (CONTEXT, {"a-b": "one"})
+    assert called(made, arguments) == (CONTEXT, {"a-b": "one"})
     assert "a-b: Field required" in refused(made, {"c": 1})
 
 
@@ -362,7 +367,7 @@ def test_a_function_with_a_json_schema_refuses_names_that_it_does_not_take() -> 
     def tool(city: str) -> str:
         return city
 
-    assert Tool(tool, parameters=schema).call({"city": "Rome"}, CONTEXT) == "Rome"
+    assert called(Tool(tool, parameters=schema), {"city": "Rome"}) == "Rome"
     assert "'city'" in refused(Tool(tool, parameters=schema), {})
     assert "'x'" in refused(Tool(tool, parameters=schema), {"city": "Rome", "x": 1})
 
