@@ -144,7 +144,7 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def settings(session: nox.Session) -> None:
-    """Write the tables in docs/configuration.md and docs/errors.md anew."""
+    """Write the tables of settings, error codes and protocols in docs/ anew."""
     session.install("-e", ".")
     session.run("python", "docs/settings.py")
 

@@ -108,11 +108,14 @@ class UpstreamProtocol(Protocol):
     :ivar name: its name in a row's ``protocol``.
     :ivar path: what follows the base URL, ``/chat/completions`` for example.
     :ivar headers: headers of every request, beside those of the provider.
+    :ivar key_header: the header that carries the key; "" for a bearer token. A row's own counts
+        first, and it alone for a protocol that is not built in.
     """
 
     name: str
     path: str
     headers: Mapping[str, str]
+    key_header: str
 
     def build_body(
         self, chat: ChatRequest, provider: Provider, target: Target, model: Model

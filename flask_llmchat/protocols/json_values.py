@@ -25,13 +25,27 @@ def read_json(data: bytes) -> Any:
 
     :raises ValueError: when it is not JSON, or has too many values.
     """
-    if len(data) > _MAX_VALUES and count(data) > _MAX_VALUES and _has_too_many(data):
-        raise ValueError(f"more than {_MAX_VALUES} values")
+    _check_size(data)
     try:
         # Names of fields alone are cached, of up to 63 bytes, and 16,384 of them at most.
         return from_json(data, cache_mode="keys")
     except ValueError:
         return json.loads(data)  # which accepts half a surrogate pair, for one
+
+
+def read_arguments(text: str) -> Any:
+    """Return the arguments of a call, which come as JSON; as they are when they are none."""
+    try:
+        data = text.encode()
+        _check_size(data)
+        return json.loads(data or b"{}", parse_constant=int)  # NaN is no JSON
+    except (ValueError, RecursionError):
+        return text
+
+
+def _check_size(data: bytes) -> None:
+    if len(data) > _MAX_VALUES and count(data) > _MAX_VALUES and _has_too_many(data):
+        raise ValueError(f"more than {_MAX_VALUES} values")
 
 
 def _has_too_many(data: bytes) -> bool:
@@ -45,18 +59,6 @@ def _has_too_many(data: bytes) -> bool:
 
 
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,{\[]', re.DOTALL)
-
-
-def word(holder: dict[str, Any], name: str) -> str:
-    """Return a field that is text, without halves of characters; "" for anything else."""
-    value = holder.get(name)
-    if value.__class__ is not str:
-        return ""
-    text: str = value
-    if text.isascii():
-        return text
-    text, half = join_surrogates(text)
-    return text + "\ufffd" if half else text
 
 
 def as_list(value: Any) -> list[Any]:
@@ -80,3 +82,24 @@ def as_dicts(value: Any) -> list[dict[str, Any]]:
     :raises StreamErrorEvent: when the list is too long to go through.
     """
     return [item for item in as_list(value) if item.__class__ is dict]
+
+
+def word(holder: dict[str, Any], name: str) -> str:
+    """Return a field that is text; "" for anything else."""
+    value = holder.get(name)
+    if value.__class__ is not str:
+        return ""
+    text: str = value
+    if text.isascii():
+        return text
+    text, half = join_surrogates(text)
+    return text + "\ufffd" if half else text
+
+
+def count_in(counts: Any, *names: str) -> int:
+    """Return the first of these token counts that is there; 0 when there is none."""
+    for name in names if isinstance(counts, dict) else ():
+        value = counts.get(name)
+        if isinstance(value, int | float) and 0 < value < 2**63:
+            return int(value)
+    return 0

@@ -139,9 +139,15 @@ def header_names(value: Any) -> dict[str, str]:
     """Copy a mapping whose keys are header names."""
     headers = texts_by_name(value)
     for name in headers:
-        if not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"has {name!r}, which is not a header name")
+        header_name(name)
     return headers
+
+
+def header_name(value: Any) -> str:
+    """Check the name of a header; "" is none."""
+    if (name := text(value)) and not _HEADER_NAME.fullmatch(name):
+        raise ValueError(f"has {name!r}, which is not a header name")
+    return name
 
 
 def headers(value: Any) -> dict[str, str]:

@@ -49,7 +49,8 @@ def bearer_target(provider: Provider, chat: ChatRequest, key: str, base_url: str
                 )
             headers[header] = value
     if key:
-        headers |= key_header(provider, key)
+        header = provider.key_header
+        headers |= {header: key} if header else {"Authorization": f"Bearer {key}"}
     address = provider.address(base_url)
     return Target(
         base_url=address.url,
@@ -58,13 +59,6 @@ def bearer_target(provider: Provider, chat: ChatRequest, key: str, base_url: str
         query=address.query,
         supports_stream_usage=provider.supports_stream_usage,
     )
-
-
-def key_header(provider: Provider, key: str) -> dict[str, str]:
-    """Return the header that carries a key in the provider's protocol."""
-    if provider.protocol == "messages":
-        return {"x-api-key": key}
-    return {"Authorization": f"Bearer {key}"}
 
 
 def as_they_are(messages: list[Message]) -> list[Message]:
@@ -86,6 +80,8 @@ class Provider:
         ``{name}_api_key``; "" for a provider without keys.
     :param key_env: environment variable that holds the server's key, by default
         ``{KEY_ATTR}`` in capitals.
+    :param key_header: the header that carries the key, where it is no bearer token; by default
+        that of the protocol.
     :param key_required: False for a provider that may be used without a key.
     :param profile_headers: header name to profile attribute; sent when the profile has a value.
     :param headers: headers of every request.
@@ -132,6 +128,7 @@ class Provider:
     path: str = ""
     key_attr: str | None = None
     key_env: str | None = None
+    key_header: str = ""
     key_required: bool = True
     profile_headers: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -156,9 +153,9 @@ class Provider:
     catalogue: str = ""
     messages: Callable[[list[Message]], list[Message]] = as_they_are
     target: Callable[[Provider, ChatRequest, str, str], Target] = bearer_target
-    _rows: dict[str, Provider] = field(
+    _rows: dict[tuple[str, str], Provider] = field(
         default_factory=dict, init=False, repr=False, compare=False
-    )  # by protocol
+    )  # by protocol and its key's header
 
     def __post_init__(self) -> None:
         """Check every field, and set the defaults that follow from the name."""
@@ -182,18 +179,23 @@ class Provider:
                 " must have chat_completions, which models that are not known are called by"
             )
 
-    def speaking(self, protocol: str) -> Provider:
+    def speaking(self, protocol: str, key_header: str = "") -> Provider:
         """Return this row with one protocol, and with the base URL that it has for it.
 
+        :param key_header: that of the protocol.
         :raises ValueError: when it cannot speak this protocol.
         """
-        if protocol not in self._rows:
+        if (protocol, key_header) not in self._rows:
             if protocol not in self.protocols:
                 known = ", ".join(self.protocols) or "its own protocol"
                 raise ValueError(f"{self.name!r} cannot speak {protocol!r}, only {known}")
-            url = self.protocols[protocol] or self.base_url
-            self._rows[protocol] = replace(self, protocol=protocol, base_url=url)
-        return self._rows[protocol]
+            self._rows[protocol, key_header] = replace(
+                self,
+                protocol=protocol,
+                base_url=self.protocols[protocol] or self.base_url,
+                key_header=self.key_header or key_header,
+            )
+        return self._rows[protocol, key_header]
 
     def address(self, base_url: str) -> Address:
         """Parse an address that the operator set for this provider; its path may be missing.
@@ -265,6 +267,7 @@ _CHECKS: dict[Any, Callable[[Any], Any]] = {
     "name": checks.route_name,
     "base_url": checks.address,
     "path": checks.path,
+    "key_header": checks.header_name,
     "headers": checks.headers,
     "profile_headers": checks.header_names,
     "protocols": checks.protocols,

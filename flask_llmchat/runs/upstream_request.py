@@ -11,7 +11,7 @@ from ..core.errors import ChatError
 from ..core.keys import clean_key, is_header_safe
 from ..core.request import ChatRequest
 from ..models import Model, get_model
-from ..protocols import UpstreamProtocol, protocol_of
+from ..protocols import PROTOCOLS, UpstreamProtocol, protocol_of
 from ..protocols.errors import from_body
 from ..providers import Provider, Target
 from ..transport.watchdog import CancelToken
@@ -105,7 +105,9 @@ def row_for(host: Host, provider: Provider, model: str) -> Provider:
             overrides = config.models.get(provider.name)
             protocol = get_model(provider.catalogue, model, overrides).protocol
         protocol = protocol if protocol in provider.protocols else "chat_completions"
-    return provider.speaking(protocol) if isinstance(protocol, str) else provider
+    if not isinstance(protocol, str):
+        return provider
+    return provider.speaking(protocol, PROTOCOLS[protocol].key_header)
 
 
 def build_request(

@@ -8,10 +8,11 @@ A test of your app. Create the app after the server: the extension reads its set
         with FakeUpstream() as upstream:
             upstream.add(text_reply("Good", " morning"))
             app = create_app({"LLMCHAT_BASE_URLS": {"openai": upstream.base_url}})
-            body = {"chatSettings": {"model": "o3"}, "messages": [{"role": "user", "content": "?"}]}
+            message = {"role": "user", "content": "Hello"}
+            body = {"chatSettings": {"model": "gpt-6-luna"}, "messages": [message]}
             response = app.test_client().post("/api/chat/openai", json=body)
             assert response.text == "Good morning"
-            assert upstream.requests[0].json["model"] == "o3"
+            assert upstream.requests[0].json["model"] == "gpt-6-luna"
 """
 
 from .replies import (

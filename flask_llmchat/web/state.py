@@ -90,11 +90,15 @@ class AppState:
         self.providers = {name: known[name] for name in served}
         for provider in self.providers.values():
             check_protocols(provider)
-        for name, protocol in config.protocols.items():
+        named = [("LLMCHAT_PROTOCOLS", *item) for item in config.protocols.items()]
+        for name, models in config.models.items():
+            found = (facts.get("protocol") for facts in models.values())
+            named += [("LLMCHAT_MODELS", name, protocol) for protocol in found if protocol]
+        for key, name, protocol in named:
             try:
                 known[name].speaking(protocol)
             except ValueError as error:
-                raise ValueError(f"LLMCHAT_PROTOCOLS: {error}") from None
+                raise ValueError(f"{key}: {error}") from None
         for failed, others in config.fallbacks.items():
             for name in others:
                 if name == failed or name not in self.providers or known[name].public_only:

@@ -415,6 +415,21 @@ def test_half_characters_stay_what_they_are_in_json() -> None:
     assert b'"delta":"\\ude00"' in data
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_what_is_no_json_in_a_result_becomes_null(failed: bool) -> None:
+    numbers = {"logs": [1.5, math.nan, math.inf]}
+    written = encoder().encode(
+        [
+            ProviderToolCall("c1", "run", {"limit": -math.inf}),
+            ProviderToolResult("c1", "run", numbers, failed),
+        ]
+    )
+    assert b"NaN" not in written and b"Infinity" not in written
+    assert b'"input":{"limit":null}' in written
+    output = "[1.5,null,null]"
+    assert output.encode() in written
+
+
 def test_a_failure_closes_what_is_open() -> None:
     for opened in (TextDelta("a"), ReasoningDelta("a")):
         writer = encoder()

@@ -76,7 +76,7 @@ def test_the_protocols_pages_code_runs(python: list[str]) -> None:
     names: dict[str, Any] = {}
     for code in python:
         exec(code, names)
-    make_app(config={"LLMCHAT_PROTOCOLS": names["LLMCHAT_PROTOCOLS"]})
+    make_app(config={name: names[name] for name in ("LLMCHAT_PROTOCOLS", "LLMCHAT_MODELS")})
     assert names["acme"].speaking("responses").base_url == "https://api.acme.example/v1"
     with FakeUpstream() as upstream:
         upstream.add(text_reply("Hi"), text_reply("Hi"))

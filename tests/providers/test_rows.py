@@ -76,6 +76,7 @@ BAD = [
         {"prefix"},
         "has unknown 'prefix'; known are extra_content, provider_specific",
     ),
+    ("key_header", "X Key", "'X Key', which is not a header name"),
     ("headers", {"X Acme": "a"}, "'X Acme', which is not a header name"),
     ("headers", {"X-Acme": "hush\r\nX: y"}, "'X-Acme' holds a line break"),
     ("headers", {"X-Acme": "hush-é"}, "'X-Acme' holds a line break or a character"),

@@ -372,6 +372,9 @@ def test_instances_that_do_not_collide() -> None:
         ("LLMCHAT_PROVIDERS", ["opnai"], "names 'opnai'; available are openai, "),
         ("LLMCHAT_FALLBACKS", {"openai": ["opnai"]}, "names 'opnai'; available are openai, "),
         ("LLMCHAT_MODELS", {"opnai": {}}, "names 'opnai'; available are openai, "),
+        ("LLMCHAT_MODELS", {"openai": {"m": {"protocol": "respons"}}}, "cannot speak 'respons'"),
+        ("LLMCHAT_PROTOCOLS", {"opnai": "messages"}, "names 'opnai'; available are openai, "),
+        ("LLMCHAT_PROTOCOLS", {"openai": "respons"}, "cannot speak 'respons', only chat_completi"),
         ("LLMCHAT_TRUSTED_ORIGINS", ["app.example.com"], "LLMCHAT_TRUSTED_ORIGINS"),
     ],
 )

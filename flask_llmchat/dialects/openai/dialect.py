@@ -88,7 +88,7 @@ def _example(model: str) -> dict[str, Any]:
 
 _CHUNKS = "".join(
     f'data: {{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,'
-    f'"model":"gpt-4.1","choices":[{{"index":0,"delta":{delta},"finish_reason":{reason}}}]}}\n\n'
+    f'"model":"gpt-6-luna","choices":[{{"index":0,"delta":{delta},"finish_reason":{reason}}}]}}\n\n'
     for delta, reason in (('{"role":"assistant","content":"Hi!"}', "null"), ("{}", '"stop"'))
 )
 

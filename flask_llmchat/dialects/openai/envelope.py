@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from ...core.request import ChatRequest
+from .. import finite_json
 
 CHUNK_OBJECT = "chat.completion.chunk"
 
 
-# ``json.dumps`` would make one for each chunk.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-
-
 def dump(value: Any) -> bytes:
     """Serialize to JSON that every client can parse: no NaN, no lone surrogates."""
-    try:
-        text = _encode(value)
-    except ValueError:
-        return dump(_finite(value))
+    text = finite_json.dump(value)
     try:
         return text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class ChunkEnvelope:

@@ -31,8 +31,9 @@ from ...core.finish_reasons import UI_REASONS
 from ...core.reasoning import details_in
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, Usage, new_call_id
+from ..finite_json import dump, encode
 from .calls import Call, signature_in
-from .frames import dump, frame, media_type_of, source_frame
+from .frames import frame, media_type_of, source_frame
 from .reasoning import metadata_of, parts_of
 
 _END = "}\n\n"
@@ -83,11 +84,11 @@ class UIEncoder:
             if isinstance(event, TextDelta):
                 if self._open != "text":
                     self._open_part(out, "text")
-                out.append(f"{self._head}{dump(event.text)}{_END}")
+                out.append(f"{self._head}{encode(event.text)}{_END}")
             elif isinstance(event, ReasoningDelta):
                 if self._open != "reasoning":
                     self._open_part(out, "reasoning")
-                out.append(f"{self._head}{dump(event.text)}{_END}")
+                out.append(f"{self._head}{encode(event.text)}{_END}")
             elif isinstance(event, ToolCallDelta):
                 self._add_call(out, event)
             elif isinstance(event, ReasoningEnd):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ...core.events import Document, Source
-
-dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+from ..finite_json import dump
 
 
 def frame(type: str, **fields: Any) -> str:

@@ -22,6 +22,7 @@ class ChatCompletions:
     name = "chat_completions"
     path = "/chat/completions"
     headers: Mapping[str, str] = {}
+    key_header = ""
     build_body = staticmethod(build_body)
 
     def parser(self, provider: Provider, *, passthrough: bool) -> ResponseParser:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...core.result import TOKEN_COUNTS, Usage
+from ..json_values import count_in
 
 
 def usage_in(chunk: Mapping[str, Any]) -> Usage | None:
@@ -15,22 +16,16 @@ def usage_in(chunk: Mapping[str, Any]) -> Usage | None:
         usage = groq.get("usage")
     if not usage or not isinstance(usage, dict):
         return None
-    prompt, completion, total = (_count(usage, name) for name in TOKEN_COUNTS)
+    prompt, completion, total = (count_in(usage, name) for name in TOKEN_COUNTS)
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=total or prompt + completion,
-        cached_tokens=_count(usage.get("prompt_tokens_details"), "cached_tokens")
-        or _count(usage, "prompt_cache_hit_tokens")
-        or _count(usage, "cached_tokens"),
-        reasoning_tokens=_count(usage.get("completion_tokens_details"), "reasoning_tokens"),
+        cached_tokens=count_in(usage.get("prompt_tokens_details"), "cached_tokens")
+        or count_in(usage, "prompt_cache_hit_tokens", "cached_tokens"),
+        reasoning_tokens=count_in(usage.get("completion_tokens_details"), "reasoning_tokens"),
         details=usage,
     )
-
-
-def _count(counts: Any, name: str) -> int:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return int(value) if isinstance(value, int | float) and 0 <= value < 2**63 else 0
 
 
 def counts_are_plain(usage: Any) -> bool:

@@ -22,6 +22,7 @@ class Messages:
     name = "messages"
     path = "/messages"
     headers: Mapping[str, str] = {"anthropic-version": "2023-06-01"}
+    key_header = "x-api-key"
     build_body = staticmethod(build_body)
     amend_body = staticmethod(amend_body)
 

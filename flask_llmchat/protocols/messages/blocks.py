@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..json_values import as_dicts, word
+from ..json_values import as_dicts, read_arguments, word
 
 
 class Block:
@@ -36,13 +36,6 @@ class Block:
         """The arguments of a tool call, as JSON; ``{}`` for a call without any."""
         return "".join(self.pieces) or json.dumps(self.start.get("input") or {})
 
-    def parsed_arguments(self) -> Any:
-        """Return the arguments as JSON; as text where they are none."""
-        try:
-            return json.loads(self.arguments, parse_constant=int)  # NaN is no JSON
-        except (ValueError, RecursionError):
-            return self.arguments
-
     def sent_back(self, pieces: list[str]) -> dict[str, Any]:
         """Return the whole block, as it came.
 
@@ -55,5 +48,5 @@ class Block:
         if self.kind == "thinking":
             return {"type": "thinking", "thinking": content, "signature": self.signature}
         if self.pieces:
-            return {**self.start, "input": self.parsed_arguments()}
+            return {**self.start, "input": read_arguments(self.arguments)}
         return self.start

@@ -18,7 +18,7 @@ from ...core.limits import MAX_CALLS, MAX_PARTS, MAX_SOURCES, Budget
 from ...core.reasoning import BEFORE_CALL
 from ...core.result import ToolCall, new_call_id
 from ..base import Totals
-from ..json_values import word
+from ..json_values import read_arguments, word
 from ..surrogates import join_surrogates
 from .blocks import Block
 from .provider_tools import ProviderTools
@@ -86,13 +86,8 @@ class Content:
 
     def add_text(self, text: Any) -> list[Event]:
         """Take the next piece of the text; return its event."""
-        if text.__class__ is not str:
+        if not (text := self._piece(text)):
             return []
-        if self._half or not text.isascii():
-            text, self._half = join_surrogates(self._half + text)
-        if not text:
-            return []
-        self._budget.spend(len(text))
         self._text.append(text)
         return [TextDelta(text)]
 
@@ -162,7 +157,7 @@ class Content:
         if block.call is not None and not block.pieces:
             return [ToolCallDelta(block.call, "", "", block.arguments)]
         if block.kind in _PROVIDER_CALLS:
-            return [self._tools.call(block.start, block.parsed_arguments())]
+            return [self._tools.call(block.start, read_arguments(block.arguments))]
         if block.kind == "thinking":
             detail = None
             if block.signature:
@@ -193,25 +188,25 @@ class Content:
         """Return how many pieces there are so far of the text, or of the reasoning."""
         return len(self._text if block.kind == "text" else self._reasoning)
 
-    def _add_reasoning(self, text: Any) -> list[Event]:
+    def _piece(self, text: Any) -> str:
+        """Return what a delta brings of a text, and count it; "" when it brings nothing."""
         if text.__class__ is not str:
+            return ""
+        piece: str = text
+        if self._half or not piece.isascii():
+            piece, self._half = join_surrogates(self._half + piece)
+        self._budget.spend(len(piece))
+        return piece
+
+    def _add_reasoning(self, text: Any) -> list[Event]:
+        if not (text := self._piece(text)):
             return []
-        if self._half or not text.isascii():
-            text, self._half = join_surrogates(self._half + text)
-        if not text:
-            return []
-        self._budget.spend(len(text))
         self._reasoning.append(text)
         return [ReasoningDelta(text)]
 
     def _add_arguments(self, block: Block, piece: Any) -> list[Event]:
-        if piece.__class__ is not str:
+        if not (piece := self._piece(piece)):
             return []
-        if self._half or not piece.isascii():
-            piece, self._half = join_surrogates(self._half + piece)
-        if not piece:
-            return []
-        self._budget.spend(len(piece))
         block.pieces.append(piece)
         return [] if block.call is None else [ToolCallDelta(block.call, "", "", piece)]
 

@@ -15,6 +15,7 @@ from ...core.errors import StreamErrorEvent
 from ...core.events import ProviderToolCall, ProviderToolResult
 from ...core.limits import MAX_CALLS
 from ...core.result import ProviderTool
+from ..json_values import word
 
 _CODE_TOOLS = ("bash_code_execution", "text_editor_code_execution")
 
@@ -42,7 +43,7 @@ class ProviderTools:
         :param arguments: its input, whole.
         :raises StreamErrorEvent: when there are too many.
         """
-        tool = self._tool(_text(block.get("id")), _text(block.get("name")))
+        tool = self._tool(word(block, "id"), word(block, "name"))
         tool.input = arguments
         name = tool.name
         if name in _CODE_TOOLS and isinstance(arguments, dict):
@@ -57,10 +58,10 @@ class ProviderTools:
 
         :raises StreamErrorEvent: when there are too many.
         """
-        kind = _text(block.get("type"))
-        tool = self._tool(_text(block.get("tool_use_id")), kind.removesuffix("_tool_result"))
+        kind = word(block, "type")
+        tool = self._tool(word(block, "tool_use_id"), kind.removesuffix("_tool_result"))
         tool.output = output = block.get("content")
-        inner = _text(output.get("type")) if isinstance(output, dict) else ""
+        inner = word(output, "type") if isinstance(output, dict) else ""
         tool.failed = block.get("is_error") is True or inner.endswith("_error")
         if tool.name in _CODE_TOOLS:
             return ProviderToolResult(tool.id, "code_execution", output, tool.failed)
@@ -79,10 +80,6 @@ class ProviderTools:
         if len(self._tools) > MAX_CALLS:
             raise StreamErrorEvent({"detail": f"More than {MAX_CALLS} tool calls are not taken."})
         return tool
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _in_camel_case(value: Any, depth: int) -> Any:

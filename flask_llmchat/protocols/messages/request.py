@@ -131,9 +131,12 @@ class _Body:
         return True
 
     def _limit(self) -> int:
-        limit = limit_of(self._chat, self._model) or self._model.max_output
+        most, window = self._model.max_output, self._model.context_window
+        # Conversation and limit together have to fit: some models may fill their whole window.
+        room = most if most is None or window is None or most < window else None
+        limit = limit_of(self._chat, self._model) or room
         limit = limit or (_LIMIT if self._family.reasoning else _LIMIT_WITHOUT_REASONING)
-        return min(limit, self._model.max_output or limit)
+        return min(limit, most or limit)
 
     def _stop(self) -> list[str] | None:
         stop = self._wanted("stop", self._chat.stop)

@@ -23,6 +23,7 @@ class Responses:
     name = "responses"
     path = "/responses"
     headers: Mapping[str, str] = {}
+    key_header = ""
     build_body = staticmethod(build_body)
     amend_body = staticmethod(amend_body)
 

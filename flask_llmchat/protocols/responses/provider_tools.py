@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..json_values import as_dicts, read_json, word
+from ..json_values import as_dicts, read_arguments, word
 
 EARLY = frozenset({"web_search_call", "file_search_call", "image_generation_call"})
 """Types of items whose call is told when it begins: all that is known of its input is known then.
@@ -85,13 +85,7 @@ def image_in(item: dict[str, Any]) -> str:
 
 
 def _parsed(arguments: Any) -> Any:
-    """Return the arguments of a call, which come as JSON text; {} where there are none."""
-    if not isinstance(arguments, str):
-        return arguments or {}
-    try:
-        return read_json(arguments.encode() or b"{}")
-    except (ValueError, RecursionError):
-        return arguments
+    return read_arguments(arguments) if isinstance(arguments, str) else arguments or {}
 
 
 def _searched(item: dict[str, Any]) -> dict[str, Any]:

@@ -506,6 +506,12 @@ def test_the_hosts_limit_for_a_model_counts() -> None:
     assert whole_body(model="m", facts=facts)["max_tokens"] == 200
 
 
+def test_the_token_limit_leaves_room_for_the_conversation() -> None:
+    facts = Model(name="m", max_output=262_144, context_window=262_144)
+    assert whole_body(model="m", facts=facts)["max_tokens"] == 32_000
+    assert whole_body(model="m", facts=facts, max_tokens=90_000)["max_tokens"] == 90_000
+
+
 # Reasoning efforts
 
 ADAPTIVE = {"type": "adaptive", "display": "summarized"}
@@ -966,6 +972,25 @@ def test_chat_completions_by_a_setting(upstream: FakeUpstream) -> None:
     assert request.path == "/v1/chat/completions"
     assert request.headers["Authorization"] == "Bearer planted"
     assert request.headers["x-api-key"] is None
+
+
+@pytest.mark.parametrize(
+    ("own", "header"),
+    [("", "x-api-key"), ("X-Gateway-Key", "X-Gateway-Key")],
+)
+def test_the_key_goes_in_the_header_of_the_protocol_or_of_the_row(
+    upstream: FakeUpstream, own: str, header: str
+) -> None:
+    row = Provider(
+        name="acme", label="Acme", protocols=("chat_completions", "messages"), key_header=own
+    )
+    config = {"LLMCHAT_PROTOCOLS": {"acme": "messages"}}
+    app = make_app(upstream, {"acme_api_key": "planted"}, config, llmchat=LLMChat(providers=[row]))
+    asked_for = {"chatSettings": {"model": "m"}, "messages": [HI]}
+    assert app.test_client().post("/api/chat/acme", json=asked_for).status_code == 200
+    (request,) = upstream.requests
+    assert request.headers[header] == "planted"
+    assert str(request.headers).count("planted") == 1
 
 
 def test_a_row_of_the_hosts_own_speaks_messages(upstream: FakeUpstream) -> None:

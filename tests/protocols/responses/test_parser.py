@@ -197,6 +197,19 @@ def test_a_refusal_is_text() -> None:
     assert events == [TextDelta("I can", refusal=True), TextDelta("not.", refusal=True), STOP]
 
 
+def test_half_a_character_in_a_field_is_replaced() -> None:
+    cited = {"type": "url_citation", "url": "https://a.example/\ud83d", "title": "\ud83d"}
+    part = {"type": "output_text", "text": "Hi", "annotations": [cited]}
+    events, _ = parsed(done(0, "message", content=[part]), completed())
+    assert Source("https://a.example/\ufffd", "\ufffd") in events
+
+
+def test_the_input_of_a_tool_that_is_no_json_stays_text() -> None:
+    call = done(0, "mcp_call", id="m", name="look", arguments='{"a": NaN}', output="")
+    events, _ = parsed(call, text("Hi", 1), completed())
+    assert ProviderToolCall("m", "mcp.look", '{"a": NaN}', True) in events
+
+
 def sealed(id_: str, *texts: str, **more: Any) -> dict[str, Any]:
     return {
         "type": "reasoning.encrypted",
