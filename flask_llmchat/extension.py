@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from flask import Blueprint, Flask, current_app, got_request_exception
 from flask.blueprints import BlueprintSetupState
@@ -176,6 +176,12 @@ class LLMChat:
         """
         self.hooks.before_step.append(checked_hook("before_step", function))
         return function
+
+    @overload
+    def tool(self, function: Function) -> Function: ...
+
+    @overload
+    def tool(self, function: None = None, **options: Any) -> Callable[[Function], Function]: ...
 
     def tool(self, function: Function | None = None, **options: Any) -> Any:
         """Let models call a function of the app; the server runs it.
