@@ -17,6 +17,7 @@ from cryptography.fernet import Fernet
 from flask import Flask
 
 from . import chat, database, history, login, react, saved_chats, security, settings
+from . import orders as orders  # its tool is registered by being imported
 from .secret_files import read_or_make
 
 __all__ = ["create_app"]

@@ -7,6 +7,7 @@ process, so that a chat with the demo takes the same path as a real one.
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import struct
@@ -42,10 +43,10 @@ example app.
 
 {count}
 
-Ask me for **markdown**, to **reason**, for **sources**, an **image** or a **tool**, to see \
-how the page shows them; for an **error** or a **cut**, to see a response fail; or for \
-something **long**, to have time for the Stop button. For real responses save a key in Settings, \
-and choose its provider above."""
+Ask me about your **orders**, to see a tool that the server runs; for **markdown**, to \
+**reason**, for **sources** or an **image**, to see how the page shows them; for an **error** or a \
+**cut**, to see a response fail; or for something **long**, to have time for the Stop button. For \
+real responses save a key in Settings, and choose its provider above."""
 
 _CUT = """\
 This is the demo, not a model, and you asked it for a cut. A provider's connection can fail \
@@ -77,7 +78,13 @@ its sources, and the page lists them below, each with its real address."""
 _DRAWN = """\
 This is the demo, not a model. Some models generate images, which the page shows with the text:"""
 
-_CALLING = "This is the demo, not a model. A model that has tools can call one:"
+_LOOKING = "This is the demo, not a model. A model can look your orders up, if the app lets it."
+
+_FOUND = """\
+The server has run the call, for your login alone, and has found {count} open: {items}. A model \
+would now put that into words of its own."""
+
+_FOUND_NOTHING = "The server has run the call, and has found no open order of yours."
 
 _MARKDOWN = """\
 This is the demo, not a model. Responses are **Markdown**, shown *while* they stream.
@@ -139,6 +146,8 @@ def _respond(request: ReceivedRequest) -> Reply:
     _started[os.getpid()].requests.clear()  # kept for tests; here they would fill memory
     messages = [m for m in request.json["messages"] if m["role"] in ("user", "assistant")]
     question = _text_of(messages[-1]) if messages else ""
+    if request.json["messages"][-1]["role"] == "tool":
+        return _report(_text_of(request.json["messages"][-1]))
     for word in re.findall(r"[a-z]+", question.lower()):
         if respond := _RESPONSES.get(word):
             return respond()
@@ -185,14 +194,25 @@ def _draw() -> Reply:
     return _before_the_end(_say(_DRAWN), {"images": [{"image_url": {"url": _picture()}}]})
 
 
-def _call_a_tool() -> Reply:
+def _look_up_orders() -> Reply:
     return tool_reply(
-        "weather",
-        {"city": "Rome", "unit": "celsius"},
-        text=_words(_CALLING),
+        "find_orders",
+        {"status": "open"},
+        text=_words(_LOOKING),
         delay=_SECONDS_A_WORD,
         model=DEMO_MODEL,
     )
+
+
+def _report(result: str) -> Reply:
+    """Say what a tool has found, as a model would."""
+    try:
+        items = [f"**{order['item']}**" for order in json.loads(result)]
+    except (ValueError, TypeError, KeyError):  # an error in words, or a result of another tool
+        return _say(f"The result is: {_shorten(result)}")
+    if not items:
+        return _say(_FOUND_NOTHING)
+    return _say(_FOUND.format(count=len(items), items=", ".join(items)))
 
 
 def _show_markdown() -> Reply:
@@ -206,7 +226,7 @@ _RESPONSES: dict[str, Callable[[], Reply]] = {
     **dict.fromkeys(["reason", "reasoning", "think"], _reason),
     **dict.fromkeys(["source", "sources"], _cite),
     **dict.fromkeys(["image", "picture", "draw"], _draw),
-    **dict.fromkeys(["tool", "tools"], _call_a_tool),
+    **dict.fromkeys(["order", "orders", "tool", "tools"], _look_up_orders),
     **dict.fromkeys(["markdown"], _show_markdown),
 }
 

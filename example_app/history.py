@@ -12,13 +12,21 @@ import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any
 
 from flask import Flask, current_app
 from sqlalchemy import Text, cast, delete, func, select, update
 
-from flask_llmchat import ChatError, ChatRequest, ChatResult, chat_finished, current_llmchat
+from flask_llmchat import (
+    ChatError,
+    ChatRequest,
+    ChatResult,
+    ToolRun,
+    chat_finished,
+    current_llmchat,
+)
 
 from .chat import has_key, llmchat
 from .database import db
@@ -209,6 +217,9 @@ def _answer_parts(result: ChatResult) -> Iterator[dict[str, Any]]:
             details = {"reasoning_details": list(result.reasoning_details)}
             part["providerMetadata"] = {result.provider: details}
         yield part
+    for _, runs in groupby(result.tool_runs, attrgetter("step")):
+        yield from (_run_part(run) for run in runs if run.name)
+        yield {"type": "step-start"}  # then the model was called again
     if result.text:
         yield {"type": "text", "text": result.text}
     for call in result.tool_calls:
@@ -232,3 +243,19 @@ def _answer_parts(result: ChatResult) -> Iterator[dict[str, Any]]:
     for number, source in enumerate(result.sources):
         part = {"type": "source-url", "sourceId": f"source-{number}", "url": source.url}
         yield {**part, "title": source.title} if source.title else part
+
+
+def _run_part(run: ToolRun) -> dict[str, Any]:
+    """Return a call that the server has run, with its result."""
+    part = {"type": f"tool-{run.name}", "toolCallId": run.call_id}
+    part["input"] = _json_or_text(run.arguments or "{}")
+    if run.outcome != "ok":
+        return {**part, "state": "output-error", "errorText": run.result}
+    return {**part, "state": "output-available", "output": _json_or_text(run.result)}
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -24,7 +24,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from .attempts import Attempts
 from .database import db
-from .models import Profile, User
+from .models import Profile, User, sample_orders
 
 SHORTEST_PASSWORD = 8
 MAX_PASSWORD = 500
@@ -79,7 +79,7 @@ def sign_up() -> ResponseReturnValue:
     if not problems:
         if not _attempts("sign_ups").take(request.remote_addr):
             return _refuse_for_now("sign_up.html", email, shortest=SHORTEST_PASSWORD)
-        user = User(email=email, profile=Profile())
+        user = User(email=email, profile=Profile(), orders=sample_orders())
         user.set_password(password)
         db.session.add(user)
         try:

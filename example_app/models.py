@@ -1,10 +1,11 @@
-"""The tables: users, their keys, their chats."""
+"""The tables: users, their keys, their chats, their orders."""
 
 from __future__ import annotations
 
 import hmac
 import secrets
 import time
+from datetime import date, timedelta
 from typing import Any
 
 from flask_login import UserMixin  # type: ignore[import-untyped]
@@ -32,6 +33,7 @@ class User(UserMixin, db.Model):  # type: ignore[misc, name-defined]
     password_hash: Mapped[str] = mapped_column(String(255))
     session_key: Mapped[str | None] = mapped_column(String(32))
     profile: Mapped[Profile] = relationship(back_populates="user", cascade="all, delete-orphan")
+    orders: Mapped[list[Order]] = relationship(cascade="all, delete-orphan")
 
     def set_password(self, password: str) -> None:
         """Store a hash of the password, and never the password."""
@@ -132,3 +134,25 @@ class Message(db.Model):  # type: ignore[misc, name-defined]
     request_id: Mapped[str | None] = mapped_column(String(32), unique=True)
     about: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     began: Mapped[float] = mapped_column(default=time.time)
+
+
+class Order(db.Model):  # type: ignore[misc, name-defined]
+    """Something that a user has ordered, for the tool in orders.py to find."""
+
+    __tablename__ = "order"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), index=True)
+    item: Mapped[str] = mapped_column(String(200))
+    status: Mapped[str] = mapped_column(String(16))
+    placed: Mapped[date]
+
+
+def sample_orders() -> list[Order]:
+    """Return the orders that a new account begins with: this shop sells nothing."""
+    today = date.today()
+    return [
+        Order(item="A teapot", status="sent", placed=today - timedelta(days=9)),
+        Order(item="Green tea, 500 g", status="open", placed=today - timedelta(days=2)),
+        Order(item="Two cups", status="open", placed=today),
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from flask import Blueprint, Flask, current_app, got_request_exception
 from flask.blueprints import BlueprintSetupState
@@ -177,6 +177,10 @@ class LLMChat:
         self.hooks.before_step.append(checked_hook("before_step", function))
         return function
 
+    @overload
+    def tool(self, function: Function) -> Function: ...
+    @overload
+    def tool(self, function: None = None, **options: Any) -> Callable[[Function], Function]: ...
     def tool(self, function: Function | None = None, **options: Any) -> Any:
         """Let models call a function of the app; the server runs it.
 
@@ -190,8 +194,7 @@ class LLMChat:
         Type hints and docstring tell the model how to call it. It runs with an app context of its
         own and without a request, in a thread or, if it is ``async``, on one event loop.
 
-        :param options: ``name``, ``description``, ``args``, ``parameters``, ``when``, ``timeout``,
-            ``sequential``: see :class:`Tool`.
+        :param options: those of :class:`Tool`: ``name``, ``when`` and others.
         :return: the function, unchanged.
         :raises TypeError: when the function cannot be a tool, saying what to write.
         :raises ValueError: for an invalid name, or one that another tool has.
@@ -210,9 +213,7 @@ class LLMChat:
             if not isinstance(tool, Tool):
                 raise TypeError(f"add_tools takes Tool objects, not {type(tool).__name__}")
             if self.hooks.tools.setdefault(tool.name, tool) is not tool:
-                raise ValueError(
-                    f"there is a tool {tool.name!r} already: give name= to one of them"
-                )
+                raise ValueError(f"there is a tool {tool.name!r} already: give one of them name=")
 
     def load_profile(self) -> Any:
         """Return the profile of the current user; a subclass may override this instead.
@@ -253,8 +254,7 @@ class LLMChat:
         :param profile: whose keys are used; None asks the profile loader, which needs a request.
         :param context: for the app's own data, as in :attr:`ChatRequest.context`.
         :param endpoint_id: the user's own endpoint, for ``custom``.
-        :param tools: tools that the model may call, in the chat-completions form. Their calls are
-            in the result.
+        :param tools: the caller's own tools, in the chat-completions form; see ``tool_calls``.
         :param parameters: further parameters of chat completions: ``max_tokens=50``.
         :raises ChatError: when the chat is refused or fails, as over HTTP.
         :raises RuntimeError: without an app context, or when a loader needs a request.

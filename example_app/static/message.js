@@ -62,6 +62,9 @@ export class Assembler {
       case "reasoning-end":
         if (chunk.providerMetadata) open.providerMetadata = chunk.providerMetadata;
         break;
+      case "start-step":
+        if (parts.length) parts.push({ type: "step-start" });
+        break;
       case "tool-input-start":
         this.#begin(chunk.toolCallId, {
           type: `tool-${chunk.toolName}`,
@@ -79,6 +82,14 @@ export class Assembler {
         open.state = chunk.errorText ? "output-error" : "input-available";
         if (chunk.errorText) open.errorText = chunk.errorText;
         if (chunk.providerMetadata) open.callProviderMetadata = chunk.providerMetadata;
+        break;
+      case "tool-output-available":
+        open.state = "output-available";
+        open.output = chunk.output;
+        break;
+      case "tool-output-error":
+        open.state = "output-error";
+        open.errorText = chunk.errorText;
         break;
       case "file":
       case "source-url":

@@ -18,7 +18,7 @@ export class Parts {
   show(parts, writing) {
     parts.forEach((part, index) => {
       this.#shown[index] ??= part.type === "source-url" ? this.#addSource(part) : this.#add(part);
-      this.#shown[index](part, writing && index === parts.length - 1);
+      this.#shown[index](part, writing && index === parts.length - 1, writing);
     });
   }
 
@@ -78,20 +78,32 @@ function reasoningView() {
 }
 
 function toolView() {
+  const pre = (label) => el("pre", { tabIndex: 0, role: "region", "aria-label": label });
   const summary = el("summary");
-  const input = el("pre", { tabIndex: 0, role: "region", "aria-label": "What it is called with" });
-  const hint = "This page runs no tools. If you go on, the model receives that as the result.";
-  const node = el("details", { className: "aside-part", open: true }, summary, input);
-  node.append(el("p", { className: "hint" }, hint));
+  const input = pre("What it is called with");
+  const hint = el("p", { className: "hint", hidden: true });
+  const result = pre("Its result");
+  const node = el("details", { className: "aside-part" }, summary, input, hint, result);
   return [
     node,
-    ({ type, input: given, errorText }) => {
-      summary.textContent = `Asks for the tool “${type.slice(5)}”`;
-      const text = typeof given === "string" ? given : JSON.stringify(given, null, 2);
-      input.textContent = errorText ? `${text}\n${errorText}` : text;
+    ({ type, input: given, output, errorText }, last, running) => {
+      const found = errorText ?? output;
+      const ended = found !== undefined;
+      const done = ended ? "Used" : running ? "Uses" : "Asks for";
+      summary.textContent = `${done} the tool “${type.slice(5)}”`;
+      input.textContent = asText(given);
+      result.textContent = ended ? asText(found) : "";
+      result.hidden = !ended;
+      hint.textContent = ended ? "Its result:" : NOT_RUN;
+      hint.hidden = running && !ended;
+      node.open ||= !running && !ended;
     },
   ];
 }
+
+const NOT_RUN = "It has no result. If you go on, that is what the model is told.";
+
+const asText = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
 
 function fileView({ url }) {
   const node = el("p", { className: "picture" }, imageOrLink(url, "An image by the model"));

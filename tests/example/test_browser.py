@@ -387,11 +387,19 @@ def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
     tab.ask("Name your sources")
     tab.wait_for_end()
     assert page.locator(".sources li").count() == 3
-    tab.ask("Ask for a tool")
+    tab.ask("Which of my orders are open?")
     tab.wait_for_end()
-    assert "Asks for the tool “weather”" in tab.answer
-    assert '"city": "Rome"' in tab.answer
-    shot(page, "sources-and-tool")
+    for again in range(2):  # as it came, and as it was saved
+        assert "found 2 open" in tab.answer
+        call = page.locator("details", has_text="Used the tool “find_orders”")
+        assert call.get_attribute("open") is None
+        call.locator("summary").click()
+        assert '"status": "open"' in call.inner_text()
+        assert '"item": "Two cups"' in call.inner_text()
+        shot(page, "tool")
+        if not again:
+            page.reload()
+            tab.wait_for_text("found 2 open")
     tab.ask("Draw an image")
     tab.wait_for_end()
     drawn = page.locator(".picture img")
@@ -819,6 +827,11 @@ def test_nothing_overflows_on_a_phone(new_tab: NewTab, shot: Shot) -> None:
     shot(page, "phone-markdown")
     page.locator(".scroll").evaluate("scroll => scroll.scrollTo(0, 700)")
     shot(page, "phone-markdown-middle")
+    tab.ask("My orders?")
+    tab.wait_for_end()
+    page.locator("summary").click()
+    assert tab.fits()
+    shot(page, "phone-tool")
     page.get_by_role("button", name="Chats").click()
     page.locator("#chats a").wait_for()
     page.wait_for_timeout(200)

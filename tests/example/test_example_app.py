@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
 from example_app.database import db
-from example_app.models import Message
+from example_app.models import Message, Order, User
 from flask_llmchat.testing import CUT, FakeUpstream, error_reply, event, text_reply
 from tests.support.apps import KEYS, body
 from tests.support.example import (
@@ -477,6 +478,43 @@ def test_everything_in_an_answer_is_saved_and_can_be_sent_back(
     assert [call["id"] for call in assistant["tool_calls"]] == ["1"]
 
 
+def test_the_orders_tool_finds_the_users_own_alone(
+    example: Flask, ada: Visitor, upstream: FakeUpstream
+) -> None:
+    bob = Visitor(example, "bob@example.org")
+    with example.app_context():
+        ada_id = db.session.scalar(select(User.id).filter_by(email=ACCOUNT["email"]))
+        kettle = Order(user_id=ada_id, item="A kettle", status="open", placed=date(2026, 1, 1))
+        db.session.add(kettle)
+        db.session.commit()
+    told = {}
+    for name, who in (("ada", ada), ("bob", bob)):
+        who.ask("c1", ("q1", "Which orders of Ada's?"), provider="demo")
+        told[name] = who.texts("c1")[-1]
+    assert "3 open" in told["ada"] and "**A kettle**" in told["ada"]
+    assert "2 open" in told["bob"] and "kettle" not in told["bob"]
+    ada.ask("c2", ("q1", "My orders?"))
+    assert "tools" not in upstream.requests[0].json  # offered in the demo alone
+
+
+def test_a_call_that_the_server_ran_is_saved_and_can_be_sent_back(
+    ada: Visitor, upstream: FakeUpstream
+) -> None:
+    ada.ask("c1", ("q1", "My orders?"), provider="demo")
+    question, saved = ada.messages("c1")
+    call, step, text = saved["parts"]
+    assert (call["type"], call["state"]) == ("tool-find_orders", "output-available")
+    assert call["input"] == {"status": "open"}
+    assert [order["item"] for order in call["output"]] == ["Two cups", "Green tea, 500 g"]
+    assert step == {"type": "step-start"} and "2 open" in text["text"]
+    again = {"id": "q2", "role": "user", "parts": [{"type": "text", "text": "And?"}]}
+    body = {"chatSettings": {"model": "m"}, "messages": [question, saved, again]}
+    ada.client.post("/api/chat/openai", json=body, headers=ada.headers)
+    sent = upstream.requests[0].json["messages"]
+    assert [m["role"] for m in sent] == ["system", "user", "assistant", "tool", "assistant", "user"]
+    assert json.loads(sent[3]["content"]) == call["output"]
+
+
 def test_images_are_saved(ada: Visitor) -> None:
     image = {
         "type": "file",
@@ -564,7 +602,7 @@ def test_a_client_that_names_no_chat_keeps_it_itself(ada: Visitor) -> None:
         ("Reason!", "reasoning-delta"),
         ("your sources?", "source-url"),
         ("an image", "file"),
-        ("a tool", "tool-input-available"),
+        ("my orders", "tool-output-available"),
         ("a cut", "error"),
     ],
 )

@@ -143,7 +143,7 @@ def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
     tab.wait_for_answer("Hello! This is")  # while it is being written
     tab.wait_for_end()
     assert "You said: “Hello there”" in page.locator(".answer .body").inner_text()
-    assert page.locator(".answer .body strong").first.inner_text() == "markdown"
+    assert page.locator(".answer .body strong").first.inner_text() == "orders"
     assert page.locator(".foot").inner_text().startswith("Tokens: 1 in, ")
 
     tab.ask("Please reason")
@@ -159,11 +159,15 @@ def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
     tab.wait_for_end()
     assert page.locator(".sources li").count() == 3
     assert page.locator(".sources a").last.inner_text() == "example.com/a-page-without-a-title"
-    tab.ask("Ask for a tool")
+    tab.ask("Which of my orders are open?")
+    tab.wait_for_answer("found 2 open")
     tab.wait_for_end()
-    tab.wait_for_answer("Asks for the tool “weather”")
-    tab.wait_for_answer('"city": "Rome"')
-    shot(page, "parts")
+    call = page.locator("details", has_text="Used the tool “find_orders”")
+    assert call.get_attribute("open") is None
+    call.locator("summary").click()
+    tab.wait_for_answer('"status": "open"')
+    tab.wait_for_answer('"item": "Two cups"')
+    shot(page, "tool")
     tab.ask("Draw an image")
     tab.wait_for_end()
     assert page.locator(".picture img").evaluate("image => image.naturalWidth") == 480
@@ -284,6 +288,11 @@ def test_nothing_overflows_on_a_phone(new_tab: NewTab, shot: Shot) -> None:
     tab.wait_for_answer("A table")
     tab.wait_for_end()
     assert tab.fits()
+    tab.ask("My orders?")
+    tab.wait_for_end()
+    tab.page.locator("summary").click()
+    assert tab.fits()
+    shot(tab.page, "phone-tool")
     tab.ask("Name your sources")
     tab.wait_for_end()
     tab.ask("error")

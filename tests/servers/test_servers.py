@@ -22,6 +22,7 @@ from flask_llmchat.testing import (
     error_reply,
     event,
     text_reply,
+    tool_reply,
 )
 from tests.support.apps import body
 from tests.support.server_processes import SERVERS, Server, started
@@ -239,6 +240,24 @@ def test_a_server_that_stops_lets_answers_end_and_tells_the_rest(name: str, tmp_
                 answers[2].read()
             assert 1 < time.monotonic() - stopped < 4
         assert sorted(end["outcome"] for end in server.ended(3)) == ["cancelled", "cancelled", "ok"]
+
+
+@pytest.mark.parametrize("name", ["gthread", "gevent"])
+def test_a_server_that_stops_tells_the_client_of_a_tool_that_hangs(
+    name: str, tmp_path: Path
+) -> None:
+    grace = {"GUNICORN_CMD_ARGS": "--graceful-timeout 4"}
+    asked = {"model": "hangs", "stream": True, "messages": body()["messages"]}
+    with started(name, tmp_path, **grace) as server, server.upstream:
+        server.upstream.add(tool_reply("hang", text="I look."))
+        with closing(server.connect()) as connection:
+            connection.request("POST", "/api/chat/openai/chat/completions", json.dumps(asked))
+            answer = connection.getresponse()
+            assert b"I look." in answer.read1()
+            server.stop()
+            assert b'"message":"The server is being restarted.' in answer.read()
+        (end,) = server.ended()
+        assert end["outcome"] == "cancelled"
 
 
 def begun_and_held(begun: Reply) -> Reply:

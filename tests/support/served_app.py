@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 from flask import Flask, request
 
@@ -34,6 +35,12 @@ def look_for_a_token() -> None:
 def count(chat: ChatRequest) -> None:
     with open(os.environ["BEGINNINGS"], "a", encoding="utf-8") as file:
         file.write(".")
+
+
+@llmchat.tool(when=lambda chat: chat.model == "hangs")
+def hang() -> None:
+    """Hear nothing."""
+    time.sleep(20)
 
 
 @chat_finished.connect_via(app)

@@ -61,7 +61,7 @@ export function Chat({ choice, model }) {
         {messages.length === 0 && (
           <section className="empty">
             <h2>What would you like to ask?</h2>
-            <p>The Demo needs no key. Ask it to reason, for sources, a tool, an error, or something long.</p>
+            <p>The Demo needs no key. Ask it about your orders, to reason, for sources, an error, or something long.</p>
           </section>
         )}
         <ol className="turns" aria-busy={busy}>
@@ -69,7 +69,7 @@ export function Chat({ choice, model }) {
             <li key={message.id} className="turn">
               <div className={message.role === 'user' ? 'question' : 'answer'}>
                 <h2 className="unseen">{message.role === 'user' ? 'You' : 'The answer'}</h2>
-                <Parts parts={message.parts} own={message.role === 'user'} />
+                <Parts parts={message.parts} own={message.role === 'user'} writing={busy && message === messages.at(-1)} />
                 <Usage usage={message.metadata?.usage} />
               </div>
             </li>

@@ -3,12 +3,12 @@ import { useEffect, useRef } from 'react';
 import { addressOf, imageOrLink, safeUrl } from '../../static/links.js';
 import { Markdown } from '../../static/markdown.js';
 
-export function Parts({ parts, own }) {
+export function Parts({ parts, own, writing }) {
   const sources = parts.filter(({ type }) => type === 'source-url');
   if (own) return parts.map(({ text }, index) => <p key={index} className="text">{text}</p>);
   return (
     <div className="body">
-      {parts.map((part, index) => <Part key={index} part={part} />)}
+      {parts.map((part, index) => <Part key={index} part={part} writing={writing} />)}
       {sources.length > 0 && (
         <section className="sources">
           <h3>Sources</h3>
@@ -19,7 +19,7 @@ export function Parts({ parts, own }) {
   );
 }
 
-function Part({ part }) {
+function Part({ part, writing }) {
   if (part.type === 'text') return <Text text={part.text} />;
   if (part.type === 'reasoning' && part.text) {
     return (
@@ -30,17 +30,25 @@ function Part({ part }) {
     );
   }
   if (part.type === 'file') return <Picture url={part.url} />;
-  if (isToolUIPart(part)) {
-    return (
-      <details className="aside-part" open>
-        <summary>Asks for the tool “{getToolName(part)}”</summary>
-        <pre>{JSON.stringify(part.input, null, 2)}</pre>
-        <p className="hint">{part.errorText ?? 'This page runs no tools. If you go on, the model receives that as the result.'}</p>
-      </details>
-    );
-  }
+  if (isToolUIPart(part)) return <Tool part={part} writing={writing} />;
   return null;
 }
+
+function Tool({ part, writing }) {
+  const result = part.errorText ?? part.output;
+  const ended = result !== undefined;
+  const done = ended ? 'Used' : writing ? 'Uses' : 'Asks for';
+  return (
+    <details className="aside-part" open={!ended && !writing}>
+      <summary>{done} the tool “{getToolName(part)}”</summary>
+      <pre>{asText(part.input)}</pre>
+      {ended && <><p className="hint">Its result:</p><pre>{asText(result)}</pre></>}
+      {!ended && !writing && <p className="hint">It has no result. If you go on, that is what the model is told.</p>}
+    </details>
+  );
+}
+
+const asText = (value) => (typeof value === 'string' ? value : JSON.stringify(value, null, 2));
 
 function Source({ url, title }) {
   const address = safeUrl(url); // it is of a model's making
