@@ -91,6 +91,13 @@ class AppState:
                 known[name].speaking(protocol)
             except ValueError as error:
                 raise ValueError(f"LLMCHAT_PROTOCOLS: {error}") from None
+        for name, models in config.models.items():
+            for model, facts in models.items():
+                if (protocol := facts.get("protocol")) and protocol not in known[name].protocols:
+                    raise ValueError(
+                        f"LLMCHAT_MODELS[{name!r}][{model!r}]['protocol'] is {protocol!r}, which"
+                        f" {name!r} cannot speak"
+                    )
         for failed, others in config.fallbacks.items():
             for name in others:
                 if name == failed or name not in self.providers or known[name].public_only:

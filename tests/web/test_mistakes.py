@@ -370,6 +370,7 @@ def test_instances_that_do_not_collide() -> None:
         ("LLMCHAT_PROVIDERS", ["opnai"], "names 'opnai'; available are openai, "),
         ("LLMCHAT_FALLBACKS", {"openai": ["opnai"]}, "names 'opnai'; available are openai, "),
         ("LLMCHAT_MODELS", {"opnai": {}}, "names 'opnai'; available are openai, "),
+        ("LLMCHAT_MODELS", {"openai": {"m": {"protocol": "response"}}}, "is 'response', which"),
         ("LLMCHAT_TRUSTED_ORIGINS", ["app.example.com"], "LLMCHAT_TRUSTED_ORIGINS"),
     ],
 )
