@@ -147,3 +147,17 @@ def settings(session: nox.Session) -> None:
     """Write the tables in docs/configuration.md and docs/errors.md anew."""
     session.install("-e", ".")
     session.run("python", "docs/settings.py")
+
+
+@nox.session
+def catalogue(session: nox.Session) -> None:
+    """Make the list of models anew, from packages that pip and npm download."""
+    session.install("pip", "ruff")
+    session.run("python", "maintenance/catalogue.py")
+
+
+@nox.session
+def shutdowns(session: nox.Session) -> None:
+    """List the models that we name and that are or will soon be shut down."""
+    session.install("-e", ".")
+    session.run("python", "maintenance/shutdowns.py")

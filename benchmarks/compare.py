@@ -5,7 +5,8 @@
 
 CPU time of one server process, from ``/proc``: a request with a response of one token, and each
 token of 50 responses at the speed of a model. Linux only; takes some minutes; on 127.0.0.1 alone.
-Look at the ratios: they hold on another machine, the microseconds do not.
+Look at the ratios: they hold on another machine, the microseconds do not. ``--only NAME`` measures
+those rows whose name has NAME in it, ``--only flask-llmchat,same`` the upstream protocols.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import asyncio
 import importlib.util
 import json
 import os
-import re
 import signal
 import socket
 import statistics
@@ -24,6 +24,8 @@ import sys
 import time
 from pathlib import Path
 
+from upstream import WORD, provide
+
 HERE = Path(__file__).parent
 GUNICORN = [sys.executable, "-m", "gunicorn", "-w", "1", "-k", "gevent"]
 UVICORN = [sys.executable, "-m", "uvicorn", "--factory", "--log-level", "warning"]
@@ -31,6 +33,8 @@ SETTINGS = {"chatSettings": {"model": "m"}}
 
 GATEWAYS = {
     "flask-llmchat, text": ("ours", "/api/chat/openai", SETTINGS),
+    "the same by responses": ("ours", "/api/chat/xai", SETTINGS),
+    "the same by messages": ("ours", "/api/chat/anthropic", SETTINGS),
     "flask-llmchat, openai": (
         "ours",
         "/api/chat/openai/chat/completions",
@@ -39,39 +43,6 @@ GATEWAYS = {
     "Flask and openai": ("flask_and_openai", "/chat", {}),
     "FastAPI and httpx": ("fastapi_and_httpx", "/chat", {}),
 }
-WORD = "word "
-CHUNK = (
-    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":'
-    b'[{"index":0,"delta":{"content":"word "},"finish_reason":null}]}\n\n'
-)
-LAST = CHUNK.replace(b'{"content":"word "}', b"{}").replace(b"null", b'"stop"')
-
-
-def framed(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Be the provider: ``words-N-every-MS`` in a request determines the response."""
-    try:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])  # type: ignore[index]
-            body = await reader.readexactly(length)
-            count, pause = map(int, re.search(rb"words-(\d+)-every-(\d+)", body).groups())  # type: ignore[union-attr]
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
-            writer.write(b"Transfer-Encoding: chunked\r\n\r\n")
-            for _ in range(count):
-                writer.write(framed(CHUNK))
-                if pause:
-                    await asyncio.sleep(pause / 1000)
-            writer.write(framed(LAST) + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
-    except (asyncio.IncompleteReadError, ConnectionError):
-        writer.close()
-
-
-async def provide(port: int) -> None:
-    async with await asyncio.start_server(answer, "127.0.0.1", port) as server:
-        await server.serve_forever()
 
 
 async def ask(port: int, path: str, body: bytes, words: int) -> None:
@@ -156,6 +127,7 @@ def measure(name: str, upstream: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="parts of names, with commas between")
     parser.add_argument("--provide", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.provide:
@@ -166,6 +138,8 @@ def main() -> None:
     needs = {"fastapi_and_httpx": ("fastapi", "uvicorn", "httpx")}
     there = []
     for name, (factory, _, _) in GATEWAYS.items():
+        if not any(part in name for part in given.only.split(",")):
+            continue
         missing = [m for m in needs.get(factory, ()) if importlib.util.find_spec(m) is None]
         print(f"{name} is left out: install {', '.join(missing)}\n" * bool(missing), end="")
         there += [] if missing else [name]

@@ -69,8 +69,10 @@ def ours() -> Any:
     from flask_llmchat import LLMChat
 
     llmchat = LLMChat()
-    llmchat.profile_loader(lambda: {"openai_api_key": "sk-bench"})
+    rows = {"openai": "chat_completions", "xai": "responses", "anthropic": "messages"}
+    llmchat.profile_loader(lambda: {f"{name}_api_key": "sk-bench" for name in rows})
     app = Flask(__name__)
-    app.config["LLMCHAT_BASE_URLS"] = {"openai": os.environ["UPSTREAM"]}
+    app.config["LLMCHAT_BASE_URLS"] = dict.fromkeys(rows, os.environ["UPSTREAM"])
+    app.config["LLMCHAT_PROTOCOLS"] = rows
     app.register_blueprint(llmchat.blueprint)
     return app

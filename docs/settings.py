@@ -1,8 +1,8 @@
 """Writes the tables of the pages that are made from the package's own rows.
 
 ``configuration.md`` lists the settings of ``core/config.py``, ``errors.md`` the codes of
-``core/error_codes.py``. Run ``python docs/settings.py`` after changing either; a test fails when a
-page is out of date.
+``core/error_codes.py``, ``protocols.md`` what the built-in rows speak. Run
+``python docs/settings.py`` after changing one; a test fails when a page is out of date.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 
+from flask_llmchat import builtin_providers
 from flask_llmchat.core.config import Config
 from flask_llmchat.core.error_codes import ERROR_CODES
 
@@ -46,9 +47,26 @@ def code_rows() -> Iterator[str]:
         )
 
 
+def protocol_rows() -> Iterator[str]:
+    """Yield the table of the providers that speak more than chat completions, line by line."""
+    yield "| route | protocol | can also speak |"
+    yield "| --- | --- | --- |"
+    for row in builtin_providers:
+        if [*row.protocols] == ["chat_completions"]:
+            continue
+        others = [
+            f"`{name}` at `{url}`" if url else f"`{name}`"
+            for name, url in row.protocols.items()
+            if name != row.protocol
+        ]
+        used = f"`{row.protocol}`" if row.protocol else "by model"
+        yield f"| `{row.name}` | {used} | {', '.join(others)} |"
+
+
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "configuration.md": setting_rows,
     "errors.md": code_rows,
+    "protocols.md": protocol_rows,
 }
 """Page to the table on it."""
 

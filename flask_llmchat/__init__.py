@@ -4,7 +4,7 @@ Every public name is here. ``flask_llmchat.testing`` and ``flask_llmchat.openapi
 their own; everything else below this package may move.
 """
 
-from .core.errors import ChatError, StreamErrorEvent
+from .core.errors import ChatError, EmptyResponse, StreamErrorEvent
 from .core.events import (
     Chunk,
     Document,
@@ -22,8 +22,8 @@ from .core.events import (
 )
 from .core.profiles import Profile
 from .core.request import ChatRequest, Endpoint, Message
-from .core.result import Attempt, ChatResult, Outcome, ProviderTool, Step, ToolCall, Usage
-from .core.signals import chat_finished, chat_started
+from .core.result import Attempt, ChatResult, Outcome, ProviderTool, Step, ToolCall, ToolRun, Usage
+from .core.signals import chat_finished, chat_started, tool_finished
 from .dialects import (
     Components,
     Dialect,
@@ -41,6 +41,7 @@ from .protocols import ResponseParser, Totals, UpstreamProtocol
 from .providers import Provider, Target, bearer_target, builtin_providers
 from .runs.event_source import EventSource
 from .runs.from_python import ChatStream
+from .tools import Tool, ToolContext, ToolError
 from .web.state import current_llmchat
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "Dialect",
     "DialectSpec",
     "Document",
+    "EmptyResponse",
     "Encoder",
     "Endpoint",
     "Event",
@@ -82,8 +84,12 @@ __all__ = [
     "StreamErrorEvent",
     "Target",
     "TextDelta",
+    "Tool",
     "ToolCall",
     "ToolCallDelta",
+    "ToolContext",
+    "ToolError",
+    "ToolRun",
     "Totals",
     "UpstreamProtocol",
     "Usage",
@@ -96,4 +102,5 @@ __all__ = [
     "default_model",
     "get_model",
     "models_of",
+    "tool_finished",
 ]

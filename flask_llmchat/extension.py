@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import Blueprint, Flask, current_app, got_request_exception
 from flask.blueprints import BlueprintSetupState
-from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from .core.config import Config
 from .core.request import ChatRequest, Message
-from .core.result import ChatResult
+from .core.result import ChatResult, Step
 from .dialects import Dialect, builtin_dialects
 from .openapi import make_command
 from .providers import Provider, builtin_providers
 from .runs.from_python import ChatStream
 from .runs.sdk import user_client
+from .tools import Tool
 from .web.body import guard_body
 from .web.checks import MISSING, check_app, check_dialects, checked_hook
 from .web.cli.commands import make_commands
-from .web.from_python import open_chat, profile_for, provider_named
+from .web.from_python import open_chat, profile_for
 from .web.responses import close_failed, close_unsent, http_error
 from .web.routes import add_routes, refuse_collision
-from .web.state import AppState, Hooks, current_state
+from .web.state import AppState, Hooks, state_of
 
 if TYPE_CHECKING:
     import openai
@@ -38,6 +38,10 @@ KeyResolver = TypeVar(
 EndpointLoader = TypeVar("EndpointLoader", bound=Callable[[str], Any])
 
 BeforeChat = TypeVar("BeforeChat", bound=Callable[[ChatRequest], Any])
+
+BeforeStep = TypeVar("BeforeStep", bound=Callable[[ChatRequest, tuple[Step, ...]], Any])
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _DEFAULT_PREFIX = Config().url_prefix
 
@@ -93,12 +97,12 @@ class LLMChat:
         )
         """A plain Flask blueprint; to register it is all the set-up there is."""
         self.blueprint.record(self._set_up)
-        self.blueprint.register_error_handler(HTTPException, _http_error)
+        self.blueprint.register_error_handler(HTTPException, http_error)
         # By its own name, or the app's own handler for 500 would take precedence.
-        self.blueprint.register_error_handler(InternalServerError, _http_error)
+        self.blueprint.register_error_handler(InternalServerError, http_error)
         self.blueprint.teardown_request(close_unsent)
         # These run before the app's own before_request functions.
-        self.blueprint.url_value_preprocessor(_guard_body)
+        self.blueprint.url_value_preprocessor(guard_body)
         # flask llmchat providers, models, chat, openapi
         for command in (*make_commands(self), make_command(self)):
             self.blueprint.cli.add_command(command)
@@ -163,6 +167,53 @@ class LLMChat:
         self.hooks.before_chat.append(checked_hook("before_chat", function))
         return function
 
+    def before_step(self, function: BeforeStep = MISSING) -> BeforeStep:
+        """Add a function that sees every further step of a chat with tools of the server.
+
+        ``(chat: ChatRequest, steps: tuple[Step, ...]) -> None``. It is called before the model is
+        called again, with the steps so far, in an app context and without a request. It may refuse
+        the step by raising a :class:`ChatError`: the response then ends with that error.
+        """
+        self.hooks.before_step.append(checked_hook("before_step", function))
+        return function
+
+    def tool(self, function: Function | None = None, **options: Any) -> Any:
+        """Let models call a function of the app; the server runs it.
+
+        ::
+
+            @llmchat.tool
+            def find_orders(context: ToolContext, status: Literal["open", "sent"] = "open"):
+                \"\"\"List the user's own orders, newest first.\"\"\"
+                return [order.as_dict() for order in orders_of(context.profile.user, status)]
+
+        Type hints and docstring tell the model how to call it. It runs with an app context of its
+        own and without a request, in a thread or, if it is ``async``, on one event loop.
+
+        :param options: ``name``, ``description``, ``args``, ``parameters``, ``when``, ``timeout``,
+            ``sequential``: see :class:`Tool`.
+        :return: the function, unchanged.
+        :raises TypeError: when the function cannot be a tool, saying what to write.
+        :raises ValueError: for an invalid name, or one that another tool has.
+        """
+        if function is None:
+            return lambda given: self.tool(given, **options)
+        self.add_tools(Tool(function, **options))
+        return function
+
+    def add_tools(self, *tools: Tool) -> None:
+        """Add tools that the server runs, at any time.
+
+        :raises ValueError: when another tool has the name of one.
+        """
+        for tool in tools:
+            if not isinstance(tool, Tool):
+                raise TypeError(f"add_tools takes Tool objects, not {type(tool).__name__}")
+            if self.hooks.tools.setdefault(tool.name, tool) is not tool:
+                raise ValueError(
+                    f"there is a tool {tool.name!r} already: give name= to one of them"
+                )
+
     def load_profile(self) -> Any:
         """Return the profile of the current user; a subclass may override this instead.
 
@@ -209,8 +260,15 @@ class LLMChat:
         :raises RuntimeError: without an app context, or when a loader needs a request.
         """
         parameters |= {"model": model, "tools": tools}
-        with self._open(
-            provider, messages, parameters, profile, context, endpoint_id, True
+        with open_chat(
+            state_of(self),
+            provider,
+            messages,
+            parameters,
+            profile=profile,
+            context=context,
+            endpoint_id=endpoint_id,
+            whole=True,
         ) as chat:
             for _ in chat:
                 pass
@@ -242,7 +300,15 @@ class LLMChat:
         :meth:`complete`. An error before the first event is raised here, a later one by the loop.
         """
         parameters |= {"model": model, "tools": tools}
-        return self._open(provider, messages, parameters, profile, context, endpoint_id, False)
+        return open_chat(
+            state_of(self),
+            provider,
+            messages,
+            parameters,
+            profile=profile,
+            context=context,
+            endpoint_id=endpoint_id,
+        )
 
     def client(self, provider: str, *, profile: Any = None, model: str = "") -> openai.OpenAI:
         """Return the official client with this user's key and address.
@@ -258,44 +324,9 @@ class LLMChat:
         :param model: for providers whose address depends on it.
         :raises ChatError: when there is no such provider, or no key for it.
         """
-        state = self._state()
-        row = provider_named(state, provider)
+        state = state_of(self)
+        row = state.provider_named(provider)
         return user_client(state, row, profile_for(state, profile), model)
-
-    def _open(
-        self,
-        provider: str,
-        messages: str | Sequence[Message],
-        parameters: Mapping[str, Any],
-        profile: Any,
-        context: Mapping[str, Any] | None,
-        endpoint_id: str | None,
-        whole: bool,
-    ) -> ChatStream:
-        return open_chat(
-            self._state(),
-            provider,
-            messages,
-            parameters,
-            profile=profile,
-            context=context,
-            endpoint_id=endpoint_id,
-            whole=whole,
-        )
-
-    def _state(self) -> AppState:
-        """Return this instance's state in the current app.
-
-        :raises RuntimeError: without an app context, or when the app has not registered it.
-        """
-        states: dict[str, AppState] = current_app.extensions.get("llmchat", {})
-        for state in states.values():
-            if state.llmchat is self:
-                return state
-        raise RuntimeError(
-            "The current app has not registered this LLMChat: register llmchat.blueprint with it,"
-            " or call llmchat.init_app(app)."
-        )
 
     def register(self, app: Flask, options: Any) -> None:
         """Refuse ``app.register_blueprint(llmchat)``, which calls this, and say what to write.
@@ -326,17 +357,4 @@ class LLMChat:
         refuse_collision(state, name, states)
         states[name] = state
         got_request_exception.connect(close_failed, app)
-        add_routes(setup, state, self._decorated)
-
-    def _decorated(self, view: Any) -> Any:
-        for decorator in self.decorators:
-            view = decorator(view)
-        return view
-
-
-def _guard_body(endpoint: str | None, values: dict[str, Any] | None) -> None:
-    guard_body(current_state().config.max_content_length)
-
-
-def _http_error(error: HTTPException) -> ResponseReturnValue:
-    return http_error(error, current_state())
+        add_routes(setup, state)

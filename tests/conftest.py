@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from flask import Flask
 from werkzeug.datastructures import ImmutableDict
+from werkzeug.routing import Rule
 
 from flask_llmchat import ChatError
+from flask_llmchat.runs import retry
 from flask_llmchat.testing import FakeUpstream
-from flask_llmchat.transport import runtime
+from flask_llmchat.transport import runtime, watchdog
 from tests.support.apps import KEYS
 
 
@@ -61,12 +63,9 @@ SLOW = {
     "answers",
     "cli",
     "clients",
-    "docs",
     "example",
     "hostile_wire",
     "http1_oracle",
-    "mistakes",
-    "openapi",
     "recordings",
     "refused",
     "request_cost",
@@ -92,6 +91,23 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     if report.passed and any(key in printed for key in KEYS.values()):
         report.outcome, report.longrepr = "failed", "a planted key was printed"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick() -> Iterator[None]:
+    """Take no time for what hardly a test looks at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watchdog, "TICK", 0.02)
+        patch.setattr(retry, "_BACKOFF", 0.02)
+        compile_builder = getattr(Rule, "_compile_builder", None)
+        if compile_builder is not None:
+            # Werkzeug compiles, for every rule, what builds its address: three quarters of the
+            # time in which an app is made. Here it does so when an address is built.
+            def compile_later(rule: Rule, *args: Any) -> Any:
+                return lambda self, **values: compile_builder(rule, *args)(self, **values)
+
+            patch.setattr(Rule, "_compile_builder", compile_later)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,7 +21,7 @@ LAYERS = (
     {"models", "providers"},
     {"dialects", "protocols", "transport"},
     {"runs"},
-    {"openapi"},
+    {"openapi", "tools"},
     {"extension", "web"},
 )
 """Rooms import from layers before their own. Those of one layer do not know each other; only
@@ -31,10 +31,19 @@ ONLY_IN = {
     "openai": ("runs/", "extension.py"),  # the latter for the type of client()
     "httpx2": ("runs/", "transport/"),
     "urllib3": ("transport/", "protocols/errors.py"),  # the latter for dates in Retry-After
-    "marshmallow": ("dialects/", "core/config.py", "core/fields.py", "openapi/converter.py"),
+    "marshmallow": (
+        "dialects/",
+        "core/config.py",
+        "core/fields.py",
+        "openapi/converter.py",
+        "tools/arguments.py",
+    ),
     "flask": ("extension.py", "openapi/", "web/"),
     "werkzeug": ("extension.py", "openapi/", "web/"),
-    "apispec": ("openapi/",),  # an extra, which what is always imported must not need
+    # An extra, which what is always imported must not need.
+    "apispec": ("openapi/", "tools/arguments.py"),
+    "pydantic": ("tools/",),  # within functions: it takes long to load
+    "pydantic_core": ("tools/",),
     "httpcore2": (),
     "h11": (),
 }
@@ -154,3 +163,10 @@ def test_code_on_a_page_imports_public_names_only(page: str) -> None:
                 # A list of names in brackets is cut off: which names they are does not matter.
                 source = line if not line.rstrip().endswith("import") else f"{line} *"
                 assert not internals_in(source), block.code
+
+
+def test_what_several_test_modules_use_is_in_support() -> None:
+    for path in [*ROOT.glob("tests/*/test_*.py"), *ROOT.glob("tests/*/*/test_*.py")]:
+        if path.name != "test_openapi.py":  # which validates the very bodies that others post
+            imported = [name for name in imports_of(path.read_text()) if name.startswith("tests.")]
+            assert all(name.startswith("tests.support.") for name in imported), path

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date
 from typing import Any, get_type_hints
 
 import marshmallow as ma
@@ -104,6 +105,7 @@ _FACT_FIELDS = {
     str: _TEXT,
     bool: _FLAG,
     frozenset[str]: _list("strings", _TEXT, frozenset),
+    date | None: _must_be("a date such as '2027-01-14', or None", ma.fields.Date(allow_none=True)),
 }
 _FACTS = {n: _FACT_FIELDS[kind] for n, kind in get_type_hints(Model).items() if n != "name"}
 
@@ -206,6 +208,33 @@ class Config:
         ),
         "Provider name to model name to facts that take precedence over the catalogue's: fields of"
         " flask_llmchat.Model.",
+    )
+    tool_steps: int = _setting(
+        8,
+        _count(1),
+        "Responses of the model in a chat whose tools the server runs; the last one may call none."
+        " 1: the server runs no tools.",
+    )
+    tool_calls: int = _setting(
+        32, _count(1), "Tool calls that the server runs in one chat; further ones are refused."
+    )
+    tool_timeout: float = _setting(
+        30.0,
+        _SECONDS,
+        "Seconds that one tool call may take, if the tool has no timeout of its own.",
+    )
+    tool_concurrency: int = _setting(
+        4, _count(1), "Tool calls of one chat that run at once; further ones wait."
+    )
+    tool_threads: int = _setting(
+        32,
+        _count(1),
+        "Threads of a process that run tools. Those of tools that timed out count until they end.",
+    )
+    tool_result: int = _setting(
+        32_000,
+        _count(1),
+        "Characters of a tool's result. Of a longer one the model gets the beginning and the end.",
     )
     allow_private_endpoints: bool = _setting(
         False, _FLAG, "Whether users' own endpoints may have addresses that are not public."

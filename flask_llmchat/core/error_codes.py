@@ -84,6 +84,13 @@ _ROWS = (
         openai_type="invalid_request_error",
     ),
     ErrorCode(
+        code="tool_limit",
+        status=502,
+        when="The model called a tool in the last step, where it may call none.",
+        sentence="{label} called too many tools.",
+        outcome="tool_limit",
+    ),
+    ErrorCode(
         code="context_too_long",
         status=400,
         when="The conversation is longer than the model can read.",

@@ -6,6 +6,7 @@
     ├── ChatError          a chat cannot continue; has a safe message, a code and a status
     ├── StreamAborted      raised inside a streaming body, so that the server aborts it
     └── StreamErrorEvent   raised by a parser for an error in a provider's stream
+        └── EmptyResponse  raised by a parser for a response without content
 
 Hosts raise :class:`ChatError` in hooks to refuse a chat, and read it in
 :attr:`ChatResult.error <flask_llmchat.ChatResult.error>`.
@@ -108,9 +109,16 @@ class StreamErrorEvent(Exception):
         self.is_small = is_small
 
 
+class EmptyResponse(StreamErrorEvent):
+    """A response ended as it should, and has nothing in it.
+
+    That is a failure, unless the response goes on after tools, or after a pause.
+    """
+
+
 # Keys in the forms of the providers, keys masked with asterisks, and everything after "Bearer".
 _KEY_LIKE = re.compile(
-    r"\b(?:sk-|gsk_|xai-|pplx-|csk-|fw_|hf_|tgp_|AIza)[\w*.-]{4,}"
+    r"\b(?:sk-|gsk_|xai-|pplx-|csk-|fw_|hf_|tgp_|nvapi-|vck_|bedrock-api-key-|AIza)[\w*.-]{4,}"
     r"|(?<![\w-])[\w-]*\*{3,}[\w*-]*"  # from the start of words, or it takes quadratic time
     r"|(?<=[Bb]earer )\S+"
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -102,7 +102,12 @@ class ProviderToolResult:
 
 @dataclass(slots=True)
 class ToolsStart:
-    """The server begins to run the tool calls of the response that has just ended."""
+    """The server begins to run the tool calls of the response that has just ended.
+
+    :param reasoning_details: those of that response.
+    """
+
+    reasoning_details: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 _ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff"
+
+_HEADER_SAFE = re.compile(r"[!#-\[\]-~]*")
 
 
 def clean_key(value: str | None) -> str:
@@ -15,4 +19,4 @@ def is_header_safe(key: str) -> bool:
 
     No provider's keys have those; a log would escape them, and redaction would miss the key.
     """
-    return all("!" <= c <= "~" and c not in '"\\' for c in key)
+    return _HEADER_SAFE.fullmatch(key) is not None

@@ -59,8 +59,10 @@ class ChatRequest:
     :param seed: for reproducible responses, where the provider supports that.
     :param reasoning_effort: ``none``, ``low``, … as the model names them.
     :param response_format: such as ``{"type": "json_object"}``.
-    :param tools: the tools that the model may call, in the chat-completions form.
+    :param tools: the tools that the client runs, in the chat-completions form.
     :param tool_choice: ``auto``, ``none``, ``required``, or one tool.
+    :param server_tools: the tools that the server runs for this chat, by name; see
+        :class:`~flask_llmchat.Tool`. Hooks may remove some.
     :param provider_tools: tools that the provider runs itself, in its own form:
         ``[{"type": "web_search"}]``. No client can set them, as they cost extra. A fallback is
         called without them.
@@ -93,6 +95,7 @@ class ChatRequest:
     response_format: dict[str, Any] | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    server_tools: dict[str, Any] = field(default_factory=dict)
     provider_tools: list[dict[str, Any]] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     unknown: dict[str, Any] = field(default_factory=dict, repr=False)

@@ -22,6 +22,7 @@ Outcome = Literal[
     "timeout",
     "deadline",
     "cancelled",
+    "tool_limit",
     "refused",
 ]
 """How a chat ended.
@@ -31,7 +32,8 @@ Outcome = Literal[
 reported an error, or ended an empty response, or gave an unknown finish reason. ``timeout``: no
 event for ``LLMCHAT_READ_TIMEOUT`` seconds. ``deadline``: longer than ``LLMCHAT_DEADLINE`` seconds
 in all. ``cancelled``: the client disconnected, or the server did not send the response.
-``refused``: ended before the provider was called.
+``tool_limit``: the model called a tool in the last step, where it may call none. ``refused``: ended
+before the provider was called.
 """
 
 
@@ -148,15 +150,16 @@ class ChatResult:
     :param provider: name of the provider row whose response was used, or was to be.
     :param model: name of the model in the request to that provider.
     :param outcome: how the chat ended: ``ok``, ``length``, ``content_filtered``, ``tool_calls``,
-        ``truncated``, ``upstream_error``, ``timeout``, ``deadline``, ``cancelled`` or
-        ``refused``; see :data:`~flask_llmchat.Outcome`.
+        ``truncated``, ``upstream_error``, ``timeout``, ``deadline``, ``cancelled``,
+        ``tool_limit`` or ``refused``; see :data:`~flask_llmchat.Outcome`.
     :param steps: the responses of the model, each with the attempts made for it. Empty for a
         chat that was refused before the provider was called.
     :param text: the response's text as far as it came, also when it broke off.
     :param reasoning: the model's reasoning.
     :param reasoning_details: the same in the form that the provider needs back in the next turn,
         encrypted and signed parts included.
-    :param tool_calls: the model's tool calls.
+    :param tool_calls: the tool calls that are left to the client.
+    :param tool_runs: the calls of tools that the server has run, or refused to run.
     :param provider_tools: the tools that the provider ran itself.
     :param sources: pages that the response cites.
     :param documents: documents without a URL that it cites.
@@ -179,6 +182,7 @@ class ChatResult:
     reasoning: str = ""
     reasoning_details: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     tool_calls: tuple[ToolCall, ...] = ()
+    tool_runs: tuple[ToolRun, ...] = ()
     provider_tools: tuple[ProviderTool, ...] = ()
     sources: tuple[Source, ...] = ()
     documents: tuple[Document, ...] = ()

@@ -15,3 +15,7 @@ chat_started = _signals.signal("chat-started")
 chat_finished = _signals.signal("chat-finished")
 """Sent with ``result``, a :class:`~flask_llmchat.ChatResult`, exactly once for every chat that
 started."""
+
+tool_finished = _signals.signal("tool-finished")
+"""Sent with ``run``, a :class:`~flask_llmchat.ToolRun`, exactly once for every call of a tool that
+the server runs, also when it was refused."""

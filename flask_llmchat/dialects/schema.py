@@ -23,14 +23,19 @@ def load(schema: ma.Schema, body: dict[str, Any]) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = _schema_for(schema, body).load(body)
     except ma.ValidationError as error:
-        reasons: list[str] = []
-        for path, reason in _flatten(error.messages):
-            if len(reasons) == MAX_ERRORS:
-                reasons.append("and more")
-                break
-            reasons.append(f"{path}: {reason}" if path else reason)
-        raise ChatError("; ".join(reasons), status=422) from None
+        raise ChatError(sentence_of(error.messages), status=422) from None
     return loaded
+
+
+def sentence_of(messages: Any) -> str:
+    """Return marshmallow's nested errors in words, each with the path of its field."""
+    reasons: list[str] = []
+    for path, reason in _flatten(messages):
+        if len(reasons) == MAX_ERRORS:
+            reasons.append("and more")
+            break
+        reasons.append(f"{path}: {reason}" if path else reason)
+    return "; ".join(reasons)
 
 
 def _flatten(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:

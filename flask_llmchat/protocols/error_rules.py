@@ -16,27 +16,22 @@ class _Rule(NamedTuple):
     """How errors of one code are recognised.
 
     :ivar code: the error code.
-    :ivar codes: matches providers' own codes, types and statuses, in lower case and reduced to
+    :ivar codes: pattern of providers' own codes, types and statuses, in lower case and reduced to
         letters and digits.
-    :ivar words: matches their messages.
+    :ivar words: pattern of their messages, in any case.
     :ivar statuses: the HTTP statuses with which ``words`` counts; None is all. It always counts
         for an error inside a stream, which has no status of its own.
     """
 
     code: str
-    codes: re.Pattern[str]
-    words: re.Pattern[str] | None = None
+    codes: str
+    words: str
     statuses: tuple[int, ...] | None = None
-
-
-def _rule(code: str, codes: str, words: str = "", statuses: tuple[int, ...] | None = None) -> _Rule:
-    pattern = re.compile(words, re.IGNORECASE) if words else None
-    return _Rule(code, re.compile(codes), pattern, statuses)
 
 
 # The first rule that matches counts. Repetitions have bounds, so that the time to match a text
 # is proportional to its length.
-_MONEY = _rule(
+_MONEY = _Rule(
     "out_of_credit",
     r"insufficient(user)?(quota|balance|credit|fund)|credits?(balance)?(exhausted|limit)|billing"
     r"|exceededcurrentquota|spendlimit|usagelimitexceeded|budgetexceeded|arrear|overdue"
@@ -50,7 +45,7 @@ _MONEY = _rule(
     r"|余额不足|额度不足|欠费",
 )
 
-_RATE = _rule(
+_RATE = _Rule(
     "rate_limited",
     r"ratelimit|toomanyrequests|throttl|resourceexhausted|slowdown|requestlimit|ratequota",
     r"rate[ -]?limit|too many requests|(requests|tokens) per (second|minute|hour|day)|throttl"
@@ -58,7 +53,7 @@ _RATE = _rule(
 )
 
 _RULES = (
-    _rule(
+    _Rule(
         "bad_key",
         r"^(invalid|incorrect|wrong|expired|bad)(apikey|authentication)|^apikey(invalid|expired)"
         r"|^(authentication|auth)error$|^unauthenticated$",
@@ -68,7 +63,7 @@ _RULES = (
     ),
     _MONEY,
     _RATE,
-    _rule(
+    _Rule(
         "context_too_long",
         r"context(length|window|size|limit)|abovemaxlength|(prompt|input|message)s?toolong"
         r"|max(imum)?(prompt|input|context)|tokenslimit|toomanytokens",
@@ -79,7 +74,7 @@ _RULES = (
         r"|\btokens?( count)?\b.{0,60}\b(exceeds?|exceeded|must be <)|input length"
         r"|reduce the length|max size: \d+ tokens|上下文长度",
     ),
-    _rule(
+    _Rule(
         "content_filtered",
         r"content(filter|policy|blocked)|responsibleaipolicy|prohibitedcontent|datainspection"
         r"|moderation",
@@ -88,7 +83,7 @@ _RULES = (
         r"|violat\w{1,5} .{0,60}(policy|policies|guidelines)",
         _REFUSALS,
     ),
-    _rule(
+    _Rule(
         "model_not_found",
         r"modelnot(found|available|exist|supported|open)|(invalid|unknown|unsupported)model"
         r"|deploymentnotfound|^(resource)?notfounderror$",
@@ -97,7 +92,7 @@ _RULES = (
         r"|no endpoints found|no (available )?(channel|provider)s? .{0,60}\bmodel|模型不存在",
         _REFUSALS,
     ),
-    _rule(
+    _Rule(
         "overloaded",
         r"overload|capacityexceeded|overcapacity",
         r"overloaded|at capacity|over capacity|high demand",
@@ -129,11 +124,11 @@ def classify(status: int | None, codes: list[str], text: str) -> str:
     for code in codes:
         letters = re.sub(r"[\W_]+", "", code[:100])
         for rule in rules:
-            if rule.codes.search(letters):
+            if re.search(rule.codes, letters):
                 return rule.code
     for rule in rules:
         counts = status is None or rule.statuses is None or status in rule.statuses
-        if counts and status != 401 and rule.words and rule.words.search(text):
+        if counts and status != 401 and re.search(rule.words, text, re.IGNORECASE):
             return rule.code
     if status in _STATUSES:
         return _STATUSES[status]

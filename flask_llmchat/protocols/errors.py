@@ -31,8 +31,10 @@ class PlainText(str):
 
 def upstream_request_id(headers: Mapping[str, str], secrets: tuple[str, ...]) -> str | None:
     """Return the provider's own id of a request, which its support asks for."""
-    found = next((headers[name] for name in _REQUEST_ID_HEADERS if name in headers), None)
-    return found and safe_sentence(found[:2000], secrets, limit=200)
+    for name in _REQUEST_ID_HEADERS:
+        if found := headers.get(name):
+            return safe_sentence(found[:2000], secrets, limit=200)
+    return None
 
 
 def parse_json(content: bytes) -> Any:

@@ -23,6 +23,9 @@ _FIRST_WITH_STREAM_OPTIONS = "2024-09-01"
 # What may follow a resource's own address. The model decides the deployment.
 _DEPLOYMENTS = re.compile(r"/openai(?:/deployments(?:/[^/]*)?)?$")
 
+# A token of Microsoft Entra ID is a JWT; the API key of a resource has no dots.
+_ENTRA_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
+
 _SET_BY = (
     "azure_openai_endpoint (in the environment AZURE_OPENAI_ENDPOINT) says where the resource is,"
     " and azure_openai_deployments, a mapping, which deployment serves a model."
@@ -37,12 +40,14 @@ _DEPLOYMENT_ATTRIBUTES = {
 
 
 def azure_target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> Target:
-    """Return the target for the deployment, in the one of Azure's two forms the endpoint has.
+    """Return the target for the deployment, in one of Azure's two forms.
 
     An endpoint that ends in ``/openai/v1`` gets the deployment's name as the model and no API
     version; any other gets the dated form, ``/openai/deployments/NAME/…``, a part of which the
-    endpoint may have already: the portal shows whole addresses to copy.
+    endpoint may have already: the portal shows whole addresses to copy. Only chat completions has
+    the dated form.
 
+    :param key: the resource's API key, or a token of Microsoft Entra ID.
     :raises ChatError: when the profile lacks the endpoint or a deployment for the model.
     """
     deployment = _deployment(provider, chat)
@@ -61,7 +66,10 @@ def azure_target(provider: Provider, chat: ChatRequest, key: str, base_url: str)
             f"Azure OpenAI endpoint {error}. Please fix it in your profile settings.",
             provider=provider.name,
         ) from None
-    headers = {**provider.headers, "api-key": key}
+    if _ENTRA_TOKEN.fullmatch(key):
+        headers = {**provider.headers, "Authorization": f"Bearer {key}"}
+    else:
+        headers = {**provider.headers, "api-key": key}
     resource = _DEPLOYMENTS.sub("", address.url)
     is_new = address.url.endswith("/openai/v1")
     if is_new or provider.protocol == "responses":  # which the dated form does not have

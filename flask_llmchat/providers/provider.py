@@ -254,7 +254,7 @@ _REASONS = {
     "modalities": 'Only ["text"] is answered; leave it out',
     # They cost more, or enable hosted tools: no built-in row accepts them from a client.
     **dict.fromkeys(
-        ("service_tier", "web_search_options", "search_parameters"),
+        ("service_tier", "web_search_options"),
         "Not taken from a page; the app adds it in before_chat, or has its provider row take it",
     ),
 }

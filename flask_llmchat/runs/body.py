@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 
 from ..core.errors import ChatError, StreamAborted
+from ..core.events import ToolsStart
 from ..core.result import ChatResult
 from ..dialects.base import Encoder
 from ..transport.runtime import Slot, current_runtime
@@ -64,10 +65,15 @@ class StreamingBody:
     def start(self) -> None:
         """Wait for the first bytes: until they come, an error can still have a status.
 
+        It does not wait for tools of the server: the view returns before they run. It does where
+        the client gets nothing before the end: an error then still has a status, which tells the
+        client not to send the chat, and run the tools, once more.
+
         :raises ChatError: when the response fails before its first bytes.
         """
         try:
-            self._first = self._next(None)  # without heartbeats: they would be the first bytes
+            # Without heartbeats: they would be the first bytes.
+            self._first = self._next(None, until_tools=not getattr(self._encoder, "whole", False))
         except BaseException:
             self._source.close()
             raise
@@ -98,7 +104,7 @@ class StreamingBody:
             return data
         raise StopIteration
 
-    def _next(self, timeout: float | None) -> bytes:
+    def _next(self, timeout: float | None, *, until_tools: bool = False) -> bytes:
         """Return the next bytes for the client; b"" when the response is complete.
 
         :param timeout: seconds without an event after which the heartbeat is returned.
@@ -107,6 +113,8 @@ class StreamingBody:
             self._recorder.observe(events)
             if data := self._encoder.encode(events):
                 return data
+            if until_tools and any(isinstance(event, ToolsStart) for event in events):
+                return b""
         return b"" if events is not None else self._encoder.heartbeat
 
     def _break(self, error: ChatError) -> bytes:

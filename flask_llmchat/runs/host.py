@@ -8,8 +8,9 @@ from typing import Any, Protocol
 from ..core.config import Config
 from ..core.errors import ChatError
 from ..core.request import ChatRequest
-from ..core.result import ChatResult
+from ..core.result import ChatResult, Step
 from ..providers import Provider
+from .tool_runner import ToolRunner
 
 
 class Host(Protocol):
@@ -37,6 +38,15 @@ class Host(Protocol):
 
     def run_before_chat(self, chat: ChatRequest) -> None:
         """Run the ``before_chat`` hooks."""
+
+    def offer_tools(self, chat: ChatRequest) -> None:
+        """Set the tools that the server runs for a chat."""
+
+    def tool_runner(self, chat: ChatRequest, deadline: float) -> ToolRunner | None:
+        """Return what runs the server's tools for a chat; None when it has none."""
+
+    def run_before_step(self, chat: ChatRequest, steps: tuple[Step, ...]) -> None:
+        """Run the ``before_step`` hooks, in an app context of their own."""
 
     def resolve_key(self, provider: Provider, profile: Any) -> str:
         """Return the key for a provider; "" when there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 from ..core.error_codes import ERROR_CODES
@@ -12,7 +12,7 @@ from ..core.errors import ChatError
 from ..core.events import Chunk, Event, Finish
 from ..core.finish_reasons import FINISH_REASONS, effective_reason
 from ..core.request import ChatRequest
-from ..core.result import Attempt, ChatResult, Outcome, Step, Usage
+from ..core.result import Attempt, ChatResult, Outcome, Step, ToolCall, ToolRun, Usage
 from ..protocols.base import ResponseParser, Totals
 
 logger = logging.getLogger("flask_llmchat")
@@ -23,6 +23,7 @@ class AttemptRecord:
 
     :ivar parser: the parser of its response, once that has begun.
     :ivar upstream_request_id: the provider's id of the request, once the response has begun.
+    :ivar hidden_calls: ids of its tool calls that are none of the client's.
     """
 
     def __init__(self, provider: str, model: str) -> None:
@@ -30,6 +31,7 @@ class AttemptRecord:
         self.model = model
         self.parser: ResponseParser | None = None
         self.upstream_request_id: str | None = None
+        self.hidden_calls: frozenset[str] = frozenset()
         self._error: ChatError | None = None
         self._started = time.monotonic()
         self._ended: float | None = None
@@ -80,7 +82,9 @@ class ChatRecorder:
         self._started = time.monotonic()
         self._first_token: float | None = None
         self._steps: list[list[AttemptRecord]] = [[]]  # the attempts of each step
-        self._earlier: list[AttemptRecord] = []  # of each earlier step, the attempt that counts
+        self._earlier: list[AttemptRecord] = []  # responses before the present one
+        self._step_start = 0  # how many of them belong to earlier steps
+        self.tool_runs: Sequence[ToolRun] = ()
 
     def update(self, chat: ChatRequest) -> None:
         """Read the chat again: hooks may have changed its model or its context."""
@@ -88,7 +92,11 @@ class ChatRecorder:
         self._provider, self._model, self._context = chat.provider, chat.model, chat.context
 
     def start_attempt(self, provider: str, model: str) -> None:
-        """Begin an attempt of the present step."""
+        """Begin an attempt of the present step. What earlier ones have brought does not count."""
+        del self._earlier[self._step_start :]
+        self._begin_attempt(provider, model)
+
+    def _begin_attempt(self, provider: str, model: str) -> None:
         self.attempt = AttemptRecord(provider, model)
         self._steps[-1].append(self.attempt)
 
@@ -106,7 +114,14 @@ class ChatRecorder:
     def retry_attempt(self) -> None:
         """Begin another attempt at the same provider, after the present one has failed."""
         assert self.attempt is not None
-        self.start_attempt(self.attempt.provider, self.attempt.model)
+        self._begin_attempt(self.attempt.provider, self.attempt.model)
+
+    def continue_step(self) -> None:
+        """Begin another attempt of the present step, which goes on with its response."""
+        assert self.attempt is not None
+        self.attempt.end()
+        self._earlier.append(self.attempt)
+        self.retry_attempt()
 
     def start_step(self) -> None:
         """Begin a further step: the response so far is complete, and another one follows."""
@@ -115,6 +130,26 @@ class ChatRecorder:
             self._earlier.append(self.attempt)
         self.attempt = None
         self._steps.append([])
+        self._step_start = len(self._earlier)
+
+    @property
+    def has_earlier_response(self) -> bool:
+        """Whether the present response is not the chat's first one."""
+        return bool(self._earlier)
+
+    def step_totals(self) -> Totals:
+        """Return what the response of the present step adds up to, in all its parts."""
+        assert self.attempt is not None
+        return _joined([a.totals() for a in (*self._earlier[self._step_start :], self.attempt)])
+
+    def hide_calls(self, ids: set[str]) -> None:
+        """Leave tool calls of the present response out of the result: they are not the client's."""
+        assert self.attempt is not None
+        self.attempt.hidden_calls |= ids
+
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps so far."""
+        return tuple(Step(tuple(a.result() for a in step)) for step in self._steps if step)
 
     def observe(self, events: list[Event]) -> None:
         """Record the time of the first text, reasoning or tool call."""
@@ -128,22 +163,23 @@ class ChatRecorder:
         attempt = self.attempt
         if attempt is not None:
             attempt.end(error)
-        steps = tuple(Step(tuple(a.result() for a in step)) for step in self._steps if step)
-        parts = [a.totals() for a in (*self._earlier, attempt) if a is not None]
+        responses = [a for a in (*self._earlier, attempt) if a is not None]
+        whole = _joined([response.totals() for response in responses])
         self.result = ChatResult(
             provider=attempt.provider if attempt else self._provider,
             model=attempt.model if attempt else self._model,
             outcome=outcome,
-            steps=steps,
-            text="".join(chain.from_iterable(part.text for part in parts)),
-            reasoning="".join(chain.from_iterable(part.reasoning for part in parts)),
-            reasoning_details=tuple(chain.from_iterable(p.reasoning_details for p in parts)),
-            tool_calls=tuple(chain.from_iterable(part.tool_calls for part in parts)),
-            provider_tools=tuple(chain.from_iterable(part.provider_tools for part in parts)),
-            sources=tuple(dict.fromkeys(chain.from_iterable(part.sources for part in parts))),
-            documents=tuple(dict.fromkeys(chain.from_iterable(p.documents for p in parts))),
-            images=tuple(dict.fromkeys(chain.from_iterable(part.images for part in parts))),
-            usage=_sum([part.usage for part in parts if part.usage is not None]),
+            steps=self.steps(),
+            text=self._text(responses) if len(responses) > 1 else "".join(whole.text),
+            reasoning="".join(whole.reasoning),
+            reasoning_details=tuple(whole.reasoning_details),
+            tool_calls=self._clients_calls(responses),
+            tool_runs=tuple(self.tool_runs),
+            provider_tools=tuple(whole.provider_tools),
+            sources=tuple(whole.sources),
+            documents=tuple(whole.documents),
+            images=tuple(whole.images),
+            usage=whole.usage,
             error=error,
             time_to_first_token=self._first_token,
             duration=time.monotonic() - self._started,
@@ -153,11 +189,30 @@ class ChatRecorder:
         )
         self._emit(self.result)
 
+    def _clients_calls(self, responses: Sequence[AttemptRecord]) -> tuple[ToolCall, ...]:
+        """Return the tool calls that are left to the client."""
+        return tuple(
+            call
+            for response in responses
+            for call in response.totals().tool_calls
+            if call.id not in response.hidden_calls
+        )
+
+    def _text(self, responses: Sequence[AttemptRecord]) -> str:
+        """Return the text of all steps, with an empty line between those that have any."""
+        in_steps = [[a for a in step if a in responses] for step in self._steps]
+        texts = ("".join(chain.from_iterable(a.totals().text for a in step)) for step in in_steps)
+        return "\n\n".join(filter(None, texts))
+
     def finish_complete(self) -> ChatResult:
         """Emit the result of a complete response, and return it."""
         totals = self.attempt.totals() if self.attempt else Totals()
         # Tool calls may also come after the finish reason.
-        reason = effective_reason(totals.finish_reason, bool(totals.tool_calls))
+        hidden = self.attempt.hidden_calls if self.attempt else frozenset()
+        calls = [call for call in totals.tool_calls if call.id not in hidden]
+        reason = effective_reason(totals.finish_reason, bool(calls))
+        if reason == "tool_calls" and totals.tool_calls and not calls:
+            reason = "stop"
         self.finish(FINISH_REASONS.get(reason, FINISH_REASONS["stop"]).outcome)
         assert self.result is not None
         return self.result
@@ -182,6 +237,24 @@ class ChatRecorder:
         # A provider that reports a time-out of its own has failed; "timeout" is for our own limit.
         ours = ERROR_CODES[error.code].outcome
         self.finish("upstream_error" if error.by_provider else ours, error)
+
+
+def _joined(parts: Sequence[Totals]) -> Totals:
+    """Return several responses as one; a page or an image that comes again is left out."""
+    if len(parts) == 1:
+        return parts[0]
+    return Totals(
+        text=list(chain.from_iterable(part.text for part in parts)),
+        reasoning=list(chain.from_iterable(part.reasoning for part in parts)),
+        reasoning_details=list(chain.from_iterable(part.reasoning_details for part in parts)),
+        tool_calls=list(chain.from_iterable(part.tool_calls for part in parts)),
+        provider_tools=list(chain.from_iterable(part.provider_tools for part in parts)),
+        sources=list(dict.fromkeys(chain.from_iterable(part.sources for part in parts))),
+        documents=list(dict.fromkeys(chain.from_iterable(part.documents for part in parts))),
+        images=list(dict.fromkeys(chain.from_iterable(part.images for part in parts))),
+        usage=_sum([part.usage for part in parts if part.usage is not None]),
+        finish_reason=parts[-1].finish_reason if parts else None,
+    )
 
 
 def _sum(usages: list[Usage]) -> Usage | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..core.errors import ChatError, StreamErrorEvent
+from ..core.errors import ChatError, EmptyResponse, StreamErrorEvent
 from ..core.events import Event
 from ..protocols.base import ResponseParser
 from ..protocols.body_decoder import WHOLE, BodyDecoder, NotAResponse
@@ -40,6 +40,7 @@ class ResponseStream:
     :param cancel: the cancel token of the chat: it ends every wait.
     :param on_failure: called with the error of an attempt before the wait for its retry.
     :param on_retry: called when a retry begins.
+    :param may_be_empty: whether a response without content is complete.
     :ivar upstream_request_id: the provider's id of the request.
     :raises ChatError: when the provider cannot be reached, or refuses.
     """
@@ -52,10 +53,12 @@ class ResponseStream:
         *,
         on_failure: Callable[[ChatError], None] = lambda error: None,
         on_retry: Callable[[], None] = lambda: None,
+        may_be_empty: bool = False,
     ) -> None:
         # The prompt is not needed for as long as the response.
         self._request = replace(request, body={})
         self._parser = parser
+        self._may_be_empty = may_be_empty
         self._failure: ChatError | None = None
         self._ended = False  # the body has
         self._closed = False
@@ -112,6 +115,8 @@ class ResponseStream:
         try:
             events = self._parser.finish()
         except StreamErrorEvent as error:
+            if self._may_be_empty and isinstance(error, EmptyResponse):
+                return []
             explained = complete or message_in(error.body)
             self._failure = self._error_from(error.body) if explained else self._truncated()
         else:

@@ -6,6 +6,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
@@ -21,6 +22,8 @@ from .event_source import EventSource
 from .host import Host
 from .recorder import ChatRecorder
 from .response_stream import ResponseStream
+from .tool_loop import ToolLoop
+from .tool_runner import ToolRunner, tool_name
 from .upstream_request import UpstreamRequest, build_request
 
 logger = logging.getLogger("flask_llmchat")
@@ -50,6 +53,7 @@ class ChatRun:
         self._recorder = ChatRecorder(chat, host.chat_finished)
         self._cancel = CancelToken(client, time.monotonic() + host.config.deadline)
         self._watchdog = current_runtime().watchdog
+        self._runner: ToolRunner | None = None
 
     def start(self, provider: Provider) -> StreamingBody:
         """Call the provider, or a fallback, and wait for the first bytes of the response.
@@ -76,23 +80,36 @@ class ChatRun:
         host.chat_started(chat)
         if provider.public_only:
             chat.endpoint = host.load_endpoint(chat.endpoint_id)
+        host.offer_tools(chat)
         host.run_before_chat(chat)
         self._recorder.update(chat)
+        self._runner = host.tool_runner(chat, self._cancel.deadline)
+        if self._runner is not None:
+            self._recorder.tool_runs = self._runner.runs
         try:
-            return build_request(host, provider, chat, self._cancel.deadline)
+            return build_request(host, provider, self._with_tools(chat), self._cancel.deadline)
         except ChatError as error:
             if error.detail:  # only the app's developer can fix it
                 host.warn_once(f"{provider.name} chats are refused: {error.detail}")
             raise
 
+    def _with_tools(self, chat: ChatRequest) -> ChatRequest:
+        """Return the chat with the server's tools beside those of the client."""
+        if self._runner is None:
+            return chat
+        return replace(chat, tools=[*(chat.tools or ()), *self._runner.definitions()])
+
     def _attempt_with_fallbacks(
         self, provider: Provider, request: UpstreamRequest
     ) -> StreamingBody:
         try:
-            return self._attempt(self._chat, request)
+            return self._attempt(self._with_tools(self._chat), request)
         except ChatError as error:
             first = self._recorder.attempt
-            if ERROR_CODES[error.code].fallback and (body := self._try_fallbacks(provider)):
+            # A tool is never run twice.
+            has_run = self._runner is not None and self._runner.runs
+            may_fall_back = ERROR_CODES[error.code].fallback and not has_run
+            if may_fall_back and (body := self._try_fallbacks(provider)):
                 return body
             self._recorder.attempt = first  # when all fail, the result has the first error
             raise
@@ -105,7 +122,9 @@ class ChatRun:
         for name, models in host.config.fallbacks.get(failed.name, {}).items():
             logger.warning("chat %s: %s failed, trying %s", chat.request_id, failed.name, name)
             other = host.providers[name]
-            fallback_chat = other.fallback_chat(failed, chat, models.get(chat.model, chat.model))
+            fallback_chat = self._with_tools(
+                other.fallback_chat(failed, chat, models.get(chat.model, chat.model))
+            )
             try:
                 request = build_request(host, other, fallback_chat, self._cancel.deadline)
                 return self._attempt(fallback_chat, request)
@@ -119,32 +138,51 @@ class ChatRun:
 
     def _attempt(self, chat: ChatRequest, request: UpstreamRequest) -> StreamingBody:
         """Call one provider, with retries, and wait for the first bytes of the response."""
-        recorder = self._recorder
+        recorder, runner = self._recorder, self._runner
         encoder = self._new_encoder(chat)
         self._cancel.forget_timeout()
         recorder.start_attempt(chat.provider, chat.model)
 
         def open_response(request: UpstreamRequest) -> tuple[EventSource, ResponseParser]:
-            parser = request.protocol.parser(request.row, passthrough=encoder.passes_chunks)
+            # Chunks hold tool calls that the client must not see.
+            passthrough = encoder.passes_chunks and runner is None
+            parser = request.protocol.parser(request.row, passthrough=passthrough)
             stream = ResponseStream(
                 request,
                 parser,
                 self._cancel,
                 on_failure=recorder.fail_attempt,
                 on_retry=recorder.retry_attempt,
+                may_be_empty=recorder.has_earlier_response,
             )
             recorder.open_attempt(parser, stream.upstream_request_id)
             return stream, parser
 
         def open_continuation(request: UpstreamRequest) -> tuple[EventSource, ResponseParser]:
-            recorder.start_step()
-            recorder.start_attempt(chat.provider, chat.model)
+            recorder.continue_step()
             return open_response(request)
 
-        try:
+        def open_step(request: UpstreamRequest) -> EventSource:
             source, parser = open_response(request)
             if (chat.provider_tools or chat.extra) and hasattr(parser, "continue_body"):
-                source = ContinuedResponse(source, parser, request, open_continuation)
+                return ContinuedResponse(source, parser, request, open_continuation)
+            return source
+
+        try:
+            source = open_step(request)
+            if runner is not None:
+                source = ToolLoop(
+                    source,
+                    request,
+                    chat,
+                    open_step,
+                    runner=runner,
+                    recorder=recorder,
+                    cancel=self._cancel,
+                    host=self._host,
+                    client_tools=frozenset(map(tool_name, self._chat.tools or ())),
+                    shows_tools=getattr(encoder, "shows_tools", False),
+                )
             body = StreamingBody(
                 source, encoder, recorder, self._cancel, heartbeat=self._host.config.heartbeat
             )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ..core.request import ChatRequest
+from ..models import Model
 from ..providers import Provider
 from ..transport.runtime import current_runtime
 from ..transport.watchdog import CancelToken
@@ -64,6 +65,7 @@ def user_client(host: Host, provider: Provider, profile: Any, model: str) -> ope
         host,
         row,
         target,
+        Model(name=model),
         secrets=secrets,
         request_id="",
         url=target.base_url,

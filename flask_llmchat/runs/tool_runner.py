@@ -59,3 +59,9 @@ class ToolRunner(Protocol):
 
         Nothing further is begun. It may be called at any time, and more than once.
         """
+
+
+def tool_name(tool: dict[str, Any]) -> str:
+    """Return the name of a tool in the form of chat completions."""
+    held = tool.get(tool.get("type", "function"))
+    return str(held.get("name", "")) if isinstance(held, dict) else ""

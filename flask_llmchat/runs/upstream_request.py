@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..core.errors import ChatError
 from ..core.keys import clean_key, is_header_safe
 from ..core.request import ChatRequest
-from ..models import get_model
+from ..models import Model, get_model
 from ..protocols import UpstreamProtocol, protocol_of
 from ..protocols.errors import from_body
 from ..providers import Provider, Target
@@ -24,6 +24,8 @@ class UpstreamRequest:
 
     :param row: the provider's row, with the protocol of this request.
     :param protocol: that protocol.
+    :param target: the address, and the model's name there.
+    :param model: what the catalogue has about the model.
     :param request_id: our id of the chat.
     :param secrets: keys, which must appear in no message and no log.
     :param connect_timeout: seconds.
@@ -34,6 +36,8 @@ class UpstreamRequest:
 
     row: Provider
     protocol: UpstreamProtocol = field(repr=False)
+    target: Target
+    model: Model
     request_id: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -45,6 +49,11 @@ class UpstreamRequest:
     deadline: float
     max_retries: int
     public_only: bool = False
+
+    def for_chat(self, chat: ChatRequest) -> UpstreamRequest:
+        """Return the request for a further step of the same chat, to the same model."""
+        body = self.protocol.build_body(chat, self.row, self.target, self.model)
+        return replace(self, body=body)
 
     def error_from(
         self, body: Any, status: int | None = None, headers: Mapping[str, str] | None = None
@@ -116,6 +125,7 @@ def build_request(
         host,
         row,
         target,
+        model,
         secrets=secrets,
         request_id=chat.request_id,
         url=target.url or f"{target.base_url}{protocol.path}",
@@ -144,12 +154,16 @@ def target_for(host: Host, row: Provider, chat: ChatRequest) -> tuple[Target, tu
     return target, tuple({key, *target.secrets()} - {""})
 
 
-def request_to(host: Host, row: Provider, target: Target, **fields: Any) -> UpstreamRequest:
+def request_to(
+    host: Host, row: Provider, target: Target, model: Model, **fields: Any
+) -> UpstreamRequest:
     """Return a request to a target, with the app's settings."""
     config, protocol = host.config, protocol_of(row)
     return UpstreamRequest(
         row=row,
         protocol=protocol,
+        target=target,
+        model=model,
         headers={**protocol.headers, **target.headers},
         query=target.query,
         connect_timeout=config.connect_timeout,

@@ -13,24 +13,10 @@ import math
 import socket
 import sys
 import time
-from typing import Any, Protocol
+from typing import Any
 
 
-class Waiter(Protocol):
-    """Waits for the next bytes of one connection."""
-
-    def wait(self, seconds: float | None) -> None:
-        """Return when the connection has something to read, or is shut down.
-
-        :param seconds: the longest wait; None waits for ever.
-        :raises TimeoutError: when the wait takes longer.
-        """
-
-    def close(self) -> None:
-        """Release the connection: before it is closed, or serves another request."""
-
-
-def waiter_for(sock: socket.socket) -> Waiter | None:
+def waiter_for(sock: socket.socket) -> _LoopWaiter | _YieldingWaiter | None:
     """Return the waiter to call before each read of a socket; None where ``recv()`` waits well."""
     cooperative = sys.modules.get("gevent.socket")
     if cooperative is None:
@@ -72,6 +58,11 @@ class _LoopWaiter:
         self._timer_at = self._deadline = math.inf  # time.monotonic()
 
     def wait(self, seconds: float | None) -> None:
+        """Return when the connection has something to read, or is shut down.
+
+        :param seconds: the longest wait; None waits for ever.
+        :raises TimeoutError: when the wait takes longer.
+        """
         if not self._has_begun or self._pending():
             self._has_begun = True
             return
@@ -100,6 +91,7 @@ class _LoopWaiter:
             self._set_timer(left)
 
     def close(self) -> None:
+        """Release the connection: before it is closed, or serves another request."""
         self._drop_timer()
         self._readable.close()
 

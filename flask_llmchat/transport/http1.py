@@ -67,17 +67,14 @@ class ResponseHead:
         The server has to allow it, and the end of this response must be unambiguous: where two
         parsers can see it in two places, the rest would be taken for the next chat's response.
         """
-        options = list_items(self, b"connection") + list_items(self, b"proxy-connection")
-        if self.is_ambiguous or self._has_ambiguous_length() or b"close" in options:
+        if self.is_ambiguous or self.status in (204, 304):  # these have no body, whatever they say
             return False
-        return self.minor == 1 or b"keep-alive" in options
-
-    def _has_ambiguous_length(self) -> bool:
-        length = self.by_name.get(b"content-length")
-        coding = self.by_name.get(b"transfer-encoding")
-        if coding is not None and (length is not None or self.minor == 0):
-            return True
-        return self.status in (204, 304)  # which have no body, whatever their fields say
+        if b"transfer-encoding" in self.by_name and (
+            b"content-length" in self.by_name or self.minor == 0
+        ):
+            return False
+        options = list_items(self, b"connection") + list_items(self, b"proxy-connection")
+        return b"close" not in options and (self.minor == 1 or b"keep-alive" in options)
 
 
 class HeadReader:
@@ -181,31 +178,46 @@ def codings_of(head: ResponseHead, name: bytes) -> list[bytes]:
 
 
 class BodyReader:
-    """Finds the end of a body; there is one subclass for each way to mark it.
+    """Finds the end of a body, which its length marks, or the end of the connection.
 
+    :param length: the length; None where the server closes the connection after the body.
     :ivar ended: whether the body has ended.
     :ivar spare: bytes that came after its end, and should not have.
     """
 
-    __slots__ = ("ended", "spare")
+    __slots__ = ("_left", "ended", "spare")
 
-    def __init__(self) -> None:
-        self.ended = False
+    def __init__(self, length: int | None) -> None:
+        self._left = length
+        self.ended = length == 0
         self.spare = b""
+
+    @property
+    def until_close(self) -> bool:
+        """Whether the body ends when the server closes the connection."""
+        return self._left is None
 
     def feed(self, data: bytes) -> bytes:
         """Add what was read; return the part of it that is the body's.
 
         :raises Malformed: when the body is not framed as the head says.
         """
-        raise NotImplementedError
+        if self._left is None:
+            return data
+        piece, self.spare = data[: self._left], data[self._left :]
+        self._left -= len(piece)
+        self.ended = not self._left
+        return piece
 
     def finish(self) -> bytes:
         """Handle the end of the connection; return b"".
 
         :raises Malformed: when the body has not ended.
         """
-        raise Malformed("the body is incomplete")
+        if self._left is not None:
+            raise Malformed("the body is incomplete")
+        self.ended = True
+        return b""
 
 
 def body_reader(head: ResponseHead) -> BodyReader:
@@ -214,52 +226,19 @@ def body_reader(head: ResponseHead) -> BodyReader:
     :raises Malformed: when the head does not say clearly where the body ends.
     """
     if head.status in (204, 304):
-        return ContentLengthReader(0)
+        return BodyReader(0)
     codings = codings_of(head, b"transfer-encoding")
     if set(codings) == {b"chunked"}:  # some proxies repeat it
         return ChunkedReader()
     if codings:
         raise Malformed("an unsupported transfer coding")
     if b"content-length" not in head.by_name:
-        return UntilCloseReader()
+        return BodyReader(None)
     lengths = {length.strip(b" \t") for length in head.by_name[b"content-length"].split(b",")}
     length = lengths.pop()
     if lengths or not length.isdigit() or len(length) > 15:
         raise Malformed("an invalid Content-Length")
-    return ContentLengthReader(int(length))
-
-
-class ContentLengthReader(BodyReader):
-    """Reads a body of known length."""
-
-    __slots__ = ("_left",)
-
-    def __init__(self, length: int) -> None:
-        super().__init__()
-        self._left = length
-        self.ended = not length
-
-    def feed(self, data: bytes) -> bytes:
-        """See :class:`BodyReader`."""
-        piece, self.spare = data[: self._left], data[self._left :]
-        self._left -= len(piece)
-        self.ended = not self._left
-        return piece
-
-
-class UntilCloseReader(BodyReader):
-    """Reads a body that ends when the server closes the connection."""
-
-    __slots__ = ()
-
-    def feed(self, data: bytes) -> bytes:
-        """See :class:`BodyReader`."""
-        return data
-
-    def finish(self) -> bytes:
-        """See :class:`BodyReader`."""
-        self.ended = True
-        return b""
+    return BodyReader(int(length))
 
 
 class ChunkedReader(BodyReader):
@@ -268,7 +247,7 @@ class ChunkedReader(BodyReader):
     __slots__ = ("_missing", "_rest", "_trailer")
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(-1)  # the chunks say it
         self._missing = 0  # bytes of the present chunk that have not come yet
         self._rest = b"\r\n"  # bytes that could not be parsed yet
         self._trailer: bytearray | None = None  # after the last chunk

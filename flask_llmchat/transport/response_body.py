@@ -12,7 +12,7 @@ import httpx2
 from . import tcp
 from .connection import Connection
 from .gevent_wait import waiter_for, yield_now
-from .http1 import BodyReader, Malformed, ResponseHead, UntilCloseReader, body_reader, codings_of
+from .http1 import Malformed, ResponseHead, body_reader, codings_of
 from .watchdog import CancelToken
 
 MAX_READ = 64 * 2**10  # bytes of one read
@@ -48,12 +48,11 @@ class ResponseBody(httpx2.SyncByteStream):
         self._connection: Connection | None = connection
         self._recv = connection.sock.recv
         self._waiter = waiter_for(connection.sock)
-        self._reader: BodyReader = body_reader(head)
+        self._reader = body_reader(head)
         self._first = first
         self._timeout = timeout
         self._cancel = cancel
-        has_end = not isinstance(self._reader, UntilCloseReader)
-        reusable = head.keeps_alive and connection.reusable and has_end
+        reusable = head.keeps_alive and connection.reusable and not self._reader.until_close
         self._keep = keep if reusable else None
         self._decoder = _decoder_for(head)
         self._may_decode = _FREE_EXPANSION

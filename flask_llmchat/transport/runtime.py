@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from .watchdog import Watchdog
+from .watchdog import Watchdog, unpatched
 
 if TYPE_CHECKING:
     from .transport import Transport  # which loads httpx2 and urllib3
@@ -20,6 +21,10 @@ class Runtime:
     :ivar sdks: the clients, by whether they call public addresses alone.
     :ivar transports: what these clients send requests through, by the same.
     :ivar slots: those taken by running chats.
+    :ivar tool_slots: those taken by threads that run tools.
+    :ivar event_loop: that of ``async`` tools, in the room of the tools.
+    :ivar event_loop_lock: held while it is made. A real lock, also under gevent: what makes it
+        lets no other greenlet run.
     """
 
     def __init__(self) -> None:
@@ -27,6 +32,9 @@ class Runtime:
         self.transports: dict[bool, Transport] = {}
         self.watchdog = Watchdog()
         self.slots: set[Slot] = set()
+        self.tool_slots: set[Slot] = set()
+        self.event_loop: Any = None
+        self.event_loop_lock = unpatched(_thread, "allocate_lock")()
         self._lookups: list[threading.Semaphore] = []
 
     def lookups(self) -> threading.Semaphore:
@@ -41,14 +49,15 @@ class Runtime:
 
 
 class Slot:
-    """One of the chats that may run at once in this process. Making it takes the slot.
+    """One of the chats, or tools, that may run at once in this process. Making it takes the slot.
 
     :param limit: how many slots there are; None for no limit.
+    :param taken: those that are taken of its kind, by default the chats'.
     :raises LookupError: when all are taken.
     """
 
-    def __init__(self, limit: int | None) -> None:
-        self._taken = _current.slots
+    def __init__(self, limit: int | None, taken: set[Slot] | None = None) -> None:
+        self._taken = _current.slots if taken is None else taken
         # Taken first and counted then, for there is no lock: in a worker forked with --preload
         # it would be a real one. Two that come at once may both find the last slot taken.
         self._taken.add(self)

@@ -99,15 +99,12 @@ def is_public(address: str) -> bool:
         if ip in _NAT64:
             embedded = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if embedded is None:
-            blocked = any(ip in network for network in _NOT_PUBLIC_V6)
-            return ip in _UNICAST_V6 and not blocked and not _is_isatap(ip)
+            # Any prefix, then 0000:5efe or 0200:5efe (also with the group bit), then the IPv4 one.
+            is_isatap = (int(ip) >> 32) & 0xFCFFFFFF == 0x5EFE
+            blocked = is_isatap or any(ip in network for network in _NOT_PUBLIC_V6)
+            return ip in _UNICAST_V6 and not blocked
         ip = embedded
     return not any(ip in network for network in _NOT_PUBLIC_V4)
-
-
-def _is_isatap(ip: ipaddress.IPv6Address) -> bool:
-    # Any prefix, then 0000:5efe or 0200:5efe (also with the group bit), then the IPv4 address.
-    return (int(ip) >> 32) & 0xFCFFFFFF == 0x5EFE
 
 
 def connect(

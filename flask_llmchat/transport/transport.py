@@ -144,7 +144,11 @@ class Transport(httpx2.BaseTransport):
         origin = Origin(url.scheme, url.raw_host.decode(), url.port or _PORTS[url.scheme])
         while True:
             kept = self._pool.take(origin)
-            connection = kept or self._connect(origin, timeouts["connect"], cancel)
+            if kept is None:
+                with map_exceptions(httpx2.ConnectTimeout, httpx2.ConnectError):
+                    connection = self._connector.open(origin, timeouts["connect"], cancel)
+            else:
+                connection = kept
             try:
                 if _send_on(connection, request, timeouts["write"], options):
                     return connection
@@ -156,10 +160,6 @@ class Transport(httpx2.BaseTransport):
             # The server closed it while it was idle. It cannot have run a request whose end it
             # never got, so the request may be sent again.
             tcp.close(connection.sock, cancel)
-
-    def _connect(self, origin: Origin, timeout: float, cancel: CancelToken) -> Connection:
-        with map_exceptions(httpx2.ConnectTimeout, httpx2.ConnectError):
-            return self._connector.open(origin, timeout, cancel)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from werkzeug.formparser import FormDataParser
 
 from ..core.errors import ChatError
 from ..dialects.strict_json import parse_object
+from .state import current_state
 
 # In the environ and not in g: a test that pushes an app context shares g among its requests.
 _CONTENT = "flask_llmchat.content"
@@ -139,17 +140,15 @@ def _read_timeout(sock: Any) -> Iterator[None]:
             sock.settimeout(before)
 
 
-def guard_body(limit: int) -> None:
+def guard_body(endpoint: str | None, values: dict[str, Any] | None) -> None:
     """Keep the host's code from reading the body as a form before us.
 
     A host's CSRF protection looks for its token in a form, in a body of any type; curl sends any
     body with the type of a form; and a body that was parsed as a form cannot be read again. Bodies
     here are JSON and never a form: the form is always empty, and nothing is read for it.
-
-    :param limit: the most bytes a body may have; :func:`read_body` refuses a larger one.
     """
     # One more: of a chunked body Werkzeug returns as many bytes as allowed, without an error.
-    request.max_content_length = limit + 1
+    request.max_content_length = current_state().config.max_content_length + 1
     request.form_data_parser_class = _NoForm
 
 

@@ -32,19 +32,13 @@ def max_streams(config: Config) -> int | None:
 
 
 def refuse_if_full(limit: int | None) -> None:
-    """Refuse a chat for which no slot is free, before anything else is done for it.
-
-    :raises ChatError: with status 503.
-    """
+    """Raise a 503 when no slot is free, before anything else is done for a chat."""
     if is_full(limit):
         raise _too_many()
 
 
 def acquire_slot(limit: int | None) -> Slot:
-    """Take a slot for a chat.
-
-    :raises ChatError: with status 503, when none is free.
-    """
+    """Take a slot for a chat; raise a 503 when none is free."""
     try:
         return Slot(limit)
     except LookupError:

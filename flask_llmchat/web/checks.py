@@ -14,10 +14,7 @@ from ..dialects.base import Dialect, routes_of
 
 
 def check_app(app: Any) -> None:
-    """Check that this is a Flask app.
-
-    :raises TypeError: when it is not, saying what to do.
-    """
+    """Raise TypeError for anything but a Flask app, saying what to do."""
     if isinstance(app, Flask):
         return
     kind = type(app)
@@ -31,10 +28,7 @@ def check_app(app: Any) -> None:
 
 
 def check_dialects(dialects: Sequence[Dialect]) -> None:
-    """Check that one dialect has the empty path, and that no two routes share a name.
-
-    :raises ValueError: when it is not so.
-    """
+    """Raise ValueError unless one dialect has the empty path, and all routes differ in name."""
     if not any(dialect.path == "" for dialect in dialects):
         raise ValueError("dialects needs one whose path is empty, such as the text dialect")
     counts = Counter(route.name for dialect in dialects for route in routes_of(dialect))

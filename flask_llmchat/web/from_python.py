@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import has_request_context
 from werkzeug.exceptions import HTTPException
 
 from ..core.request import Message
 from ..dialects.openai import OPENAI
-from ..providers import Provider
 from ..runs.from_python import ChatStream
 from .capacity import acquire_slot, max_streams
-
-if TYPE_CHECKING:
-    from .state import AppState
+from .state import AppState
 
 
 def open_chat(
@@ -31,7 +28,7 @@ def open_chat(
     whole: bool = False,
 ) -> ChatStream:
     """Start a chat and return it as a stream of events; see :meth:`LLMChat.stream`."""
-    row = provider_named(state, provider)
+    row = state.provider_named(provider)
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
     given = {name: value for name, value in parameters.items() if value is not None}
@@ -48,16 +45,6 @@ def open_chat(
         if isinstance(error, HTTPException):  # a hook has called abort()
             raise state.refusal(error) from error
         raise
-
-
-def provider_named(state: AppState, name: str) -> Provider:
-    """Return the row of a provider.
-
-    :raises ChatError: with status 404, when it is not served.
-    """
-    if name not in state.providers:
-        raise state.unknown_provider(name)
-    return state.providers[name]
 
 
 def profile_for(state: AppState, profile: Any) -> Any:

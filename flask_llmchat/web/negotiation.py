@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import request
 from werkzeug.datastructures import MIMEAccept
@@ -13,9 +13,7 @@ from werkzeug.http import parse_accept_header
 
 from ..dialects.base import Dialect
 from .body import body_beginning
-
-if TYPE_CHECKING:
-    from .state import AppState
+from .state import AppState
 
 _NEGOTIATED = "flask_llmchat.negotiated"
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Response, request
 
 from ..core.errors import ChatError
 from .negotiation import negotiate
 from .responses import error_response
-
-if TYPE_CHECKING:
-    from .state import AppState
+from .state import AppState
 
 
 def wrong_method_view(state: AppState, allowed: Sequence[str]) -> Callable[..., Response]:

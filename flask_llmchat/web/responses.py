@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakSet
 
 from flask import Flask, Response, request
@@ -16,9 +16,7 @@ from ..runs.body import StreamingBody
 from .body import declares_too_large, drain_for_unread_body, too_large_error
 from .negotiation import negotiate
 from .request import request_id
-
-if TYPE_CHECKING:
-    from .state import AppState
+from .state import current_state
 
 # In the environ. Weak references: a body that nothing refers to closes itself.
 _BODIES = "flask_llmchat.response"
@@ -69,10 +67,11 @@ def error_response(dialect: Dialect, error: ChatError) -> Response:
     return response
 
 
-def http_error(error: HTTPException, state: AppState) -> ResponseReturnValue:
+def http_error(error: HTTPException) -> ResponseReturnValue:
     """Return the response for what the host's guards raised on our routes: ``abort()``, a limit."""
     if error.response is not None:
         return error.get_response()
+    state = current_state()
     status, limit = error.code or 500, state.config.max_content_length
     message = UNEXPECTED if status == 500 else error.description or error.name
     chat_error = ChatError.from_status(status, message)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask.blueprints import BlueprintSetupState
 
 from ..dialects.base import Dialect, routes_of
 from ..openapi.instance import RouteEntry
 from .refusals import no_such_path_view, unknown_provider_view, wrong_method_view
+from .state import AppState
 from .views import chat_view, route_view
-
-if TYPE_CHECKING:
-    from .state import AppState
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -38,14 +36,9 @@ def refuse_collision(state: AppState, name: str, others: Mapping[str, AppState])
             )
 
 
-def add_routes(
-    setup: BlueprintSetupState, state: AppState, decorated: Callable[[Any], Any]
-) -> None:
-    """Make the table of one instance, and register its rules.
-
-    :param decorated: puts the host's decorators around a view.
-    """
-    state.routes = tuple(_entries(state, decorated))
+def add_routes(setup: BlueprintSetupState, state: AppState) -> None:
+    """Make the table of one instance, and register its rules."""
+    state.routes = tuple(_entries(state))
     for entry in state.routes:
         # Entries of one rule differ in their methods alone.
         state.routes_by_rule.setdefault(state.prefix + entry.rule, entry)
@@ -59,9 +52,15 @@ def add_routes(
         )
 
 
-def _entries(state: AppState, decorated: Callable[[Any], Any]) -> Iterator[RouteEntry]:
+def _decorated(state: AppState, view: Callable[..., Any]) -> Callable[..., Any]:
+    for decorator in state.llmchat.decorators:
+        view = decorator(view)
+    return view
+
+
+def _entries(state: AppState) -> Iterator[RouteEntry]:
     for provider in state.providers.values():
-        view = decorated(chat_view(state, provider))
+        view = _decorated(state, chat_view(state, provider))
         # One endpoint for all paths of a provider: a limit or an exemption is for all of them.
         for path in reversed(state.paths):  # url_for() gives the first
             yield RouteEntry(
@@ -74,10 +73,10 @@ def _entries(state: AppState, decorated: Callable[[Any], Any]) -> Iterator[Route
                 provider=provider,
             )
     # A served provider first: of two rules that match, Werkzeug takes the one that is added first.
-    shared = tuple(_shared_entries(state, decorated))
+    shared = tuple(_shared_entries(state))
     if state.providers:
         served = "/<any({}):provider>".format(", ".join(f'"{name}"' for name in state.providers))
-        yield from _behind(served, shared)
+        yield from (replace(entry, rule=served + entry.rule) for entry in shared)
         view = no_such_path_view(state)
         # SDKs also look at such paths as /responses and /v1/chat/completions.
         for rest in ("/<path:rest>", "/"):
@@ -92,8 +91,9 @@ def _entries(state: AppState, decorated: Callable[[Any], Any]) -> Iterator[Route
     # Without a prefix these would take the host's paths: /<provider> is any page that is missing.
     if re.sub(r"<[^>]*>|/", "", state.prefix):
         # Nor any that begin with two variables: these could be paths of the host's as well.
-        errors = [one for one in shared if one.dialect and not one.rule.startswith("/<")]
-        yield from _behind("/<provider>", errors)
+        for entry in shared:
+            if entry.dialect and not entry.rule.startswith("/<"):
+                yield replace(entry, rule="/<provider>" + entry.rule)
         view = unknown_provider_view(state)
         for path in state.paths:
             yield RouteEntry(
@@ -106,12 +106,7 @@ def _entries(state: AppState, decorated: Callable[[Any], Any]) -> Iterator[Route
             )
 
 
-def _behind(start: str, entries: Sequence[RouteEntry]) -> Iterator[RouteEntry]:
-    for entry in entries:
-        yield replace(entry, rule=start + entry.rule)
-
-
-def _shared_entries(state: AppState, decorated: Callable[[Any], Any]) -> Iterator[RouteEntry]:
+def _shared_entries(state: AppState) -> Iterator[RouteEntry]:
     """Give what stands behind each provider: the dialects' own routes, and wrong methods."""
     methods: dict[str, list[str]] = {path: ["POST"] for path in state.paths}
     owners: dict[str, Dialect] = {}
@@ -122,7 +117,7 @@ def _shared_entries(state: AppState, decorated: Callable[[Any], Any]) -> Iterato
                 rule=route.path,
                 endpoint=f"_{route.name}",
                 methods=route.methods,
-                view=decorated(view) if route.needs_profile else view,
+                view=_decorated(state, view) if route.needs_profile else view,
                 purpose="dialect",
                 dialect=dialect,
                 route=route,

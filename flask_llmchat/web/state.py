@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -18,15 +18,17 @@ from ..core.config import Config
 from ..core.errors import ChatError
 from ..core.profiles import read_text
 from ..core.request import ChatRequest, Endpoint
-from ..core.result import ChatResult
-from ..core.signals import chat_finished, chat_started
+from ..core.result import ChatResult, Step
+from ..core.signals import chat_finished, chat_started, tool_finished
 from ..openapi.instance import RouteEntry
 from ..protocols import check_protocols
 from ..providers import Provider
+from ..runs.tool_runner import ToolRunner, tool_name
 from .missing_key import why_no_key
 
 if TYPE_CHECKING:
     from ..extension import LLMChat
+    from ..tools import Tool
 
 
 logger = logging.getLogger("flask_llmchat")
@@ -42,6 +44,8 @@ class Hooks:
     key_resolver: Callable[[str, Any], Any] | None = None
     endpoint_loader: Callable[[str], Any] | None = None
     before_chat: list[Callable[[ChatRequest], Any]] = field(default_factory=list)
+    tools: dict[str, Tool] = field(default_factory=dict)
+    before_step: list[Callable[[ChatRequest, tuple[Step, ...]], Any]] = field(default_factory=list)
 
 
 class AppState:
@@ -110,6 +114,15 @@ class AppState:
         """Return the entry of the current request; None for a route that the host added."""
         return self.routes_by_rule.get(request.url_rule.rule) if request.url_rule else None
 
+    def provider_named(self, name: str) -> Provider:
+        """Return the row of a provider.
+
+        :raises ChatError: with status 404, when it is not served.
+        """
+        if name not in self.providers:
+            raise self.unknown_provider(name)
+        return self.providers[name]
+
     def unknown_provider(self, name: str) -> ChatError:
         """Return the error for a provider that is not served here."""
         available = ", ".join(self.providers)
@@ -158,14 +171,59 @@ class AppState:
 
     def run_before_chat(self, chat: ChatRequest) -> None:
         """Let every ``before_chat`` hook see, change or refuse a chat."""
-        for hook in self.hooks.before_chat:
-            returned = self.app.ensure_sync(hook)(chat)
+        self._run_hooks("before_chat", self.hooks.before_chat, chat)
+
+    def _run_hooks(self, kind: str, hooks: Iterable[Callable[..., Any]], *arguments: Any) -> None:
+        for hook in hooks:
+            returned = self.app.ensure_sync(hook)(*arguments)
             if returned is not None:  # Flask's own before_request refuses in this way
                 raise TypeError(
-                    f"the before_chat hook {getattr(hook, '__qualname__', hook)} returned a"
+                    f"the {kind} hook {getattr(hook, '__qualname__', hook)} returned a"
                     f" {type(returned).__name__}, and it has to return nothing: to refuse a chat,"
                     " call abort() or raise ChatError; to change it, change the chat it is given"
                 )
+
+    def offer_tools(self, chat: ChatRequest) -> None:
+        """Set the tools that the server runs for a chat."""
+        if (
+            self.config.tool_steps > 1
+            and "tools" not in self.providers[chat.provider].unsupported_params
+        ):
+            chat.server_tools = {
+                name: tool
+                for name, tool in self.hooks.tools.items()
+                if tool.when is None or self.app.ensure_sync(tool.when)(chat)
+            }
+
+    def tool_runner(self, chat: ChatRequest, deadline: float) -> ToolRunner | None:
+        """Return what runs the server's tools for a chat; None when it has none.
+
+        :raises ChatError: with status 422, when a tool of the client's has the name of one.
+        """
+        if not chat.server_tools:
+            return None
+        for place, tool in enumerate(chat.tools or ()):
+            if (name := tool_name(tool)) in chat.server_tools:
+                raise ChatError(
+                    f"tools.{place}: {safe_repr(name)} is the name of a tool of the server's.",
+                    provider=chat.provider,
+                    status=422,
+                )
+        from ..tools.runner import Runner
+
+        return Runner(
+            chat.server_tools.values(),
+            chat,
+            self.config,
+            enter=self.app.app_context,
+            finished=lambda run: self.send_signal(tool_finished, run=run),
+            deadline=deadline,
+        )
+
+    def run_before_step(self, chat: ChatRequest, steps: tuple[Step, ...]) -> None:
+        """Let every ``before_step`` hook see, change or refuse a further step of a chat."""
+        with self.app.app_context():
+            self._run_hooks("before_step", self.hooks.before_step, chat, steps)
 
     def warn_once(self, message: str) -> None:
         """Log, once in a process, what only the app's developer can fix."""
@@ -221,6 +279,21 @@ def current_state() -> AppState:
     raise RuntimeError(
         "The current app has several LLMChat instances, and none is serving this request:"
         f" look in app.extensions['llmchat'] for one of {', '.join(states)}."
+    )
+
+
+def state_of(llmchat: LLMChat) -> AppState:
+    """Return an instance's state in the current app.
+
+    :raises RuntimeError: without an app context, or when the app has not registered it.
+    """
+    states: dict[str, AppState] = current_app.extensions.get("llmchat", {})
+    for state in states.values():
+        if state.llmchat is llmchat:
+            return state
+    raise RuntimeError(
+        "The current app has not registered this LLMChat: register llmchat.blueprint with it,"
+        " or call llmchat.init_app(app)."
     )
 
 

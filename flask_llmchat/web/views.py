@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Response, request
 
@@ -17,9 +17,7 @@ from .negotiation import negotiate
 from .request import refuse_cross_site, request_id
 from .responses import error_response, streaming_response
 from .servers import client_socket
-
-if TYPE_CHECKING:
-    from .state import AppState
+from .state import AppState
 
 
 def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
@@ -65,16 +63,13 @@ def route_view(state: AppState, dialect: Dialect, route: Route) -> Callable[...,
 
     def view(provider: str, **values: Any) -> Response:
         try:
-            if provider not in state.providers:
-                raise state.unknown_provider(provider)
+            row = state.provider_named(provider)
             if request.method not in ("GET", "HEAD"):
                 refuse_cross_site(state.config.trusted_origins)
             if route.needs_profile:
                 state.require_profile()
             models = state.config.models.get(provider, {})
-            found = route.handler(
-                RouteRequest(state.providers[provider], models, values, request_id())
-            )
+            found = route.handler(RouteRequest(row, models, values, request_id()))
         except ChatError as error:
             return error_response(dialect, error)
         return Response(

@@ -37,16 +37,17 @@ from flask_llmchat.testing import (
     sse_reply,
     text_reply,
 )
-from tests.providers.test_recordings import (
+from tests.support.apps import BY_CHAT_COMPLETIONS, finished, make_app
+from tests.support.node import run_js
+from tests.support.recordings import (
     assert_as_expected,
     everybodys_keys,
     expected_calls,
+    recordings,
     route_of,
+    wire_form,
 )
-from tests.support.apps import finished, make_app
-from tests.support.node import run_js
-from tests.support.recordings import recordings, wire_form
-from tests.support.servers import served
+from tests.support.servers import client_of, served
 
 STREAMS: dict[str, Any] = {p.values[0]["id"]: p.values[0] for p in recordings() if p.values[0]}
 
@@ -67,18 +68,13 @@ def http_client() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def player() -> Iterator[Any]:
     with FakeUpstream(play) as upstream:
-        app = make_app(upstream, profile=everybodys_keys(upstream))
+        app = make_app(upstream, everybodys_keys(upstream), BY_CHAT_COMPLETIONS)
         with served(app) as port, finished(app) as done:
             yield port, done
 
 
 def asked(recorded: dict[str, Any]) -> dict[str, Any]:
     return {"model": "gpt-4.1", "messages": [{"role": "user", "content": recorded["id"]}]}
-
-
-def client_of(port: int, provider: str = "openai", **more: Any) -> OpenAI:
-    base_url = f"http://127.0.0.1:{port}/api/chat/{provider}"
-    return OpenAI(base_url=base_url, api_key="sk-of-the-client", max_retries=0, **more)
 
 
 def calls_in(message: Any) -> list[tuple[str, str, str]]:

@@ -24,10 +24,9 @@ from flask_llmchat.dialects.openai.encoder import ChunkEncoder
 from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
 from flask_llmchat.protocols.sse import SSEDecoder
 from flask_llmchat.testing import FakeUpstream, ReceivedRequest, Reply, sse_reply
-from tests.clients.test_openai_clients import client_of
 from tests.support.apps import make_app
 from tests.support.node import run_js
-from tests.support.servers import served
+from tests.support.servers import client_of, served
 
 
 def chunk(delta: Any = None, finish: Any = None, **more: Any) -> dict[str, Any]:

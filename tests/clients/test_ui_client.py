@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from flask_llmchat import LLMChat, Provider, builtin_providers
+from flask_llmchat import LLMChat, Provider
 from flask_llmchat.protocols.chat_completions.messages import REPLAY_FIELDS
 from flask_llmchat.runs.response_stream import ResponseStream
 from flask_llmchat.testing import (
@@ -23,11 +23,10 @@ from flask_llmchat.testing import (
     sse_reply,
     text_reply,
 )
-from tests.providers.test_recordings import everybodys_keys, route_of
-from tests.support.apps import finished, make_app
+from tests.support.apps import BY_CHAT_COMPLETIONS, finished, make_app
 from tests.support.edge_case_streams import STREAMS, call, delta, wire
 from tests.support.node import run_js
-from tests.support.recordings import recordings, wire_form
+from tests.support.recordings import everybodys_keys, recordings, route_of, wire_form
 from tests.support.servers import served
 from tests.support.ui_conversations import HI, OURS, SAME, user
 
@@ -93,11 +92,6 @@ ODD = {
 }
 
 
-CHAT_COMPLETIONS = {
-    row.name: "chat_completions" for row in builtin_providers if "chat_completions" in row.protocols
-}
-
-
 @pytest.fixture(scope="module")
 def answers() -> dict[str, tuple[Any, Any]]:
     """Return what ours and their server make of every recording, and of the odd streams."""
@@ -111,11 +105,8 @@ def answers() -> dict[str, tuple[Any, Any]]:
     jobs: list[dict[str, Any]] = []
     with FakeUpstream(respond) as upstream:
         deployments = {"azure_openai_deployments": {name: name for name in streams}}
-        app = make_app(
-            upstream,
-            profile=everybodys_keys(upstream) | deployments,
-            config={"LLMCHAT_PROTOCOLS": CHAT_COMPLETIONS},
-        )
+        profile = everybodys_keys(upstream) | deployments
+        app = make_app(upstream, profile, BY_CHAT_COMPLETIONS)
         with served(app) as port:
             for name in streams:
                 told = recorded.get(name, {"provider": "openai"})
@@ -328,7 +319,7 @@ def shown(message: Any) -> list[Any]:
     return [part.get("text") or part["type"] for part in message["parts"]]
 
 
-def test_both_transports(port: int) -> None:
+def test_both_transports_of_the_ai_sdk_show_the_same(port: int) -> None:
     job = {"op": "ask", "api": api(port), "body": SETTINGS, "messages": [HI]}
     ui, text, also = run(
         job,

@@ -15,7 +15,7 @@ from flask_llmchat.core.model import Model
 from tests.support.apps import make_app
 
 
-def test_the_defaults() -> None:
+def test_settings_have_their_documented_defaults() -> None:
     config = Config.from_app_config({})
     assert config == Config()
     assert (config.url_prefix, config.connect_timeout, config.read_timeout) == ("/api/chat", 5, 60)

@@ -21,20 +21,16 @@ from flask_llmchat import (
     RouteResponse,
     TextDelta,
     builtin_dialects,
+    builtin_providers,
     openapi,
 )
 from flask_llmchat.testing import FakeUpstream, error_reply, sse_reply
 from flask_llmchat.web.negotiation import choose
-from tests.support.apps import body, make_app
+from tests.support.apps import body, make_app, ui_body
 
 URL = "/api/chat/openai"
 ANSWER = "Hello from the fake upstream."
 AT_THE_PROVIDER = [dialect for dialect in builtin_dialects if not dialect.path]
-
-
-def ui_body(*parts: Any, **more: Any) -> dict[str, Any]:
-    message = {"id": "u1", "role": "user", "parts": list(parts) or [{"type": "text", "text": "Hi"}]}
-    return {"chatSettings": {"model": "gpt-4.1"}, "id": "c", "messages": [message], **more}
 
 
 GEMINI = [{"role": "user", "parts": [{"text": "Hi"}]}]
@@ -65,7 +61,7 @@ UI = ui_body()["messages"]
         ([{"parts": [None, {"type": "what"}]}], "ui"),
     ],
 )
-def test_what_reads_a_body(messages: Any, reads: str) -> None:
+def test_messages_decide_which_dialect_reads_a_body(messages: Any, reads: str) -> None:
     negotiated = choose(AT_THE_PROVIDER, {"messages": messages}, "*/*")
     assert negotiated.request.name == reads
     assert negotiated.response.name == reads
@@ -85,7 +81,7 @@ def test_what_reads_a_body(messages: Any, reads: str) -> None:
         ({}, "text"),
     ],
 )
-def test_what_reads_a_body_without_messages(posted: Any, reads: str) -> None:
+def test_a_body_without_messages_is_read_by_its_other_fields(posted: Any, reads: str) -> None:
     assert choose(AT_THE_PROVIDER, posted, "*/*").request.name == reads
 
 
@@ -115,7 +111,9 @@ ACCEPT = [
 
 
 @pytest.mark.parametrize(("accept", "answers", "tells", "answers_ui"), ACCEPT)
-def test_what_answers(accept: str | None, answers: str, tells: str, answers_ui: str) -> None:
+def test_accept_chooses_the_response_dialect(
+    accept: str | None, answers: str, tells: str, answers_ui: str
+) -> None:
     negotiated = choose(AT_THE_PROVIDER, {"messages": OPENAI}, accept or "")
     assert negotiated.request.name == "text"
     assert (negotiated.response.name, negotiated.error.name) == (answers, tells)
@@ -130,7 +128,7 @@ def client(upstream: FakeUpstream) -> FlaskClient:
 
 
 @pytest.mark.parametrize(("accept", "answers", "tells", "answers_ui"), ACCEPT)
-def test_what_answers_over_http(
+def test_accept_chooses_the_response_dialect_over_http(
     client: FlaskClient,
     upstream: FakeUpstream,
     accept: str | None,
@@ -419,4 +417,4 @@ def test_two_routes_of_one_name_are_refused() -> None:
 
 def test_an_app_has_few_rules() -> None:
     rules = [rule.rule for rule in make_app().url_map.iter_rules()]
-    assert len(rules) < 60
+    assert len(rules) < 20 + 2 * len(builtin_providers)

@@ -27,13 +27,11 @@ from flask_llmchat.testing import (
     text_reply,
 )
 from flask_llmchat.transport.watchdog import CancelToken
-from tests.providers.test_recordings import everybodys_keys, route_of
+from tests.support.apps import BY_CHAT_COMPLETIONS, HI, asked, finished, make_app
 from tests.support.apps import body as text_body
-from tests.support.apps import finished, make_app
-from tests.support.recordings import recordings, wire_form
+from tests.support.recordings import everybodys_keys, recordings, route_of, wire_form
 
 URL = "/api/chat/openai/chat/completions"
-HI = {"role": "user", "content": "Hi"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
@@ -65,10 +63,6 @@ def app(upstream: FakeUpstream, chats: list[ChatRequest]) -> Flask:
         llmchat=llmchat,
         config={"LLMCHAT_MAX_MESSAGES": 50},
     )
-
-
-def asked(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"model": "gpt-4.1", "messages": list(messages) or [HI], **more}
 
 
 def payloads(content: bytes) -> list[bytes]:
@@ -435,7 +429,7 @@ def stream_of(
 
 @pytest.fixture(scope="module")
 def one_app(one_upstream: FakeUpstream) -> Flask:
-    return make_app(one_upstream, profile=everybodys_keys(one_upstream))
+    return make_app(one_upstream, everybodys_keys(one_upstream), BY_CHAT_COMPLETIONS)
 
 
 # These are not passed on as they came, each for a reason.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -16,9 +15,8 @@ from flask_llmchat import ChatError
 from flask_llmchat.core.request import Message
 from flask_llmchat.dialects.ui.dialect import UIDialect
 from flask_llmchat.dialects.ui.files import _unescaped
+from tests.support.recordings import CASES, needs_cases
 from tests.support.ui_conversations import HI, PNG, assistant, file, user
-
-CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 
 
 def read(*messages: Any) -> list[Message]:
@@ -160,7 +158,7 @@ def test_other_stored_parts_of_version_4_are_read() -> None:
     assert sent[2]["content"][1]["image_url"]["url"] == f"data:image/png;base64,{png}"
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="no cases beside the checkout")
+@needs_cases
 @pytest.mark.parametrize("name", ["33a-csv-from-windows", "33c-v4-stored-message"])
 def test_the_reported_bodies_are_taken(name: str) -> None:
     body = json.loads((CASES / f"{name}.json").read_text())["body"]

@@ -13,9 +13,7 @@ from flask.testing import FlaskClient
 from flask_llmchat import ChatRequest, Endpoint, LLMChat
 from flask_llmchat.providers.builtin import builtin_providers
 from flask_llmchat.testing import FakeUpstream, text_reply
-from tests.dialects.test_openai import asked
-from tests.dialects.test_ui import ui_body
-from tests.support.apps import body, make_app
+from tests.support.apps import asked, body, make_app, ui_body
 
 ROUTE = "/api/chat/{}"
 COMPLETIONS = "/api/chat/{}/chat/completions"

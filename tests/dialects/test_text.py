@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from flask_llmchat.testing import FakeUpstream, Reply, event
-from tests.clients.test_openai_round_trips import (
+from tests.support.apps import body, finished, make_app
+from tests.support.protocol_streams import (
     CALL_1,
     REASONING,
     THINKING,
@@ -15,7 +16,6 @@ from tests.clients.test_openai_round_trips import (
     message_of,
     response_of,
 )
-from tests.support.apps import body, finished, make_app
 
 PAGE = {"url": "https://hidden.example", "title": "hidden"}
 DELTA = {

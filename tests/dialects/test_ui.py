@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_llmchat import ChatError, ChatRequest, ChatResult, LLMChat, Usage
+from flask_llmchat import ChatError, ChatRequest, LLMChat, Usage
 from flask_llmchat.core.events import (
     Document,
     Event,
@@ -27,13 +27,11 @@ from flask_llmchat.core.events import (
     TextDelta,
     ToolCallDelta,
 )
-from flask_llmchat.dialects.builtin import builtin_dialects
 from flask_llmchat.runs.body import StreamingBody
 from flask_llmchat.runs.recorder import ChatRecorder
 from flask_llmchat.testing import FakeUpstream
 from flask_llmchat.transport.watchdog import CancelToken
-from tests.dialects.test_dialects import ui_body
-from tests.support.apps import make_app
+from tests.support.apps import make_app, ui_body
 from tests.support.ui_conversations import (
     HI,
     PNG,
@@ -46,13 +44,9 @@ from tests.support.ui_conversations import (
     tool,
     user,
 )
+from tests.support.ui_streams import DETAILS, METADATA, UI, encoder, frames, result, with_messages
 
 URL = "/api/chat/openai"
-UI = builtin_dialects[0]
-
-
-def with_messages(*messages: Any, **more: Any) -> dict[str, Any]:
-    return {**ui_body(), "messages": list(messages), **more}
 
 
 def with_part(part: Any, role: str = "user") -> dict[str, Any]:
@@ -240,26 +234,6 @@ def test_a_large_output_costs_little_memory() -> None:
 # ---- out
 
 
-def encoder(raw: dict[str, Any] | None = None) -> Any:
-    chat = ChatRequest(
-        provider="lab", model="m", messages=[], raw=raw or ui_body(), request_id="r1"
-    )
-    return UI.encoder(chat)
-
-
-def frames(data: bytes) -> list[Any]:
-    """Read a stream as strictly as it is to be written: one line of JSON a frame."""
-    pieces = data.decode().split("\n\n")
-    assert pieces.pop() == ""
-    assert all(piece.startswith("data: ") and "\n" not in piece for piece in pieces)
-    lines = [piece.removeprefix("data: ") for piece in pieces]
-    return [line if line == "[DONE]" else json.loads(line) for line in lines]
-
-
-def result(outcome: Any = "ok", **more: Any) -> ChatResult:
-    return ChatResult(provider="lab", model="m", outcome=outcome, **more)
-
-
 def test_nothing_is_written_before_there_is_something_to_show() -> None:
     writer = encoder()
     assert writer.encode([]) == b""
@@ -313,7 +287,7 @@ def test_an_empty_answer_is_an_answer() -> None:
         ("tool_calls", "tool-calls"),
     ],
 )
-def test_how_it_ended(outcome: str, reason: str) -> None:
+def test_each_outcome_has_its_finish_reason(outcome: str, reason: str) -> None:
     writer = encoder()
     writer.encode([ToolCallDelta(0, "c", "f", "{}")])
     assert frames(writer.finish(result(outcome)))[-2]["finishReason"] == reason
@@ -356,10 +330,6 @@ def test_free_text_is_the_input_of_a_custom_call() -> None:
     cut_off = encoder()
     cut_off.encode(calls)  # who knows whether "SELECT 10" was meant
     assert frames(cut_off.finish(result("length")))[0]["type"] == "finish-step"
-
-
-DETAILS = ({"type": "reasoning.encrypted", "data": "x"},)
-METADATA = {"lab": {"reasoning_details": list(DETAILS)}}
 
 
 @pytest.mark.parametrize(

@@ -26,20 +26,12 @@ from flask_llmchat import (
 )
 from flask_llmchat.dialects.ui.messages import UIMessages
 from flask_llmchat.testing import FakeUpstream, sse_reply
-from tests.dialects.test_dialects import ui_body
-from tests.dialects.test_ui import (
-    DETAILS,
-    METADATA,
-    UI,
-    URL,
-    encoder,
-    frames,
-    result,
-    with_messages,
-)
-from tests.support.apps import make_app, rows_speaking
+from tests.support.apps import make_app, rows_speaking, ui_body
 from tests.support.reasoning_streams import responses_wire
 from tests.support.ui_conversations import GO, HI, STEP, assistant, done
+from tests.support.ui_streams import DETAILS, METADATA, UI, encoder, frames, result, with_messages
+
+URL = "/api/chat/openai"
 
 Json = dict[str, Any]
 

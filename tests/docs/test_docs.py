@@ -68,8 +68,7 @@ def test_the_providers_pages_code_runs(python: list[str]) -> None:
         exec(code, names)
         if llmchat := names.get("llmchat"):
             llmchat.init_app(Flask("host"))
-        if models := names.get("LLMCHAT_MODELS"):
-            make_app(config={"LLMCHAT_MODELS": models})
+        make_app(config={name: value for name, value in names.items() if name.isupper()})
 
 
 @runs("docs/protocols.md", count=4)

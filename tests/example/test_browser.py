@@ -1,73 +1,40 @@
-"""The example's chat page in a real browser: Debian's Chromium, driven by Playwright.
-
-Screenshots of it are kept in the folder that the environment variable SCREENSHOTS names.
-"""
+"""The example's chat page in a real browser."""
 
 from __future__ import annotations
 
 import base64
 import os
 import re
-import shutil
 import sqlite3
 import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import func, select, update
 
-from example_app import create_app, demo
+from example_app import demo
 from example_app.database import db
 from example_app.models import Chat, Message, User
 from flask_llmchat.testing import HOLD, FakeUpstream, error_reply, event, text_reply
 from tests.support.apps import KEYS
-from tests.support.servers import served
-
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright is not installed: pip install -e '.[browser]'"
+from tests.support.chromium import (
+    PASSWORD,
+    WAIT,
+    Shot,
+    Site,
+    Tab,
+    chromium,
+    example_site,
+    needs_chromium,
+    shots,
+    tabs_of,
 )
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.external,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"
-    ),
-]
 
-PASSWORD = "correct horse"
-WAIT = 30_000  # ms; for a busy machine, on which the first chat's import of the SDK takes long
-
-
-class Site:
-    """The app on a real port, and the provider it calls."""
-
-    def __init__(self, app: Flask, port: int, upstream: FakeUpstream, folder: Path) -> None:
-        self.app, self.upstream, self.folder = app, upstream, folder
-        self.address = f"http://127.0.0.1:{port}"
-        self.users = 0
-
-    def sign_up(self, key: bool) -> dict[str, str]:
-        """Make an account, quicker than in the browser; return the cookie of its session."""
-        self.users += 1
-        client = self.app.test_client()
-
-        def post(path: str, form: dict[str, str]) -> None:
-            token = re.search(r'name="csrf-token" content="([^"]+)"', client.get(path).text)
-            assert token
-            assert client.post(path, data={**form, "csrf_token": token[1]}).status_code == 302
-
-        post("/signup", {"email": f"user{self.users}@example.org", "password": PASSWORD})
-        if key:
-            post("/settings", {"openai_api_key": KEYS["openai_api_key"]})
-        cookie = client.get_cookie("session")
-        assert cookie
-        return {"name": "session", "value": cookie.value, "url": self.address}
+pytestmark = [pytest.mark.external, needs_chromium]
 
 
 @pytest.fixture(autouse=True)
@@ -77,28 +44,14 @@ def quick_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("example")
-    with FakeUpstream() as upstream:
-        app = create_app(
-            {
-                "INSTANCE_PATH": folder,
-                "LLMCHAT_BASE_URLS": {"openai": upstream.base_url},
-                "LLMCHAT_MAX_RETRIES": 0,
-                "SIGN_UPS_AN_HOUR": 1000,
-            }
-        )
-        with served(app) as port:
-            yield Site(app, port, upstream, folder)
-        with app.app_context():
-            db.engine.dispose()
+    with example_site(tmp_path_factory.mktemp("example")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def launch() -> Iterator[Callable[..., Any]]:
-    """Start a browser."""
-    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with playwright.sync_playwright() as running:
-        yield partial(running.chromium.launch, executable_path=CHROMIUM, args=arguments)
+    with chromium() as start:
+        yield start
 
 
 @pytest.fixture(scope="module")
@@ -109,42 +62,12 @@ def browser(launch: Callable[..., Any]) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def shot(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
-    """Keep a screenshot of a page under a name."""
-    kept = os.environ.get("SCREENSHOTS")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("screenshots")
-
-    def take(page: Any, name: str) -> None:
-        page.screenshot(path=folder / f"{name}.png", animations="disabled")
-
-    return take
+def shot(tmp_path_factory: pytest.TempPathFactory) -> Shot:
+    return shots(tmp_path_factory)
 
 
-class Tab:
-    """A page in a browser of its own, and what it complained about."""
-
-    def __init__(self, page: Any, site: Site) -> None:
-        self.page, self.site = page, site
-        self.complaints: list[str] = []
-        self.strayed: list[str] = []
-        page.set_default_timeout(WAIT)
-        page.on("console", self._note)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("dialog", self._refuse)
-        page.on("request", self._look)
-
-    def _note(self, message: Any) -> None:
-        # Chromium says so of every answer with an error's status, and so it should.
-        if message.type in ("error", "warning") and "status of" not in message.text:
-            self.complaints.append(message.text)
-
-    def _refuse(self, dialog: Any) -> None:
-        self.complaints.append(f"a dialog: {dialog.message}")
-        dialog.dismiss()
-
-    def _look(self, request: Any) -> None:
-        if not request.url.startswith((self.site.address, "data:")):
-            self.strayed.append(request.url)
+class ChatTab(Tab):
+    """A tab with the chat page."""
 
     def ask(self, text: str) -> None:
         self.page.locator("#send:enabled").wait_for()
@@ -182,29 +105,22 @@ class Tab:
 
 
 @pytest.fixture
-def new_tab(browser: Any, site: Site) -> Iterator[Callable[..., Tab]]:
-    """Open the chat page as a new user; whatever a page complains of fails its test."""
-    tabs: list[Tab] = []
+def new_tab(browser: Any, site: Site) -> Iterator[Callable[..., ChatTab]]:
+    """Open the chat page as a new user."""
+    with tabs_of(browser, site, ChatTab) as open_tab:
 
-    def open_tab(key: bool = False, signed_up: bool = True, **options: Any) -> Tab:
-        context = browser.new_context(base_url=site.address, **options)
-        tab = Tab(context.new_page(), site)
-        tabs.append(tab)
-        if signed_up:
-            context.add_cookies([site.sign_up(key)])
-            tab.page.goto("/")
-            tab.page.locator("#send:enabled").wait_for()
-        return tab
+        def new(key: bool = False, signed_up: bool = True, **options: Any) -> ChatTab:
+            tab: ChatTab = open_tab(**options)
+            if signed_up:
+                tab.page.context.add_cookies([site.sign_up(key)])
+                tab.page.goto("/")
+                tab.page.locator("#send:enabled").wait_for()
+            return tab
 
-    yield open_tab
-    for tab in tabs:
-        tab.page.context.close()
-    assert [tab.complaints for tab in tabs if tab.complaints] == []
-    assert [tab.strayed for tab in tabs if tab.strayed] == []
+        yield new
 
 
-NewTab = Callable[..., Tab]
-Shot = Callable[..., None]
+NewTab = Callable[..., ChatTab]
 
 
 def png(color: tuple[int, int, int] = (200, 60, 60), size: int = 24) -> bytes:
@@ -503,7 +419,7 @@ def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
 # ---- Saved chats
 
 
-def test_saved_chats(new_tab: NewTab, site: Site, shot: Shot) -> None:
+def test_saved_chats_are_listed_and_opened_again(new_tab: NewTab, site: Site, shot: Shot) -> None:
     tab = new_tab(key=True)
     page = tab.page
     chats = page.locator("#chats li")
@@ -637,7 +553,7 @@ def test_a_chat_that_went_on_in_another_window(new_tab: NewTab, site: Site, shot
     tab.ask("First")
     tab.wait_for_end()
     page.wait_for_url("**/chats/*")
-    other = Tab(page.context.new_page(), site)
+    other = ChatTab(page.context.new_page(), site)
     other.page.goto(page.url)
     other.wait_for_text("One.")
     other.ask("Second, over there")
@@ -681,7 +597,7 @@ def give_image(page: Any, how: str, data: bytes, kind: str = "image/png", name: 
     )
 
 
-def test_images(new_tab: NewTab, site: Site, shot: Shot) -> None:
+def test_images_are_pasted_dropped_picked_and_sent(new_tab: NewTab, site: Site, shot: Shot) -> None:
     tab = new_tab(key=True)
     page = tab.page
     thumbnails = page.locator("#images img")
@@ -892,7 +808,7 @@ def test_only_the_conversation_scrolls(
     shot(tab.page, f"screen-{width}")
 
 
-def test_phone(new_tab: NewTab, shot: Shot) -> None:
+def test_nothing_overflows_on_a_phone(new_tab: NewTab, shot: Shot) -> None:
     tab = new_tab(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     page = tab.page
     assert tab.fits()
@@ -919,7 +835,7 @@ def test_phone(new_tab: NewTab, shot: Shot) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_light_and_dark(new_tab: NewTab, scheme: str, shot: Shot) -> None:
+def test_contrast_is_enough_in_light_and_dark(new_tab: NewTab, scheme: str, shot: Shot) -> None:
     tab = new_tab(color_scheme=scheme, viewport={"width": 1280, "height": 1000})
     shot(tab.page, f"{scheme}-first-visit")
     tab.ask("Show markdown")
@@ -1004,7 +920,7 @@ def test_the_picture_of_the_readme(new_tab: NewTab, site: Site, shot: Shot) -> N
     shot(page, "chat")
 
 
-def test_keyboard_alone(new_tab: NewTab, site: Site, shot: Shot) -> None:
+def test_the_page_works_with_the_keyboard_alone(new_tab: NewTab, site: Site, shot: Shot) -> None:
     tab = new_tab(key=True)
     page = tab.page
 
@@ -1090,12 +1006,14 @@ def fill(site: Site, email: str, count: int) -> None:
         db.session.commit()
 
 
-def email_of(tab: Tab) -> str:
+def email_of(tab: ChatTab) -> str:
     return str(tab.page.locator(".who").inner_text())
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (360, 740)])
-def test_earlier_messages(new_tab: NewTab, site: Site, shot: Shot, width: int, height: int) -> None:
+def test_earlier_messages_come_while_scrolling_up(
+    new_tab: NewTab, site: Site, shot: Shot, width: int, height: int
+) -> None:
     tab = new_tab(key=True, viewport={"width": width, "height": height})
     page = tab.page
     fill(site, email_of(tab), 90)
@@ -1188,7 +1106,7 @@ def test_earlier_messages_that_do_not_come(new_tab: NewTab, site: Site, shot: Sh
     # They were replaced by an edit in another window.
     page.reload()
     tab.wait_for_text("Hello from the fake upstream.")
-    other = Tab(page.context.new_page(), site)
+    other = ChatTab(page.context.new_page(), site)
     other.page.goto("/chats/filled")
     other.wait_for_text("Hello from the fake upstream.")
     other.page.get_by_role("button", name="Show earlier messages").evaluate("node => node.click()")

@@ -25,11 +25,10 @@ import pytest
 
 from flask_llmchat.core.config import Config
 from flask_llmchat.testing import CUT, HOLD, FakeUpstream, Reply, error_reply, event, text_reply
-from tests.example.test_example_app import ACCOUNT, Browser, environment
-from tests.servers.test_servers import free_port
 from tests.support.apps import KEYS, body
+from tests.support.example import ACCOUNT, ROOT, Browser, environment
+from tests.support.server_processes import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "example_app" / "deploy"
 # Debian keeps it where only root's PATH leads.
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

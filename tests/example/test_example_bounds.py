@@ -24,32 +24,18 @@ from example_app.history import _title
 from example_app.models import Chat, Message, Profile
 from flask_llmchat.testing import FakeUpstream, ReceivedRequest, text_reply
 from flask_llmchat.testing import event as sse
-from tests.example.test_example_app import (
+from tests.support.example import (
     ACCOUNT,
     KEY,
     MakeExample,
     Visitor,
-    make_example,
     post,
     row_of,
     sign_up,
     token_in,
-    upstream,
 )
 
-__all__ = ["make_example", "upstream"]  # fixtures
-
 MB = 1_000_000
-
-
-@pytest.fixture
-def example(make_example: MakeExample, upstream: FakeUpstream) -> Flask:
-    return make_example(LLMCHAT_BASE_URLS={"openai": upstream.base_url}, LLMCHAT_MAX_RETRIES=0)
-
-
-@pytest.fixture
-def ada(example: Flask) -> Visitor:
-    return Visitor(example, openai_api_key=KEY)
 
 
 def kept(app: Flask) -> tuple[int, int]:
@@ -526,7 +512,7 @@ def test_wrong_logins_have_a_bound(make_example: MakeExample) -> None:
     assert post(app.test_client(), "/login", ACCOUNT).status_code == 429
 
 
-def test_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attempts_are_counted_by_network_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = Attempts(2)
     assert attempts.take("2001:db8::1") and attempts.take("2001:db8::ffff:1")
     assert not attempts.take("2001:db8::2")  # one customer has them all

@@ -1,11 +1,7 @@
-"""The example's page of React's, built with npm and driven in Chromium.
-
-Screenshots of it are kept in the folder that the environment variable SCREENSHOTS names.
-"""
+"""The example's page of React's, built with npm and driven in Chromium."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,21 +10,24 @@ from typing import Any
 
 import pytest
 
-from example_app import create_app, demo, react
-from example_app.database import db
-from flask_llmchat.testing import HOLD, FakeUpstream, error_reply, text_reply
-from tests.example.test_browser import CHROMIUM, WAIT, Site
-from tests.support.servers import served
-
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright is not installed: pip install -e '.[browser]'"
+from example_app import demo, react
+from flask_llmchat.testing import HOLD, error_reply, text_reply
+from tests.support.chromium import (
+    WAIT,
+    Shot,
+    Site,
+    Tab,
+    chromium,
+    example_site,
+    needs_chromium,
+    shots,
+    tabs_of,
 )
+
 NPM = shutil.which("npm")
 pytestmark = [
     pytest.mark.external,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"
-    ),
+    needs_chromium,
     pytest.mark.skipif(NPM is None, reason="npm is not installed: the page cannot be built"),
 ]
 
@@ -63,40 +62,21 @@ def built() -> None:
 
 @pytest.fixture(scope="module")
 def site(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("example")
-    with FakeUpstream() as upstream:
-        app = create_app(
-            {
-                "INSTANCE_PATH": folder,
-                "LLMCHAT_BASE_URLS": {"openai": upstream.base_url},
-                "LLMCHAT_MAX_RETRIES": 0,
-                "SIGN_UPS_AN_HOUR": 1000,
-            }
-        )
-        with served(app) as port:
-            yield Site(app, port, upstream, folder)
-        with app.app_context():
-            db.engine.dispose()
+    with example_site(tmp_path_factory.mktemp("example")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with chromium() as launch:
+        opened = launch()
         yield opened
         opened.close()
 
 
 @pytest.fixture(scope="module")
-def shot(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any, str], None]:
-    kept = os.environ.get("SCREENSHOTS")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("screenshots")
-
-    def take(page: Any, name: str) -> None:
-        page.screenshot(path=folder / f"react-{name}.png", animations="disabled")
-
-    return take
+def shot(tmp_path_factory: pytest.TempPathFactory) -> Shot:
+    return shots(tmp_path_factory, "react-")
 
 
 @pytest.fixture(autouse=True)
@@ -104,20 +84,8 @@ def quick_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "_SECONDS_A_WORD", 0.003)
 
 
-class Tab:
-    """The page in a browser of its own."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        page.set_default_timeout(WAIT)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", self._note)
-
-    def _note(self, message: Any) -> None:
-        # Chromium says so of every answer with an error's status, and so it should.
-        if message.type in ("error", "warning") and "status of" not in message.text:
-            self.complaints.append(message.text)
+class ReactTab(Tab):
+    """A tab with React's page."""
 
     def sending(self) -> Any:
         """Wait until a chat is asked for: before that, the end of it cannot be waited for."""
@@ -150,27 +118,21 @@ class Tab:
 
 
 @pytest.fixture
-def new_tab(browser: Any, site: Site) -> Iterator[Callable[..., Tab]]:
-    """Open the page as a new user; whatever it complains of fails its test."""
-    tabs: list[Tab] = []
+def new_tab(browser: Any, site: Site) -> Iterator[Callable[..., ReactTab]]:
+    """Open the page as a new user."""
+    with tabs_of(browser, site, ReactTab) as open_tab:
 
-    def open_tab(key: bool = False, **options: Any) -> Tab:
-        context = browser.new_context(base_url=site.address, **options)
-        context.add_cookies([site.sign_up(key)])
-        tab = Tab(context.new_page())
-        tabs.append(tab)
-        tab.page.goto("/react/")
-        tab.page.locator("#question").wait_for()
-        return tab
+        def new(key: bool = False, **options: Any) -> ReactTab:
+            tab: ReactTab = open_tab(**options)
+            tab.page.context.add_cookies([site.sign_up(key)])
+            tab.page.goto("/react/")
+            tab.page.locator("#question").wait_for()
+            return tab
 
-    yield open_tab
-    for tab in tabs:
-        tab.page.context.close()
-    assert [tab.complaints for tab in tabs if tab.complaints] == []
+        yield new
 
 
-NewTab = Callable[..., Tab]
-Shot = Callable[[Any, str], None]
+NewTab = Callable[..., ReactTab]
 
 
 def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
@@ -315,7 +277,7 @@ def test_somebody_else_has_logged_in(new_tab: NewTab, site: Site) -> None:
     assert other.evaluate("fetch('/api/chats').then((answer) => answer.json())") == []
 
 
-def test_phone(new_tab: NewTab, shot: Shot) -> None:
+def test_nothing_overflows_on_a_phone(new_tab: NewTab, shot: Shot) -> None:
     tab = new_tab(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     assert tab.fits()
     tab.ask("Show markdown " + "verylongword" * 20)

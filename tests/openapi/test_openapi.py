@@ -23,11 +23,11 @@ from flask_llmchat.models.catalogue import DEFAULT_MODELS
 from flask_llmchat.models.lookup import models_of
 from flask_llmchat.testing import FakeUpstream, error_reply
 from tests.dialects import test_openai, test_request, test_ui
-from tests.support.apps import body, make_app
+from tests.support.apps import HI, asked, body, make_app, run, ui_body
 from tests.support.docs_blocks import BLOCKS, ROOT, runs
 from tests.support.known_deviations import UNTELLABLE, as_told, forgiving
 from tests.support.ui_conversations import OURS, SAME
-from tests.web.test_cli import run
+from tests.support.ui_streams import with_messages
 
 OPENAI = "/api/chat/openai"
 COMPLETIONS = f"{OPENAI}/chat/completions"
@@ -81,11 +81,10 @@ def listed(test: Any) -> list[Any]:
 
 
 ANSWERS = [
-    test_openai.asked(test_openai.HI, {"role": "assistant", **given}, test_openai.HI)
-    for given, _ in test_openai.ANSWERS.values()
+    asked(HI, {"role": "assistant", **given}, HI) for given, _ in test_openai.ANSWERS.values()
 ]
-CONVERSATIONS = [test_ui.with_messages(*messages) for messages in SAME.values()]
-CONVERSATIONS += [test_ui.with_messages(*messages) for messages, _ in OURS.values()]
+CONVERSATIONS = [with_messages(*messages) for messages in SAME.values()]
+CONVERSATIONS += [with_messages(*messages) for messages, _ in OURS.values()]
 NAMES = ("apiKey", "API-KEY", "base_url", "azure_endpoint", "url", "extraHeaders", "token")
 OTHERS = ("csrf_token", "sessionId", "data", "pageUrl", "keywords", "x")
 MORE = [
@@ -94,7 +93,7 @@ MORE = [
     *(body(toolChoice=choice) for choice in ("auto", {}, 1, None)),
     *(body(tools=[{"type": "function", "function": {}}] * count) for count in (0, 128, 129)),
     *(body(tools=[tool]) for tool in ({}, {"type": "mcp", "server_url": "https://a.example"})),
-    *(test_ui.ui_body(**{name: "x"}) for name in (*NAMES, *OTHERS)),
+    *(ui_body(**{name: "x"}) for name in (*NAMES, *OTHERS)),
 ]
 BESIDE = [  # what stands beside a message's own fields
     *({name: "x"} for name in ("id", "createdAt", "keys", "monkey", "metadata", "token")),
@@ -109,15 +108,15 @@ BODIES = [
     *((OPENAI, posted) for posted in [*CONVERSATIONS, *MORE]),
     *((COMPLETIONS, posted) for posted in listed(test_openai.test_a_wrong_field_is_named)),
     *((COMPLETIONS, posted) for posted in ANSWERS),
-    *((COMPLETIONS, test_openai.asked({**test_openai.HI, **beside})) for beside in BESIDE),
+    *((COMPLETIONS, asked({**HI, **beside})) for beside in BESIDE),
     *(
         (OPENAI, {**body(), **more})
         for more in ({"trigger": "x"}, {"trigger": "x", "messages": []})
     ),
-    (OPENAI, {**test_ui.ui_body(), "messages": None}),
-    *((COMPLETIONS, test_openai.asked(n=n)) for n in (None, 1, True)),
-    *((COMPLETIONS, test_openai.asked(modalities=m)) for m in (["text"], ["audio"], "text")),
-    *((COMPLETIONS, test_openai.asked(thinking=t)) for t in (True, {"type": "enabled"}, "on")),
+    (OPENAI, {**ui_body(), "messages": None}),
+    *((COMPLETIONS, asked(n=n)) for n in (None, 1, True)),
+    *((COMPLETIONS, asked(modalities=m)) for m in (["text"], ["audio"], "text")),
+    *((COMPLETIONS, asked(thinking=t)) for t in (True, {"type": "enabled"}, "on")),
 ]
 
 
@@ -153,7 +152,7 @@ def test_a_providers_own_parameters_are_in_its_path_alone(client: FlaskClient, a
         allowed = taken(document, path)
         for name in [*own, "models", "plugins"]:
             for value in (True, {"x": [1]}, "x"):
-                posted = test_openai.asked(**{name: value})
+                posted = asked(**{name: value})
                 with client.post(path, json=posted) as response:
                     # There is no key for most of them: that is looked at after the body.
                     assert allowed.is_valid(posted) == (response.status_code != 422), posted
@@ -312,9 +311,9 @@ def is_as_told(document: Any, path: str, response: Any, status: int) -> None:
     ("path", "posted"),
     [
         (OPENAI, body()),
-        (OPENAI, test_ui.ui_body()),
-        (COMPLETIONS, test_openai.asked()),
-        (COMPLETIONS, test_openai.asked(stream=True)),
+        (OPENAI, ui_body()),
+        (COMPLETIONS, asked()),
+        (COMPLETIONS, asked(stream=True)),
     ],
     ids=["text", "ui", "completion", "chunks"],
 )
@@ -409,7 +408,13 @@ APPS = {
 }
 
 
-@pytest.mark.parametrize("make", APPS.values(), ids=APPS)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=name, marks=() if name == "all" else pytest.mark.slow)
+        for name, make in APPS.items()
+    ],
+)
 def test_every_route_is_in_a_valid_document(make: Any) -> None:
     app = make()
     document = openapi.document(app)
@@ -500,6 +505,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         openapi.fragment(make_app())
 
 
+@pytest.mark.slow
 @runs("docs/openapi.md", count=3)  # the third is one of the apps above
 def test_the_pages_apispec_and_flask_smorest(python: list[str]) -> None:
     apispec, smorest, _ = python

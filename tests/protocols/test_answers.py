@@ -13,9 +13,8 @@ from flask_llmchat.core.errors import StreamAborted
 from flask_llmchat.testing import FakeUpstream, sse_reply
 from tests.support.apps import body, finished, make_app, profile_for
 from tests.support.edge_case_streams import HEAD, call, delta, wire
-from tests.support.recordings import RECORDED
+from tests.support.recordings import CASES, needs_cases
 
-CASES = RECORDED.parent / "cases"
 SDK = "chat/completions"
 ASKED = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "Hi"}]}
 UI = {
@@ -106,9 +105,6 @@ def got(upstream: FakeUpstream, raw: bytes, provider: str = "openai", headers: A
 def case(name: str) -> bytes:
     (file,) = CASES.glob(f"{name}*.sse")
     return file.read_bytes()
-
-
-needs_cases = pytest.mark.skipif(not CASES.exists(), reason="no cases/ beside the checkout")
 
 
 def choice(index: Any, finish: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -715,7 +711,7 @@ def test_counts_are_integers(upstream: FakeUpstream, odd: Any, with_text: bool) 
 
 
 @needs_cases
-def test_reported_inputs(upstream: FakeUpstream) -> None:
+def test_reported_streams_have_one_response_in_every_dialect(upstream: FakeUpstream) -> None:
     def read(name: str) -> Got:
         return got(upstream, case(name), "google" if name.startswith("03") else "openai")
 

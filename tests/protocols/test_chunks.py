@@ -125,7 +125,7 @@ def test_usage_is_the_last_one_told() -> None:
     assert usage and usage.total_tokens == 0 and usage.details == nothing
 
 
-def test_usage_details() -> None:
+def test_details_of_usage_are_read() -> None:
     usage = read(
         {
             "usage": {
@@ -226,7 +226,7 @@ def test_annotations_are_sources() -> None:
     assert events == [Source("https://a.example", "A")]
 
 
-def test_images_are_told() -> None:
+def test_images_become_events() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,A"}}
     reader = ChatCompletionParser()
     assert reader.read(delta(images=[image, {}, None])) == [Image("data:image/png;base64,A")]

@@ -104,7 +104,7 @@ def test_the_message_is_dug_out(body: Any, message: str) -> None:
         (422, {"code": True}, "bad_request"),
     ],
 )
-def test_the_code(status: int, error: dict[str, Any], code: str) -> None:
+def test_a_providers_error_code_decides_ours(status: int, error: dict[str, Any], code: str) -> None:
     error_ = told({"error": error}, status)
     # A key that is wrong is 401, whatever the provider makes of it.
     assert (error_.code, error_.status) == (code, 401 if code == "bad_key" else status)
@@ -175,7 +175,7 @@ SAID = [
 
 
 @pytest.mark.parametrize(("status", "message", "code"), SAID)
-def test_the_words(status: int, message: str, code: str) -> None:
+def test_a_providers_message_decides_the_code(status: int, message: str, code: str) -> None:
     assert told({"error": {"message": message}}, status).code == code
     # What fails in the middle of a stream has no status to go by.
     if status not in (429, 503, 402):
@@ -208,7 +208,7 @@ def test_the_words(status: int, message: str, code: str) -> None:
         (498, "capacity_exceeded", "overloaded"),
     ],
 )
-def test_the_codes_of_today(status: int, code: str, known_as: str) -> None:
+def test_codes_of_todays_providers_are_recognised(status: int, code: str, known_as: str) -> None:
     assert told({"error": {"code": code}}, status).code == known_as
 
 
@@ -325,7 +325,7 @@ def test_an_error_inside_a_stream_may_bring_its_status(error: dict[str, Any], st
         ({}, None),
     ],
 )
-def test_retry_after(headers: dict[str, str], value: str | None) -> None:
+def test_retry_after_is_passed_on_in_seconds(headers: dict[str, str], value: str | None) -> None:
     assert told({}, 429, headers).retry_after == value
 
 
@@ -358,12 +358,14 @@ def test_a_key_that_is_quoted_back_is_taken_out() -> None:
         ("key sk-abc123***", "key [key]"),
         ("Your api key: ****-key is invalid", "Your api key: [key] is invalid"),
         ("gsk_abcdef and AIzaSyabcdefgh", "[key] and [key]"),
+        ("nvapi-abcdef and vck_abcdef", "[key] and [key]"),
+        ("bedrock-api-key-YWJjZGVm is old", "[key] is old"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer [key]"),
         ("ask-someone about risk-free sky", "ask-someone about risk-free sky"),
         ("the model `gpt-5` is **new**", "the model `gpt-5` is **new**"),
     ],
 )
-def test_redact(text: str, safe: str) -> None:
+def test_keys_are_redacted_from_text(text: str, safe: str) -> None:
     assert redact(text) == safe
 
 

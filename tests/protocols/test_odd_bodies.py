@@ -11,11 +11,9 @@ import pytest
 
 from flask_llmchat.core.errors import StreamAborted
 from flask_llmchat.testing import HOLD, FakeUpstream, Reply, event
-from tests.runs.test_stream import DONE, STOP, delta, posted, sse
 from tests.support.apps import body, finished, make_app
-from tests.support.recordings import RECORDED
-
-CASES = RECORDED.parent / "cases"
+from tests.support.raw_chats import DONE, STOP, delta, posted, sse
+from tests.support.recordings import CASES
 
 HELLO = event(delta(content="Hel")) + event(delta(content="lo")) + event(STOP) + DONE
 WHOLE = {
@@ -102,8 +100,8 @@ def test_events_that_hold_nothing_are_passed_over(upstream: FakeUpstream, nothin
 
 @pytest.mark.parametrize("nothing", NOTHING.values(), ids=NOTHING)
 def test_events_that_hold_nothing_are_no_progress(upstream: FakeUpstream, nothing: bytes) -> None:
-    app = make_app(upstream, config={"LLMCHAT_READ_TIMEOUT": 0.4})
-    upstream.add(sse(delta(content="Hel"), *[nothing, 0.1] * 30, STOP, DONE))
+    app = make_app(upstream, config={"LLMCHAT_READ_TIMEOUT": 0.2})
+    upstream.add(sse(delta(content="Hel"), *[nothing, 0.05] * 60, STOP, DONE))
     with finished(app) as done, posted(app) as answer:
         assert next(answer.iterator) == b"Hel"
         started = time.monotonic()

@@ -40,7 +40,9 @@ def read(raw: bytes, cuts: list[int] | None = None) -> list[tuple[str, bytes]]:
         (b"<html>\n<body>\n\n", []),
     ],
 )
-def test_events(raw: bytes, events: list[tuple[str, bytes]]) -> None:
+def test_events_are_the_same_however_lines_end_and_bytes_are_cut(
+    raw: bytes, events: list[tuple[str, bytes]]
+) -> None:
     for line_end in (b"\n", b"\r\n", b"\r"):
         wire = raw.replace(b"\n", line_end)
         assert read(wire) == events

@@ -11,7 +11,7 @@ from flask_llmchat import ChatError, ChatRequest, Endpoint, LLMChat, Provider, b
 from flask_llmchat.core.addresses import read_address
 from flask_llmchat.testing import FakeUpstream, Reply
 from tests.support.apps import body, make_app, profile_for
-from tests.support.recordings import CASES
+from tests.support.recordings import CASES, needs_cases
 
 ROWS = {row.name: row for row in builtin_providers}
 
@@ -142,6 +142,44 @@ def test_the_profiles_version_goes_before_the_addresss() -> None:
     assert query == {"api-version": "2024-12-01"}
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "query"),
+    [
+        ("", {}),
+        ("/?api-version=2024-10-21", {}),
+        ("/openai/deployments/other/chat/completions?api-version=2025-01-01", {}),
+        ("/openai/v1", {}),
+        ("/openai/v1/responses?api-version=preview", {"api-version": "preview"}),
+    ],
+)
+def test_azures_responses_are_at_its_version_free_address(
+    endpoint: str, query: dict[str, str]
+) -> None:
+    profile = profile_for() | {"azure_openai_endpoint": RESOURCE + endpoint}
+    row = ROWS["azure"].speaking("responses")
+    target = row.target(row, chat("azure", profile=profile), "k", "")
+    assert (target.base_url, target.query) == (f"{RESOURCE}/openai/v1", query)
+    assert target.model == "my-deployment"
+
+
+ENTRA = "eyJhbGciOiJSUzI1NiJ9.eyJvaWQiOiIxIn0.c2lnbmF0dXJl-_"
+
+
+@pytest.mark.parametrize(
+    ("key", "header", "value"),
+    [
+        (ENTRA, "Authorization", f"Bearer {ENTRA}"),
+        ("0123456789abcdef" * 2, "api-key", "0123456789abcdef" * 2),
+        ("eyJhbGciOiJSUzI1NiJ9", "api-key", "eyJhbGciOiJSUzI1NiJ9"),
+        ("a.b.c", "api-key", "a.b.c"),
+    ],
+)
+def test_azure_gets_a_token_of_entra_as_a_bearer(key: str, header: str, value: str) -> None:
+    target = ROWS["azure"].target(ROWS["azure"], chat("azure", profile=profile_for()), key, "")
+    assert target.headers == {header: value}
+    assert key in target.secrets()
+
+
 def test_the_operators_azure_address_is_read_alike(upstream: FakeUpstream) -> None:
     pasted = f"{upstream.url}/openai/deployments/x/chat/completions?api-version=2025-03-01"
     app = make_app(upstream, config={"LLMCHAT_BASE_URLS": {"azure": pasted}})
@@ -205,8 +243,8 @@ def test_the_log_says_which_address_was_called_in_vain(
     assert f"{upstream.url}/api/v2/chat/completions: " in caplog.text
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="no cases beside the checkout")
-def test_the_reported_forms() -> None:
+@needs_cases
+def test_reported_forms_of_addresses_are_understood() -> None:
     reported = json.loads((CASES / "27-endpoint-forms.json").read_text())
     for endpoint in reported["azure_openai_endpoint"]:
         url, _ = azure(endpoint)

@@ -20,7 +20,6 @@ from flask_llmchat import (
 from flask_llmchat.models.catalogue import CATALOGUE
 from flask_llmchat.models.lookup import get_model
 from flask_llmchat.protocols.chat_completions.request import build_body
-from flask_llmchat.providers.perplexity import alternate_roles
 from flask_llmchat.testing import FakeUpstream, ReceivedRequest, error_reply, text_reply
 from tests.support.apps import body, finished, make_app
 
@@ -65,7 +64,7 @@ def test_names_and_addresses() -> None:
         "google": "https://generativelanguage.googleapis.com/v1beta/openai",
         "mistral": "https://api.mistral.ai/v1",
         "groq": "https://api.groq.com/openai/v1",
-        "perplexity": "https://api.perplexity.ai",
+        "perplexity": "https://api.perplexity.ai/v1",
         "openrouter": "https://openrouter.ai/api/v1",
         "deepseek": "https://api.deepseek.com",
         "xai": "https://api.x.ai/v1",
@@ -74,8 +73,42 @@ def test_names_and_addresses() -> None:
         "cerebras": "https://api.cerebras.ai/v1",
         "moonshot": "https://api.moonshot.ai/v1",
         "huggingface": "https://router.huggingface.co/v1",
+        "meta": "https://api.meta.ai/v1",
+        "zai": "https://api.z.ai/api/paas/v4",
+        "alibaba": "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        "minimax": "https://api.minimax.io/v1",
+        "bedrock": "https://bedrock-mantle.us-east-1.api.aws/v1",
+        "nvidia": "https://integrate.api.nvidia.com/v1",
+        "deepinfra": "https://api.deepinfra.com/v1/openai",
+        "vercel": "https://ai-gateway.vercel.sh/v1",
         "ollama": "",
         "vllm": "",
+        "lmstudio": "",
+        "llamacpp": "",
+        "litellm": "",
+    }
+
+
+def test_protocols_and_their_addresses() -> None:
+    by_default = {row.name: row.protocol for row in builtin_providers}
+    assert {name: used for name, used in by_default.items() if used != "chat_completions"} == {
+        "openai": None,
+        "azure": None,
+        "anthropic": "messages",
+        "xai": "responses",
+        "perplexity": "responses",
+    }
+    assert set(ROWS["perplexity"].protocols) == {"responses"}
+    assert {
+        row.name: {name: url for name, url in row.protocols.items() if url}
+        for row in builtin_providers
+        if any(row.protocols.values())
+    } == {
+        "deepseek": {"messages": "https://api.deepseek.com/anthropic/v1"},
+        "moonshot": {"messages": "https://api.moonshot.ai/anthropic/v1"},
+        "zai": {"messages": "https://api.z.ai/api/anthropic/v1"},
+        "minimax": {"messages": "https://api.minimax.io/anthropic/v1"},
+        "bedrock": {"responses": "https://bedrock-mantle.us-east-1.api.aws/openai/v1"},
     }
 
 
@@ -113,7 +146,7 @@ def test_a_missing_key_is_told_in_the_same_words(row: Provider, upstream: FakeUp
             assert upstream.requests[0].headers["Authorization"] is None
 
 
-@pytest.mark.parametrize("name", ["ollama", "vllm"])
+@pytest.mark.parametrize("name", ["ollama", "vllm", "lmstudio", "llamacpp", "litellm"])
 def test_a_local_provider_without_an_address_says_so(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -170,32 +203,6 @@ def test_what_is_left_out_is_logged(
 
 def message(role: str, content: Any) -> dict[str, Any]:
     return {"role": role, "content": content}
-
-
-@pytest.mark.parametrize(
-    ("messages", "turns"),
-    [
-        ("s u a u", "s u a u"),
-        ("s s u", "s u"),
-        ("u u a a u", "u a u"),
-        ("s a u", "s u"),
-        ("a", ""),
-    ],
-)
-def test_perplexity_gets_messages_that_take_turns(messages: str, turns: str) -> None:
-    roles = {"s": "system", "u": "user", "a": "assistant"}
-    given = [message(roles[letter], f"{i}") for i, letter in enumerate(messages.split())]
-    taken = alternate_roles(given)
-    assert [m["role"] for m in taken] == [roles[letter] for letter in turns.split()]
-
-
-def test_joined_messages_lose_nothing() -> None:
-    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,A"}}
-    given = [message("user", "one"), message("user", "two"), message("user", [image])]
-    assert alternate_roles(given) == [
-        message("user", [{"type": "text", "text": "one\n\ntwo"}, image])
-    ]
-    assert given[0] == message("user", "one")
 
 
 def test_geminis_own_form_is_taken(upstream: FakeUpstream) -> None:
@@ -369,11 +376,6 @@ def test_a_made_up_provider_is_one_row(upstream: FakeUpstream) -> None:
 
 def test_every_catalogue_belongs_to_a_row() -> None:
     assert set(CATALOGUE) <= {row.catalogue for row in builtin_providers}
-
-
-def test_the_original_limits_are_sent_as_they_were() -> None:
-    assert get_model("mistral", "mistral-tiny").default_max_tokens == 2000
-    assert get_model("anthropic", "claude-3-haiku-20240307").default_max_tokens == 4096
 
 
 def test_the_host_may_add_and_override_models(upstream: FakeUpstream) -> None:

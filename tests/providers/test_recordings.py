@@ -9,26 +9,24 @@ from typing import Any
 
 import pytest
 
-from flask_llmchat import builtin_providers
 from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
 from flask_llmchat.testing import FakeUpstream, Reply
-from tests.support.apps import body, make_app, profile_for
-from tests.support.recordings import answers, error_answers, recordings, server_sent, wire_form
+from tests.support.apps import BY_CHAT_COMPLETIONS, body, make_app
+from tests.support.recordings import (
+    answers,
+    assert_as_expected,
+    assert_sources,
+    assert_usage,
+    error_answers,
+    everybodys_keys,
+    expected_calls,
+    recordings,
+    route_of,
+    server_sent,
+    tool_calls,
+    wire_form,
+)
 from tests.support.servers import served
-
-ROUTES = {row.name for row in builtin_providers}
-ROUTE_OF = {"openrouter/novita": "openrouter"}
-
-
-def everybodys_keys(upstream: FakeUpstream) -> dict[str, Any]:
-    keys = {row.key_attr: "sk-x" for row in builtin_providers if row.key_attr}
-    return profile_for(upstream, **keys)
-
-
-def route_of(recorded: dict[str, Any]) -> str:
-    """Return the route a recording goes through; of providers without a row it is any."""
-    name = ROUTE_OF.get(recorded["provider"], recorded["provider"])
-    return name if name in ROUTES else "openai"
 
 
 @pytest.mark.parametrize("recorded", recordings())
@@ -36,7 +34,7 @@ def test_a_recorded_stream_comes_out_as_its_text(
     recorded: dict[str, Any], upstream: FakeUpstream
 ) -> None:
     expected = recorded["expected"]
-    app = make_app(upstream, everybodys_keys(upstream))
+    app = make_app(upstream, everybodys_keys(upstream), BY_CHAT_COMPLETIONS)
     told, results = answers(app, upstream, route_of(recorded), wire_form(recorded))
     assert set(told) == {(200, expected["text"])}
     for result in results:
@@ -59,41 +57,6 @@ def test_every_recording_reads_as_its_index_says(recorded: dict[str, Any]) -> No
         assert tool_calls(reader.totals().tool_calls) == expected_calls(expected)
         assert_usage(reader.totals().usage, expected["usage"])
         assert_sources(reader.totals().sources, expected)
-
-
-def assert_as_expected(result: Any, expected: dict[str, Any]) -> None:
-    assert result.text == expected["text"]
-    assert result.reasoning == expected["reasoning"]
-    outcome = {"stop": "ok"}.get(expected["finish_reason"], expected["finish_reason"])
-    assert result.outcome == outcome
-    assert tool_calls(result.tool_calls) == expected_calls(expected)
-    assert_usage(result.usage, expected["usage"])
-    assert_sources(result.sources, expected)
-
-
-def assert_sources(sources: Any, expected: dict[str, Any]) -> None:
-    annotated = [a["url_citation"] for a in expected["annotations"]]
-    told = [*expected["citations"], *[a["url"] for a in annotated]]
-    assert [source.url for source in sources] == list(dict.fromkeys(told))
-    titles = {a["url"]: a["title"] for a in annotated}
-    assert all(source.title == titles.get(source.url, source.title) for source in sources)
-
-
-def tool_calls(calls: Any) -> list[tuple[str, str, str]]:
-    return [(call.id, call.name, call.arguments) for call in calls]
-
-
-def expected_calls(expected: dict[str, Any]) -> list[tuple[str, str, str]]:
-    return [(c["id"], c["name"], c["arguments"]) for c in expected["tool_calls"]]
-
-
-def assert_usage(usage: Any, expected: dict[str, Any] | None) -> None:
-    if expected is None:
-        assert usage is None
-        return
-    assert dict(usage.details) == expected
-    for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
-        assert getattr(usage, name) == expected[name]
 
 
 # What each recorded error answer is to a user of ours: status, code, how the message begins.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,31 +19,22 @@ from flask_llmchat import (
     builtin_providers,
 )
 from flask_llmchat.models.lookup import get_model
-from flask_llmchat.protocols.chat_completions.messages import PARTS, REPLAY_FIELDS
+from flask_llmchat.protocols.chat_completions.messages import REPLAY_FIELDS
 from flask_llmchat.protocols.chat_completions.request import build_body
 from flask_llmchat.testing import FakeUpstream, error_reply, event, sse_reply
-from tests.providers.test_recordings import everybodys_keys
-from tests.support.apps import finished, make_app
-from tests.support.recordings import CASES
+from tests.support.apps import (
+    BY_CHAT_COMPLETIONS,
+    SPEAKING_CHAT_COMPLETIONS,
+    finished,
+    make_app,
+)
+from tests.support.recordings import CASES, everybodys_keys, needs_cases
 
 ROWS = {row.name: row for row in builtin_providers}
 HI = {"role": "user", "content": "Weather in Ulm?"}
 CALL = {"id": "call_w1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
 RESULT = {"role": "tool", "tool_call_id": "call_w1", "content": "18 C"}
 SIGNED = {"google": {"thought_signature": "c2ln"}}
-
-
-@pytest.fixture(scope="module")
-def one_upstream() -> Iterator[FakeUpstream]:
-    with FakeUpstream() as fake:
-        yield fake
-
-
-@pytest.fixture
-def upstream(one_upstream: FakeUpstream) -> FakeUpstream:
-    one_upstream.requests.clear()
-    one_upstream._queue.clear()
-    return one_upstream
 
 
 ACME = Provider(
@@ -71,6 +61,7 @@ def app(upstream: FakeUpstream, chats: list[ChatRequest]) -> Flask:
         name: name for name in ("my-gpt5", "prod", "gpt4o-eu", "my-o3-mini", "gpt-4.1")
     } | {"fast": "our-gpt-5-nano", "gpt-4o": "house"}
     config = {"LLMCHAT_ALLOW_PRIVATE_ENDPOINTS": True, "LLMCHAT_MAX_RETRIES": 0}
+    config |= BY_CHAT_COMPLETIONS
     return make_app(upstream, profile=profile, llmchat=llmchat, config=config)
 
 
@@ -265,12 +256,6 @@ def test_the_parts_of_a_fallback_are_checked_too(upstream: FakeUpstream) -> None
     assert len(upstream.requests) == 1
 
 
-def test_the_dialect_and_the_rows_know_the_same_parts() -> None:
-    from flask_llmchat.dialects.openai.parts import _TYPES
-
-    assert tuple(_TYPES) == PARTS
-
-
 def test_reading_parts_of_a_rows_own_costs_what_other_parts_cost(app: Flask) -> None:
     def cost(part: dict[str, Any]) -> float:
         posted = json.dumps({"model": "m", "messages": [of(*[part] * 250) for _ in range(4)]})
@@ -369,7 +354,7 @@ def test_anthropics_workspace_goes_with_its_key(upstream: FakeUpstream) -> None:
 # Roles
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", SPEAKING_CHAT_COMPLETIONS)
 def test_developer_is_system_where_that_is_all_there_is(
     app: Flask, upstream: FakeUpstream, row: str
 ) -> None:
@@ -387,13 +372,6 @@ def test_developer_is_the_user_where_a_model_refuses_system() -> None:
             provider="openai", model="o1-mini", messages=[{"role": role, "content": "x"}]
         )
         assert made("openai", chat)["messages"] == [{"role": "user", "content": "x"}]
-
-
-def test_perplexity_joins_what_a_developer_and_the_system_say() -> None:
-    messages = [{"role": "developer", "content": "a"}, {"role": "system", "content": "b"}, HI]
-    chat = ChatRequest(provider="perplexity", model="sonar", messages=messages)
-    joined = {"role": "system", "content": "a\n\nb"}
-    assert made("perplexity", chat)["messages"] == [joined, HI]
 
 
 # Azure's own names
@@ -539,7 +517,7 @@ def test_the_host_may_say_what_an_alias_wants_back(upstream: FakeUpstream) -> No
 # As reported
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="no cases beside the checkout")
+@needs_cases
 @pytest.mark.parametrize(
     "name",
     [
@@ -561,7 +539,7 @@ def test_the_reported_requests_are_sent_as_they_came(
         assert body[field] == case["body"][field]
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="no cases beside the checkout")
+@needs_cases
 @pytest.mark.parametrize(
     ("name", "field", "value"),
     [

@@ -15,8 +15,8 @@ from flask import Flask
 
 from flask_llmchat import ChatRequest, Endpoint, LLMChat, Provider, builtin_providers
 from flask_llmchat.testing import FakeUpstream, sse_reply
-from tests.providers.test_recordings import everybodys_keys
 from tests.support.apps import body, finished, make_app
+from tests.support.recordings import everybodys_keys
 
 STREAMS = Path(__file__).with_name("streams")
 EXPECTED = json.loads((STREAMS / "expected.json").read_text(encoding="utf-8"))
@@ -65,7 +65,7 @@ def test_every_stream_belongs_to_a_row() -> None:
 
 @rows
 @pytest.mark.parametrize("split", [None, 7], ids=["whole", "pieces"])
-def test_the_text_dialect_and_the_result(
+def test_each_rows_stream_in_the_text_dialect_and_the_result(
     row: Provider, split: int | None, upstream: FakeUpstream
 ) -> None:
     expected = expected_of(row)
@@ -86,7 +86,7 @@ def test_the_text_dialect_and_the_result(
 
 
 @rows
-def test_the_ui_dialect(row: Provider, upstream: FakeUpstream) -> None:
+def test_each_rows_stream_in_the_ui_dialect(row: Provider, upstream: FakeUpstream) -> None:
     expected = expected_of(row)
     message = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
     asked = {"chatSettings": {"model": "gpt-4.1"}, "id": "c", "messages": [message]}
@@ -97,7 +97,8 @@ def test_the_ui_dialect(row: Provider, upstream: FakeUpstream) -> None:
 
     assert joined("text-delta") == expected["text"]
     assert joined("reasoning-delta") == expected["reasoning"]
-    calls = [chunk for chunk in chunks if chunk["type"] == "tool-input-available"]
+    inputs = [chunk for chunk in chunks if chunk["type"] == "tool-input-available"]
+    calls = [chunk for chunk in inputs if not chunk.get("providerExecuted")]
     assert [[c["toolCallId"], c["toolName"], c["input"]] for c in calls] == [
         [id, name, json.loads(arguments)] for id, name, arguments in expected["tool_calls"]
     ]
@@ -131,7 +132,7 @@ def message_of(chunks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @rows
-def test_the_openai_dialect(row: Provider, upstream: FakeUpstream) -> None:
+def test_each_rows_stream_in_the_openai_dialect(row: Provider, upstream: FakeUpstream) -> None:
     expected = expected_of(row)
     asked = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "Hi"}]}
     streamed = {**asked, "stream": True, "stream_options": {"include_usage": True}}

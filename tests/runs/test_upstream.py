@@ -64,7 +64,9 @@ USAGE = {"include_usage": True}
         ("groq", {"model": "gpt-4.1", "stream_options": USAGE}),
     ],
 )
-def test_the_body(upstream: FakeUpstream, provider: str, expected: dict[str, Any]) -> None:
+def test_the_request_body_is_exactly_this(
+    upstream: FakeUpstream, provider: str, expected: dict[str, Any]
+) -> None:
     request = sent(upstream, provider)
     whole = {
         "model": expected["model"],
@@ -130,11 +132,11 @@ def test_text_that_is_not_ascii_is_sent_as_utf8(upstream: FakeUpstream) -> None:
         ("openai", "gpt-5-mini", {"maxTokens": 9}, {"max_completion_tokens": 9}),
         ("openai", "o3", {"maxTokens": 9}, {"max_completion_tokens": 9}),
         ("openai", "gpt-unheard-of", {"maxTokens": 9}, {"max_completion_tokens": 9}),
-        ("azure", "gpt-5", {"maxTokens": 9}, {"max_completion_tokens": 9}),
+        ("azure", "gpt-5", {"maxTokens": 90}, {"max_output_tokens": 90}),
         ("groq", "openai/gpt-oss-120b", {"maxTokens": 9}, {"max_tokens": 9}),
     ],
 )
-def test_the_token_limit(
+def test_the_token_limit_has_the_models_parameter(
     upstream: FakeUpstream,
     provider: str,
     model: str,
@@ -416,7 +418,7 @@ def test_429_is_tried_again_for_rate_and_never_for_money(
 
 
 @pytest.mark.slow
-def test_only_so_often(upstream: FakeUpstream) -> None:
+def test_max_retries_bounds_the_attempts(upstream: FakeUpstream) -> None:
     assert statuses(upstream, *[error_reply(500, "Busy")] * 3, retries=2) == (500, 3)
     upstream.requests.clear()
     assert statuses(upstream, error_reply(500, "Busy"), retries=0) == (500, 1)

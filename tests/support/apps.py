@@ -19,6 +19,15 @@ KEYS = {
     "openrouter_api_key": "sk-or-v1-planted-0123456789abcdef",
     "groq_api_key": "gsk_planted0groq0123456789abcdef",
 }
+SPEAKING_CHAT_COMPLETIONS = [
+    row.name for row in builtin_providers if "chat_completions" in row.protocols
+]
+BY_CHAT_COMPLETIONS = {
+    "LLMCHAT_PROTOCOLS": dict.fromkeys(SPEAKING_CHAT_COMPLETIONS, "chat_completions")
+}
+"""For what is tested with this protocol, whatever a row prefers."""
+
+HI = {"role": "user", "content": "Hi"}
 FOUR = ("openai", "azure", "openrouter", "groq")
 
 
@@ -116,3 +125,20 @@ def finished(app: Flask) -> Iterator[Finished]:
     collected = Finished()
     with chat_finished.connected_to(collected, sender=app):
         yield collected
+
+
+def ui_body(*parts: Any, **more: Any) -> dict[str, Any]:
+    message = {"id": "u1", "role": "user", "parts": list(parts) or [{"type": "text", "text": "Hi"}]}
+    return {"chatSettings": {"model": "gpt-4.1"}, "id": "c", "messages": [message], **more}
+
+
+def run(app: Flask, *args: str, exit_code: int = 0, **more: Any) -> str:
+    group = more.pop("group", () if args[0].startswith("llmchat") else ("llmchat",))
+    result = app.test_cli_runner().invoke(args=[*group, *args], **more)
+    assert result.exit_code == exit_code, result.output
+    assert "planted" not in result.output
+    return str(result.output)
+
+
+def asked(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"model": "gpt-4.1", "messages": list(messages) or [HI], **more}

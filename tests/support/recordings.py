@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 
+from flask_llmchat import builtin_providers
 from flask_llmchat.protocols.sse import SSEDecoder
 from flask_llmchat.testing import FakeUpstream, sse_reply
-from tests.support.apps import body, finished
+from tests.support.apps import SPEAKING_CHAT_COMPLETIONS, body, finished, profile_for
 from tests.support.servers import served
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "recorded"
 CASES = RECORDED.parent / "cases"
 CHAT_COMPLETIONS = "chat_completions"
+
+needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="no cases beside the checkout")
 
 
 def folder_of(protocol: str) -> Path:
@@ -120,3 +123,52 @@ def answers(
             with connection.getresponse() as response:
                 told.append((response.status, response.read().decode()))
         return told, done.wait(len(ways))
+
+
+ROUTE_OF = {"openrouter/novita": "openrouter"}
+
+
+def everybodys_keys(upstream: FakeUpstream) -> dict[str, Any]:
+    keys = {row.key_attr: "sk-x" for row in builtin_providers if row.key_attr}
+    return profile_for(upstream, **keys)
+
+
+def route_of(recorded: dict[str, Any]) -> str:
+    """Return the route a recording goes through; of providers without a row it is any."""
+    name = ROUTE_OF.get(recorded["provider"], recorded["provider"])
+    return name if name in SPEAKING_CHAT_COMPLETIONS else "openai"
+
+
+def assert_as_expected(result: Any, expected: dict[str, Any]) -> None:
+    assert result.text == expected["text"]
+    assert result.reasoning == expected["reasoning"]
+    outcome = {"stop": "ok"}.get(expected["finish_reason"], expected["finish_reason"])
+    assert result.outcome == outcome
+    assert tool_calls(result.tool_calls) == expected_calls(expected)
+    assert_usage(result.usage, expected["usage"])
+    assert_sources(result.sources, expected)
+
+
+def assert_sources(sources: Any, expected: dict[str, Any]) -> None:
+    annotated = [a["url_citation"] for a in expected["annotations"]]
+    told = [*expected["citations"], *[a["url"] for a in annotated]]
+    assert [source.url for source in sources] == list(dict.fromkeys(told))
+    titles = {a["url"]: a["title"] for a in annotated}
+    assert all(source.title == titles.get(source.url, source.title) for source in sources)
+
+
+def tool_calls(calls: Any) -> list[tuple[str, str, str]]:
+    return [(call.id, call.name, call.arguments) for call in calls]
+
+
+def expected_calls(expected: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(c["id"], c["name"], c["arguments"]) for c in expected["tool_calls"]]
+
+
+def assert_usage(usage: Any, expected: dict[str, Any] | None) -> None:
+    if expected is None:
+        assert usage is None
+        return
+    assert dict(usage.details) == expected
+    for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+        assert getattr(usage, name) == expected[name]

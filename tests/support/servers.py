@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from openai import OpenAI
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 
@@ -44,3 +45,8 @@ def served(app: Any) -> Iterator[int]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def client_of(port: int, provider: str = "openai", **more: Any) -> OpenAI:
+    base_url = f"http://127.0.0.1:{port}/api/chat/{provider}"
+    return OpenAI(base_url=base_url, api_key="sk-of-the-client", max_retries=0, **more)

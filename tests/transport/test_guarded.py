@@ -64,6 +64,7 @@ DEAD_NAMES = """
 """
 
 
+@pytest.mark.slow
 def test_names_that_are_never_answered_hold_up_nobody_else() -> None:
     told = run(DEAD_NAMES)
     assert told["honest"] < 1  # 4 and more, while they hold all threads of the resolver
@@ -126,6 +127,7 @@ OWN_ADDRESS = """
 """
 
 
+@pytest.mark.slow
 def test_a_service_of_the_same_machine_is_not_reached_at_its_public_address() -> None:
     apart = ("unshare", "--user", "--map-root-user", "--net")
     can = shutil.which("unshare") and shutil.which("ip")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.scripted_server import Peer, Visit, chunk
-from tests.transport.test_transport import OK
+from tests.support.upstream_streams import OK
 
 MIB = 2**20
 BOUND = 600  # MiB over what the process took before: docs/security.md says it
@@ -22,7 +22,7 @@ CHAT = """
 import json, sys, time
 sys.path[:0] = sys.argv[2:]
 from contextlib import closing
-from tests.transport.test_transport import WatchedStream, call_of
+from tests.support.upstream_streams import WatchedStream, call_of
 from flask_llmchat.core.errors import ChatError
 from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser as ChunkReader
 

@@ -31,7 +31,7 @@ def read(frame: http1.BodyReader, raw: bytes, cuts: list[int] | None = None) -> 
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\n"])
-def test_a_head(end: bytes) -> None:
+def test_fields_of_a_head_are_parsed_and_joined(end: bytes) -> None:
     found = head(b"HTTP/1.1 429 Too Many", b"X-One:  1 ", b"x-one: 2", b"Empty:", end=end)
     assert (found.status, found.minor) == (429, 1)
     assert found.fields == [(b"X-One", b"1"), (b"x-one", b"2"), (b"Empty", b"")]
@@ -92,7 +92,7 @@ def test_a_head_or_a_trailer_byte_by_byte_costs_no_more_than_its_length() -> Non
         b"HTTP/1.1 200 OK\r\nContent-Length : 5",
     ],
 )
-def test_what_is_no_head(raw: bytes) -> None:
+def test_an_invalid_head_is_refused(raw: bytes) -> None:
     with pytest.raises(Malformed):
         HeadReader().feed(raw + b"\r\n\r\n")
 
@@ -229,7 +229,7 @@ def test_many_chunks_of_one_read_are_one_piece() -> None:
         b"1;" + b"x" * 5000,
     ],
 )
-def test_what_is_no_chunk(raw: bytes) -> None:
+def test_an_invalid_chunk_is_refused(raw: bytes) -> None:
     frame = ChunkedReader()
     with pytest.raises(Malformed):
         for _ in range(2):  # what stands before it comes first
@@ -238,7 +238,7 @@ def test_what_is_no_chunk(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("line", [b"no colon", b": x", b"A: b\rC: d", b"A: \0", b"A: b\nC: d"])
-def test_what_is_no_trailer(line: bytes) -> None:
+def test_an_invalid_trailer_is_refused(line: bytes) -> None:
     with pytest.raises(Malformed):
         ChunkedReader().feed(b"0\r\n" + line + b"\r\n\r\n")
 

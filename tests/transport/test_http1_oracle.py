@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from flask_llmchat.transport.http1 import HeadReader, Malformed, UntilCloseReader, body_reader
+from flask_llmchat.transport.http1 import HeadReader, Malformed, body_reader
 
 h11 = pytest.importorskip("h11")
 
@@ -41,7 +41,7 @@ def by_us(raw: bytes) -> Read | str:
                 body += frame.feed(piece)
         if not frame.ended:
             frame.finish()
-        until_closed = isinstance(frame, UntilCloseReader)
+        until_closed = frame.until_close
         kept = head.keeps_alive and not until_closed and not frame.spare
         return Read(head.status, body, kept)
     except Malformed as error:

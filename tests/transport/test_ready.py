@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from flask_llmchat.transport.gevent_wait import Waiter, waiter_for
+from flask_llmchat.transport.gevent_wait import _LoopWaiter as Waiter
+from flask_llmchat.transport.gevent_wait import waiter_for
 
 gevent = pytest.importorskip("gevent")
 pytest.importorskip("gevent.socket")  # which is then an attribute of it

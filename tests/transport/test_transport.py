@@ -20,11 +20,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from flask_llmchat import ChatError, builtin_providers
-from flask_llmchat.protocols import PROTOCOLS
+from flask_llmchat import ChatError
 from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
 from flask_llmchat.runs.response_stream import ResponseStream
-from flask_llmchat.runs.upstream_request import UpstreamRequest
 from flask_llmchat.testing import HOLD, FakeUpstream, Reply, error_reply, event, text_reply
 from flask_llmchat.transport import pool, runtime
 from flask_llmchat.transport import watchdog as watch_module
@@ -33,25 +31,30 @@ from flask_llmchat.transport.pool import ConnectionPool
 from flask_llmchat.transport.response_body import ResponseBody
 from flask_llmchat.transport.transport import Transport, TransportOptions, current_options
 from flask_llmchat.transport.watchdog import CancelToken
-from tests.support.apps import KEYS
 from tests.support.scripted_server import (
     Peer,
-    Talk,
     Visit,
     chunk,
     pump,
     tls_context,
     write_certificates,
 )
+from tests.support.upstream_streams import (
+    CHUNKED,
+    DONE,
+    KEY,
+    OK,
+    SHORT,
+    STOP,
+    TEXT,
+    WHOLE,
+    WatchedStream,
+    always,
+    call_of,
+    stream_of,
+    told,
+)
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
-SHORT = OK + b"Content-Length: 2\r\n\r\nok"
-TEXT = event({"choices": [{"index": 0, "delta": {"content": "Hello"}}]})
-STOP = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-DONE = b"data: [DONE]\n\n"
-WHOLE = CHUNKED + chunk(TEXT + STOP + DONE) + b"0\r\n\r\n"
-KEY = KEYS["openai_api_key"]
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -76,71 +79,6 @@ def client(**how: Any) -> Iterator[httpx2.Client]:
 
 def post(made: httpx2.Client, url: str, content: bytes = b"{}") -> str:
     return made.post(url, content=content, headers={"Authorization": f"Bearer {KEY}"}).text
-
-
-def call_of(url: str, **more: Any) -> UpstreamRequest:
-    how: dict[str, Any] = {
-        "body": {"model": "m", "messages": []},
-        "connect_timeout": 5.0,
-        "read_timeout": 5.0,
-        "deadline": time.monotonic() + 30,
-        "max_retries": 0,
-        **more,
-    }
-    return UpstreamRequest(
-        row=builtin_providers[0],
-        protocol=PROTOCOLS["chat_completions"],
-        request_id="1",
-        url=f"{url}/v1/chat/completions",
-        headers={"Authorization": f"Bearer {KEY}"},
-        query={},
-        secrets=(KEY,),
-        **how,
-    )
-
-
-class WatchedStream(ResponseStream):
-    """A stream that the watchdog checks, as a run has its streams checked."""
-
-    def __init__(
-        self,
-        request: UpstreamRequest,
-        parser: ChatCompletionParser,
-        client: socket.socket | None = None,
-    ) -> None:
-        self.token = CancelToken(client, request.deadline)
-        runtime.current_runtime().watchdog.add(self.token)
-        try:
-            super().__init__(request, parser, self.token)
-        except BaseException:
-            runtime.current_runtime().watchdog.remove(self.token)
-            raise
-
-    def close(self) -> None:
-        super().close()
-        runtime.current_runtime().watchdog.remove(self.token)
-
-
-def stream_of(url: str, **more: Any) -> WatchedStream:
-    return WatchedStream(call_of(url, **more), ChatCompletionParser())
-
-
-def told(url: str, **more: Any) -> str:
-    """Return the text of one chat."""
-    reader = ChatCompletionParser()
-    with closing(WatchedStream(call_of(url, **more), reader)) as stream:
-        while stream.read():
-            pass
-    return "".join(reader.totals().text)
-
-
-def always(*answer: bytes) -> Talk:
-    def talk(visit: Visit) -> None:
-        while True:
-            visit.request()
-            visit.say(*answer)
-
-    return talk
 
 
 # TLS
@@ -207,6 +145,7 @@ def test_tls_is_for_the_name_that_was_called(
         assert "CERTIFICATE_VERIFY_FAILED" in caught.value.detail
 
 
+@pytest.mark.slow
 def test_records_of_tls_that_come_in_pieces(
     certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -527,6 +466,7 @@ def test_an_answer_is_taken_though_nobody_reads_the_request(
         over.set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_a_long_request_reaches_a_server_that_reads_slowly(
     secure: bool, certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
@@ -1131,7 +1071,7 @@ def test_patience_under_gevent(
 FORKED = """
 import os, sys
 sys.path[:0] = [{tests!r}]
-from tests.transport.test_transport import told
+from tests.support.upstream_streams import told
 from flask_llmchat.transport import runtime as process
 
 told({url!r})

@@ -20,8 +20,8 @@ from flask_llmchat.core.errors import ChatError
 from flask_llmchat.protocols.chat_completions.parser import ChatCompletionParser
 from flask_llmchat.runs.upstream_request import UpstreamRequest
 from flask_llmchat.transport.watchdog import CancelToken, Watchdog
-from tests.support.scripted_server import Peer
-from tests.transport.test_transport import OK, WatchedStream, always, call_of, chunk
+from tests.support.scripted_server import Peer, chunk
+from tests.support.upstream_streams import OK, WatchedStream, always, call_of
 
 SECRET = "planted-query-0123456789"
 OTHERS = ("planted-header-0123456789", "planted-cookie-0123456789", SECRET)
@@ -141,6 +141,7 @@ TURNS = """
 """
 
 
+@pytest.mark.slow
 def test_a_turn_under_gevent_lets_others_read_from_their_sockets() -> None:
     pytest.importorskip("gevent")
     command = [sys.executable, "-c", textwrap.dedent(TURNS)]

@@ -32,7 +32,7 @@ from flask_llmchat.testing import (
     text_reply,
 )
 from flask_llmchat.web.cli.commands import make_commands
-from tests.support.apps import KEYS
+from tests.support.apps import KEYS, run
 from tests.support.edge_case_streams import delta, wire
 
 HOST = """
@@ -87,14 +87,6 @@ def make_app(config: dict[str, Any] | None = None, *instances: LLMChat) -> Flask
             llmchat.blueprint.cli.add_command(command)
         app.register_blueprint(llmchat.blueprint)
     return app
-
-
-def run(app: Flask, *args: str, exit_code: int = 0, **more: Any) -> str:
-    group = more.pop("group", () if args[0].startswith("llmchat") else ("llmchat",))
-    result = app.test_cli_runner().invoke(args=[*group, *args], **more)
-    assert result.exit_code == exit_code, result.output
-    assert "planted" not in result.output
-    return str(result.output)
 
 
 def line_of(table: str, name: str) -> list[str]:
@@ -178,10 +170,8 @@ def test_two_instances_show_their_own() -> None:
 def test_models_of_one_provider() -> None:
     table = run(make_app(), "models", "openai")
     assert len(table.strip().splitlines()) == 1 + len(models_of("openai"))
-    assert line_of_model(table, "gpt-4.1") == [
-        "openai", "gpt-4.1", "1,047,576", "32,768", "max_tokens", "yes",
-    ]  # fmt: skip
-    assert line_of_model(table, "o3")[4:] == ["max_completion_tokens", "no"]
+    line = ["openai", "gpt-6-luna", "1,050,000", "128,000", "no"]
+    assert line_of_model(table, "gpt-6-luna") == line
 
 
 def line_of_model(table: str, model: str) -> list[str]:
@@ -199,10 +189,10 @@ def test_models_of_all_providers() -> None:
 
 
 def test_models_the_host_knows_better() -> None:
-    facts = {"context_window": 4096, "supports_temperature": False}
+    facts = {"context_window": 4096, "supports_temperature": False, "shutdown": "2199-12-31"}
     app = make_app({"LLMCHAT_MODELS": {"vllm": {"my-model": facts}}})
     assert line_of_model(run(app, "models", "vllm"), "my-model") == [
-        "vllm", "my-model", "4,096", "?", "max_tokens", "no",
+        "vllm", "my-model", "4,096", "?", "no", "2199-12-31",
     ]  # fmt: skip
 
 
@@ -222,7 +212,7 @@ def test_default_models_are_in_the_catalogue() -> None:
 
 
 def test_the_model_to_start_with(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    for provider, variable in (("groq", "GROQ_API_KEY"), ("mistral", "MISTRAL_API_KEY")):
+    for provider, variable in (("groq", "GROQ_API_KEY"), ("deepseek", "DEEPSEEK_API_KEY")):
         monkeypatch.setenv(variable, "planted")
         app = make_app(
             {
@@ -232,7 +222,7 @@ def test_the_model_to_start_with(upstream: FakeUpstream, monkeypatch: pytest.Mon
         )
         run(app, "chat", provider, input="Hi")
     run(app, "chat", "vllm", input="Hi")
-    first = next(iter(models_of("mistral")))
+    first = next(iter(models_of("deepseek")))
     assert [r.json["model"] for r in upstream.requests] == [
         DEFAULT_MODELS["groq"],
         first,
@@ -250,7 +240,9 @@ def test_users_endpoints_are_not_for_the_operator() -> None:
     assert "endpoints belong to users" in told
 
 
-def test_what_is_asked(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_options_of_the_command_are_sent(
+    upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     app = make_app({"LLMCHAT_BASE_URLS": {"openai": upstream.base_url}})
     options = ["--model", "gpt-4o-mini", "--system", "Be brief.", "--temperature", "0.5"]
@@ -344,7 +336,7 @@ def test_two_turns_through_a_pipe(upstream: FakeUpstream, environ: dict[str, str
     assert first.connection == second.connection
 
 
-def test_nothing_asked(upstream: FakeUpstream, environ: dict[str, str]) -> None:
+def test_no_input_sends_nothing(upstream: FakeUpstream, environ: dict[str, str]) -> None:
     assert piped(environ, "") == ("", "")
     assert not upstream.requests
 

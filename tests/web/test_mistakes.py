@@ -25,9 +25,9 @@ from flask_llmchat import (
     current_llmchat,
 )
 from flask_llmchat.testing import FakeUpstream
-from tests.servers import test_servers
 from tests.support.apps import FOUR, KEYS, body, finished, make_app
-from tests.support.recordings import RECORDED
+from tests.support.recordings import CASES
+from tests.support.server_processes import APP, GUNICORN, SERVERS, started
 
 URL = "/api/chat/openai"
 NO_KEY = "OpenAI API Key not found. Please set it in your profile settings."
@@ -134,7 +134,9 @@ def test_a_resolver_that_finds_no_key(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("key", [b"sk-x", 7, {"key": "sk-x"}])
-def test_keys_of_other_types(caplog: pytest.LogCaptureFixture, key: Any) -> None:
+def test_a_key_that_is_no_string_is_named_in_the_log(
+    caplog: pytest.LogCaptureFixture, key: Any
+) -> None:
     assert chat(make_app(profile={"openai_api_key": key})).status_code == 500
     kind = type(key).__name__
     assert f"the profile's openai_api_key must be a string, not {kind}" in told(caplog)[0]
@@ -188,7 +190,7 @@ def test_a_fallback_without_a_key_is_no_mistake(
         (lambda: 1 / 0, "division by zero"),
     ],
 )
-def test_loaders_that_fail(
+def test_a_failing_loader_is_explained_in_the_log(
     caplog: pytest.LogCaptureFixture, loader: Callable[..., Any] | None, words: str
 ) -> None:
     app = Flask("host")
@@ -316,7 +318,7 @@ def test_other_things_that_are_no_app(value: Any) -> None:
         LLMChat(value)
 
 
-def test_twice() -> None:
+def test_an_app_registers_an_instance_once() -> None:
     app = Flask("host")
     llmchat = LLMChat(app)
     for again in (llmchat.init_app, LLMChat):
@@ -374,7 +376,7 @@ def test_instances_that_do_not_collide() -> None:
         ("LLMCHAT_TRUSTED_ORIGINS", ["app.example.com"], "LLMCHAT_TRUSTED_ORIGINS"),
     ],
 )
-def test_settings(key: str, value: Any, words: str) -> None:
+def test_a_wrong_setting_is_named_at_registration(key: str, value: Any, words: str) -> None:
     app = Flask("host")
     app.config[key] = value
     with pytest.raises(ValueError, match=key) as raised:
@@ -442,7 +444,7 @@ def test_without_a_prefix_the_host_s_paths_stay_its_own(prefix: str) -> None:
 
 def case(name: str) -> dict[str, Any]:
     """Return a request that somebody reported."""
-    path = RECORDED.parent / "cases" / name
+    path = CASES / name
     if not path.exists():
         pytest.skip(f"no reported cases at {path.parent.name}/ beside the checkout")
     found: dict[str, Any] = json.loads(path.read_text())
@@ -493,17 +495,18 @@ class Unfit:
 
 
 UNFIT = {
-    "sync": Unfit([*test_servers.GUNICORN, f"{test_servers.APP}:app"], "-k gthread --threads 100"),
+    "sync": Unfit([*GUNICORN, f"{APP}:app"], "-k gthread --threads 100"),
     "pywsgi": Unfit([sys.executable, "-c", PYWSGI], "monkey.patch_all()"),
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNFIT)
 def test_servers_that_stand_still_for_a_chat(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(test_servers.SERVERS, name, UNFIT[name].command)
-    with test_servers.started(name, tmp_path) as server, server.upstream:
+    monkeypatch.setitem(SERVERS, name, UNFIT[name].command)
+    with started(name, tmp_path) as server, server.upstream:
         assert UNFIT[name].words not in server.log.read_text()
         for _ in range(2):
             with server.posted() as connection, connection.getresponse() as response:
@@ -511,9 +514,10 @@ def test_servers_that_stand_still_for_a_chat(
         assert server.log.read_text().count(UNFIT[name].words) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gthread", "gevent", "dev"])
 def test_servers_that_do_not_are_not_warned_about(name: str, tmp_path: Path) -> None:
-    with test_servers.started(name, tmp_path) as server, server.upstream:
+    with started(name, tmp_path) as server, server.upstream:
         with server.posted() as connection, connection.getresponse() as response:
             assert response.read()
         assert "every other request waits" not in server.log.read_text().replace("\n", " ")

@@ -17,8 +17,8 @@ from flask import Flask, abort
 
 from flask_llmchat.testing import HOLD, FakeUpstream, text_reply
 from flask_llmchat.transport.runtime import Slot
-from tests.servers.test_servers import Server, started
 from tests.support.apps import body, make_app
+from tests.support.server_processes import Server, started
 from tests.support.servers import served
 
 URL = "/api/chat/openai"

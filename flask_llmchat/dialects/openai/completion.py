@@ -36,6 +36,7 @@ class CompletionEncoder:
     headers: Mapping[str, str] = {}
     heartbeat = b""
     passes_chunks = True
+    whole = True
 
     def __init__(self, chat: ChatRequest) -> None:
         self._envelope = ChunkEnvelope(chat)

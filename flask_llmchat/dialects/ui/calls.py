@@ -17,6 +17,7 @@ class Call:
     :param custom: whether its arguments are free text.
     :param arguments: the pieces of them that have come.
     :param signature: what Gemini needs back with it.
+    :param complete: whether a client has all of it.
     """
 
     id: str = ""
@@ -25,6 +26,7 @@ class Call:
     custom: bool = False
     arguments: list[str] = field(default_factory=list)
     signature: str = ""
+    complete: bool = False
 
     def input(self) -> Any:
         """Return the arguments as a client is given them.

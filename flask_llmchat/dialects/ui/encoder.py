@@ -23,6 +23,9 @@ from ...core.events import (
     StepStart,
     TextDelta,
     ToolCallDelta,
+    ToolProgress,
+    ToolResult,
+    ToolsStart,
 )
 from ...core.finish_reasons import UI_REASONS
 from ...core.reasoning import details_in
@@ -49,6 +52,7 @@ class UIEncoder:
     headers: Mapping[str, str] = {"x-vercel-ai-ui-message-stream": "v1"}
     heartbeat = b": keep-alive\n\n"
     passes_chunks = False
+    shows_tools = True  # those that the server runs
 
     def __init__(self, chat: ChatRequest) -> None:
         self._namespace = chat.provider
@@ -67,6 +71,8 @@ class UIEncoder:
         self._ends: list[dict[str, Any]] = []
         self._opened = {"text": 0, "reasoning": 0}
         self._calls: dict[int, Call] = {}
+        self._calls_by_id: dict[str, Call] = {}  # by the provider's ids
+        self._shown_details = 0  # of those in the result
         # What both the call and the result of a tool of the provider's say, by its id there.
         self._provider_calls: dict[str, dict[str, Any]] = {}
 
@@ -96,6 +102,12 @@ class UIEncoder:
                 self._sources += 1
             elif isinstance(event, StepStart):
                 self._next_step(out)
+            elif isinstance(event, ToolsStart):
+                self._complete_calls(out, event.reasoning_details)
+            elif isinstance(event, ToolProgress):
+                self._add_output(out, event.id, output=event.output, preliminary=True)
+            elif isinstance(event, ToolResult):
+                self._add_result(out, event)
             elif isinstance(event, Image):
                 self._start(out)
                 out.append(frame("file", url=event.url, mediaType=media_type_of(event.url)))
@@ -105,14 +117,15 @@ class UIEncoder:
         """Encode the end of a complete response."""
         out: list[str] = []
         self._start(out)
-        shown = [call for _, call in sorted(self._calls.items()) if call.shown]
+        shown = self._shown_calls()
         # A call that was cut off stays open: an error would count as its result, and the client
         # would send the next request by itself, only to be cut off again.
         cut_off = result.outcome in ("length", "content_filtered")
-        calls = [call for call in shown if not (cut_off and call.is_cut_off())]
+        calls = [c for c in shown if not (c.complete or (cut_off and c.is_cut_off()))]
         details: dict[str, Any] = {}
         # The others have gone with their part of the reasoning.
-        if found := details_in({"reasoning_details": result.reasoning_details}):
+        new = result.reasoning_details[self._shown_details :]
+        if found := details_in({"reasoning_details": new}):
             details = {"reasoning_details": found}
             if not self._ends and not calls:
                 self._open_part(out, "reasoning")
@@ -155,7 +168,46 @@ class UIEncoder:
             return
         self._close(out)
         out += [frame("finish-step"), frame("start-step")]
-        self._calls = {}
+        self._calls, self._calls_by_id = {}, {}
+
+    def _shown_calls(self) -> list[Call]:
+        return [call for _, call in sorted(self._calls.items()) if call.shown]
+
+    def _complete_calls(self, out: list[str], reasoning_details: list[dict[str, Any]]) -> None:
+        """Give all calls of a step to the client, before the server runs those that are its own."""
+        self._close(out)
+        found = details_in({"reasoning_details": reasoning_details})
+        self._shown_details += len(reasoning_details)
+        details = {"reasoning_details": found} if found else {}
+        for call in self._shown_calls():
+            if not call.complete:
+                self._finish_call(out, call, details)
+                details = {}
+
+    def _add_result(self, out: list[str], result: ToolResult) -> None:
+        call = self._calls_by_id.get(result.id)
+        if result.invalid and call and not call.complete:
+            call.complete = True
+            try:
+                given = call.input()
+            except ValueError:
+                given = "".join(call.arguments)
+            self._close(out)
+            names = {"toolCallId": call.id, "toolName": call.name, "dynamic": True}
+            out.append(frame("tool-input-error", **names, input=given, errorText=result.error))
+        elif result.error:
+            self._add_output(out, result.id, type="tool-output-error", errorText=result.error)
+        else:
+            self._add_output(out, result.id, output=result.output)
+
+    def _add_output(
+        self, out: list[str], id: str, type: str = "tool-output-available", **fields: Any
+    ) -> None:
+        if call := self._calls_by_id.get(id):  # a client stops at a result without a call
+            if not call.complete:
+                self._close(out)
+                self._finish_call(out, call, {})
+            out.append(frame(type, toolCallId=call.id, **fields))
 
     def _open_part(self, out: list[str], kind: str) -> None:
         """Open a text, or another part of the reasoning."""
@@ -232,6 +284,7 @@ class UIEncoder:
             pieces = [delta.arguments]
         elif call.name.strip():
             call.shown = True
+            self._calls_by_id[call.id] = call
             call.id = self._unused_id(call.id)
             self._start(out)
             out.append(frame("tool-input-start", toolCallId=call.id, toolName=call.name))
@@ -249,6 +302,7 @@ class UIEncoder:
         return id
 
     def _finish_call(self, out: list[str], call: Call, details: Mapping[str, Any]) -> None:
+        call.complete = True
         fields: dict[str, Any] = {"toolCallId": call.id, "toolName": call.name}
         signature = {"thoughtSignature": call.signature} if call.signature else {}
         metadata = self._metadata({**signature, **details})

@@ -13,12 +13,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...core.errors import StreamErrorEvent
+from ...core.errors import EmptyResponse, StreamErrorEvent
 from ...core.events import Chunk, Event, Finish
 from ...core.finish_reasons import effective_reason
 from ...core.limits import Budget
 from ...core.result import Usage, usage_body
 from ..base import Totals
+from ..errors import message_in
 from ..json_values import read_json
 from .choices import Choices, index_of
 from .content import Content
@@ -147,7 +148,10 @@ class ChatCompletionParser:
             )
         if self.finish_reason not in ("length", "content_filter") and self._content.is_empty():
             empty = {"detail": "The answer had nothing in it."}
-            raise StreamErrorEvent([*self._errors.kept, empty, {"reason": self.finish_reason}])
+            body = [*self._errors.kept, empty, {"reason": self.finish_reason}]
+            # Most objects without choices are none: token counts, for example.
+            explained = message_in(self._errors.kept)
+            raise StreamErrorEvent(body) if explained else EmptyResponse(body)
         return events
 
     def _read_several(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...core.errors import StreamErrorEvent
+from ...core.errors import EmptyResponse, StreamErrorEvent
 from ...core.events import Event, Finish
 from ...core.finish_reasons import effective_reason
 from ...core.limits import Budget
@@ -120,7 +120,7 @@ class MessageParser:
         ended_well = self.finish_reason in ("stop", "tool_calls")
         if ended_well and not self.goes_on and self._content.is_empty():
             detail = "The answer had nothing in it."
-            raise StreamErrorEvent({"detail": detail, "stop_reason": self._stop_reason})
+            raise EmptyResponse({"detail": detail, "stop_reason": self._stop_reason})
         return []
 
     def continue_body(self, body: dict[str, Any]) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...core.errors import StreamErrorEvent
+from ...core.errors import EmptyResponse, StreamErrorEvent
 from ...core.events import Event, Finish, ReasoningEnd
 from ...core.finish_reasons import effective_reason
 from ...core.limits import Budget
@@ -121,7 +121,7 @@ class ResponsesParser:
         :raises StreamErrorEvent: when what came is not a complete response.
         """
         if self.finish_reason in ("stop", "tool_calls") and self._content.is_empty():
-            raise StreamErrorEvent({"detail": "The answer had nothing in it."})
+            raise EmptyResponse({"detail": "The answer had nothing in it."})
         return []
 
     def _end(self, response: Any, status: str) -> None:

@@ -6,19 +6,17 @@ import contextlib
 import io
 import sys
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ...core.errors import ChatError
 from ...core.events import Event, ReasoningDelta, TextDelta
 from ...core.request import Message
-from ...core.result import ChatResult, Usage
+from ...core.result import ChatResult
 from ...providers import Provider
 from ..from_python import open_chat
-
-if TYPE_CHECKING:
-    from ..state import AppState
+from ..state import AppState
 
 _CUT_OFF = {
     "length": "[cut off: the response has reached its token limit]",
@@ -151,15 +149,11 @@ def _show_ending(result: ChatResult) -> None:
         note(_CUT_OFF[result.outcome])
     elif not result.text:
         note("[the response has no text]")
-    if result.usage and sys.stderr.isatty():
-        note(_counts(result.usage))
-
-
-def _counts(usage: Usage) -> str:
-    cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
-    reasoning = f" ({usage.reasoning_tokens:,} reasoning)" if usage.reasoning_tokens else ""
-    counts = f"{usage.prompt_tokens:,} tokens in{cached}, {usage.completion_tokens:,} out"
-    return f"[{counts}{reasoning}]"
+    if (usage := result.usage) and sys.stderr.isatty():
+        cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
+        reasoning = f" ({usage.reasoning_tokens:,} reasoning)" if usage.reasoning_tokens else ""
+        counts = f"{usage.prompt_tokens:,} tokens in{cached}, {usage.completion_tokens:,} out"
+        note(f"[{counts}{reasoning}]")
 
 
 def note(text: str) -> None:

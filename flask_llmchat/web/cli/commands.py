@@ -10,15 +10,14 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 import click
-from flask import current_app
 from flask.cli import with_appcontext
 
-from ...core.model import Model
+from ...core.errors import ChatError
 from ...core.profiles import Profile, is_set
 from ...models import default_model, get_model, models_of
 from ...providers import Provider, bearer_target
 from ...providers.azure import azure_target
-from ..state import AppState, Hooks
+from ..state import AppState, Hooks, state_of
 from .chat import Conversation, note, questions, replace_bad_characters
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
     @with_appcontext
     def providers() -> None:
         """List the providers that are served, and whether their keys are in the environment."""
-        state = _state_of(llmchat)
+        state = state_of(llmchat)
         profile = _profile(state)
         rows = [
             (row.name, row.label, _key(row, profile), _address(row, state, profile))
@@ -49,11 +48,11 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
     def models(provider: str | None) -> None:
         """List the models in the catalogue, of one PROVIDER or of all.
 
-        Any other model can be used as well.
+        Any other model can be used as well. SHUTDOWN is the last day of a model.
         """
-        state = _state_of(llmchat)
+        state = state_of(llmchat)
         chosen = [_find(state, provider)] if provider else state.providers.values()
-        head = ("PROVIDER", "MODEL", "CONTEXT", "MAX OUTPUT", "TOKEN LIMIT", "TEMP.")
+        head = ("PROVIDER", "MODEL", "CONTEXT", "MAX OUTPUT", "TEMP.", "SHUTDOWN")
         for row in chosen:  # a table each: long names of one would widen the lines of all
             if rows := list(_model_lines(row, state)):
                 _print_table(head, rows, right=(2, 3))
@@ -77,7 +76,7 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
 
         Ctrl-C stops a response. At the prompt it ends the chat, and so does Ctrl-D.
         """
-        state = _state_of(llmchat)
+        state = state_of(llmchat)
         row = _find(state, provider)
         if row.public_only:
             raise click.BadParameter(
@@ -90,8 +89,10 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
         replace_bad_characters()
         if sys.stdin.isatty():
             note(f"{row.label}, {model}. Ctrl-C stops a response, Ctrl-D ends the chat.")
+        without_hooks = copy(state)
+        without_hooks.hooks = Hooks()  # keys come from the profile alone
         conversation = Conversation(
-            _without_hooks(state),
+            without_hooks,
             row,
             _profile(state),
             [{"role": "system", "content": system}] if system else [],
@@ -109,26 +110,15 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
     return [providers, models, chat]
 
 
-def _state_of(llmchat: LLMChat) -> AppState:
-    states: dict[str, AppState] = current_app.extensions["llmchat"]
-    return next(state for state in states.values() if state.llmchat is llmchat)
-
-
-def _without_hooks(state: AppState) -> AppState:
-    """Return a copy of the state without hooks: keys come from the profile alone."""
-    state = copy(state)
-    state.hooks = Hooks()
-    return state
-
-
 def _profile(state: AppState) -> Profile:
     return Profile.from_env(providers=state.providers.values())
 
 
 def _find(state: AppState, name: str) -> Provider:
-    if name in state.providers:
-        return state.providers[name]
-    raise click.BadParameter(state.unknown_provider(name).message, param_hint="PROVIDER")
+    try:
+        return state.provider_named(name)
+    except ChatError as error:
+        raise click.BadParameter(error.message, param_hint="PROVIDER") from None
 
 
 def _default_model(provider: Provider, state: AppState) -> str:
@@ -162,15 +152,10 @@ def _address(provider: Provider, state: AppState, profile: Profile) -> str:
     return "set by the profile"
 
 
-def _catalogue(provider: Provider, state: AppState) -> list[Model]:
-    own = state.config.models.get(provider.name, {})
-    names = {**models_of(provider.catalogue), **own}
-    return [get_model(provider.catalogue, name, own) for name in names]
-
-
 def _model_lines(provider: Provider, state: AppState) -> Iterator[tuple[str, ...]]:
-    for model in _catalogue(provider, state):
-        limit = model.max_tokens_param or provider.max_tokens_param
+    own = state.config.models.get(provider.name, {})
+    for name in {**models_of(provider.catalogue), **own}:
+        model = get_model(provider.catalogue, name, own)
         rejected = "temperature" in provider.unsupported_params
         temperature = model.supports_temperature_at(None) and not rejected
         yield (
@@ -178,8 +163,8 @@ def _model_lines(provider: Provider, state: AppState) -> Iterator[tuple[str, ...
             model.name,
             _count(model.context_window),
             _count(model.max_output),
-            provider.param_names.get(limit, limit),
             "yes" if temperature else "no",
+            str(model.shutdown or ""),
         )
 
 

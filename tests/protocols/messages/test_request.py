@@ -971,7 +971,7 @@ def test_chat_completions_by_a_setting(upstream: FakeUpstream) -> None:
 def test_a_row_of_the_hosts_own_speaks_messages(upstream: FakeUpstream) -> None:
     row = Provider(name="minimax", label="MiniMax", protocol="messages")
     app = make_app(upstream, {"minimax_api_key": "k"}, llmchat=LLMChat(providers=[row]))
-    asked_for = {"chatSettings": {"model": "MiniMax-M3"}, "messages": [HI]}
+    asked_for = {"chatSettings": {"model": "MiniMax-M99"}, "messages": [HI]}
     assert app.test_client().post("/api/chat/minimax", json=asked_for).status_code == 200
     body = upstream.requests[0].json
     assert "cache_control" not in body and body["max_tokens"] == 32_000

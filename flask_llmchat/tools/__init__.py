@@ -1,0 +1,6 @@
+"""Tools that the server runs for a chat: optional, found by the extension when a host has some."""
+
+from .context import ToolContext, ToolError
+from .tool import Tool
+
+__all__ = ["Tool", "ToolContext", "ToolError"]
