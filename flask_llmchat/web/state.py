@@ -97,9 +97,9 @@ class AppState:
                 raise ValueError(f"LLMCHAT_PROTOCOLS: {error}") from None
         for name, models in config.models.items():
             for model, facts in models.items():
-                if (protocol := facts.get("protocol")) and protocol not in known[name].protocols:
+                if (wanted := facts.get("protocol")) and wanted not in known[name].protocols:
                     raise ValueError(
-                        f"LLMCHAT_MODELS[{name!r}][{model!r}]['protocol'] is {protocol!r}, which"
+                        f"LLMCHAT_MODELS[{name!r}][{model!r}]['protocol'] is {wanted!r}, which"
                         f" {name!r} cannot speak"
                     )
         for failed, others in config.fallbacks.items():

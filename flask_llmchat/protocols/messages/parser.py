@@ -117,8 +117,7 @@ class MessageParser:
         """
         if not self.done:
             raise StreamErrorEvent(None)
-        ended_well = self.finish_reason in ("stop", "tool_calls")
-        if ended_well and not self.goes_on and self._content.is_empty():
+        if self.finish_reason in ("stop", "tool_calls") and self._content.is_empty():
             detail = "The answer had nothing in it."
             raise EmptyResponse({"detail": detail, "stop_reason": self._stop_reason})
         return []
