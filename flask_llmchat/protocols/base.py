@@ -55,7 +55,8 @@ class ResponseParser(Protocol):
     ``continue_body(body)`` takes the body of the request and returns that of the request that goes
     on with the response, or None when the response is complete. A paused response brings no
     :class:`~flask_llmchat.Finish`, and its totals have the finish reason ``length``. Such a parser
-    has an attribute, too: ``goes_on`` is set to True where earlier requests have brought content.
+    has an attribute, too: ``goes_on`` is set to True for the response to a further request, whose
+    reasoning is bound to what came before.
 
     :ivar finish_reason: ``stop``, ``length``, ``content_filter`` or ``tool_calls`` once the
         provider has sent the like, before that None. From then on the rest of the response, its

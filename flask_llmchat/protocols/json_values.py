@@ -61,6 +61,14 @@ def _has_too_many(data: bytes) -> bool:
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,{\[]', re.DOTALL)
 
 
+def page_url(value: Any) -> str:
+    """Return the URL of a page; "" for anything else: a click on it must not run a script."""
+    return value if isinstance(value, str) and _PAGE.match(value) else ""
+
+
+_PAGE = re.compile(r"https?://", re.IGNORECASE)
+
+
 def as_list(value: Any) -> list[Any]:
     """Return a list as it is, and anything else as an empty one.
 

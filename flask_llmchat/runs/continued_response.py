@@ -37,11 +37,10 @@ class ContinuedResponse:
         self._request = request
         self._open_next = open_next
         self._continued = 0
-        self._has_content = False
 
     def read(self, timeout: float | None = None) -> list[Event] | None:
         """Return the next events; an empty list when the response is complete."""
-        events = self._read(timeout)
+        events = self._source.read(timeout)
         while events == [] and (body := self._parser.continue_body(self._request.body)):
             if self._continued == MAX_CONTINUATIONS:
                 self._parser = _Ended
@@ -50,13 +49,8 @@ class ContinuedResponse:
             self._source.close()
             self._request = replace(self._request, body=body)
             self._source, self._parser = self._open_next(self._request)
-            self._parser.goes_on = self._has_content
-            events = self._read(timeout)
-        return events
-
-    def _read(self, timeout: float | None) -> list[Event] | None:
-        events = self._source.read(timeout)
-        self._has_content = self._has_content or bool(events)
+            self._parser.goes_on = True
+            events = self._source.read(timeout)
         return events
 
     def interruption(self) -> ChatError | None:

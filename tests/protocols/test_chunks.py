@@ -220,7 +220,8 @@ def test_odd_citations_are_none(odd: Any) -> None:
 
 def test_annotations_are_sources() -> None:
     page = {"url": "https://a.example", "title": "A", "start_index": 0}
-    annotations = [{"type": "url_citation", "url_citation": page}, {"type": "other"}, None]
+    script = {"type": "url_citation", "url_citation": {"url": "javascript:alert(1)"}}
+    annotations = [{"type": "url_citation", "url_citation": page}, script, {"type": "other"}, None]
     events = ChatCompletionParser().read(delta(annotations=annotations))
     assert events == [Source("https://a.example", "A")]
 

@@ -13,7 +13,7 @@ from typing import Any
 from ...core.errors import StreamErrorEvent
 from ...core.events import Event, Image, Source
 from ...core.limits import MAX_IMAGES, MAX_SOURCES
-from ..json_values import as_dicts, as_list
+from ..json_values import as_dicts, as_list, page_url
 
 _IMAGE_FIELDS = {"image_url", "image", "source", "inline_data", "inlineData"}
 
@@ -161,8 +161,7 @@ def _is_usual(image: Any) -> bool:
 
 def _url_of(page: Any) -> str:
     """Return the URL of a page that is given as its URL, or as an object with a ``url``."""
-    url = page.get("url") if isinstance(page, dict) else page
-    return url if isinstance(url, str) else ""
+    return page_url(page.get("url") if isinstance(page, dict) else page)
 
 
 def _citation(annotation: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ...core.limits import MAX_CALLS, MAX_PARTS, MAX_SOURCES, Budget
 from ...core.reasoning import BEFORE_CALL
 from ...core.result import ToolCall, new_call_id
 from ..base import Totals
-from ..json_values import read_arguments, word
+from ..json_values import page_url, read_arguments, word
 from ..surrogates import join_surrogates
 from .blocks import Block
 from .provider_tools import ProviderTools
@@ -241,8 +241,7 @@ class Content:
         events: list[Event] = []
         for citation in citations:
             title = word(citation, "title") or word(citation, "document_title")
-            url = word(citation, "url") or word(citation, "source")
-            if url.startswith(("http://", "https://")):
+            if url := page_url(word(citation, "url") or word(citation, "source")):
                 if url not in self._sources and len(self._sources) < MAX_SOURCES:
                     self._sources[url] = source = Source(url, title)
                     events.append(source)

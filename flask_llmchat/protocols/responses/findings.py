@@ -16,7 +16,7 @@ from ...core.events import (
 from ...core.limits import MAX_IMAGES, MAX_SOURCES, Budget
 from ...core.result import ProviderTool, new_call_id
 from ..base import Totals
-from ..json_values import word
+from ..json_values import page_url, word
 from .items import Item
 from .provider_tools import image_in, pages_in, result_in, tool_in
 
@@ -43,7 +43,7 @@ class Findings:
 
     def cite(self, annotation: dict[str, Any], events: list[Event]) -> None:
         """Add what the text cites."""
-        url, file = word(annotation, "url"), word(annotation, "file_id")
+        url, file = page_url(word(annotation, "url")), word(annotation, "file_id")
         if url and url not in self._sources and len(self._sources) < MAX_SOURCES:
             self._sources[url] = source = Source(url, word(annotation, "title"))
             events.append(source)

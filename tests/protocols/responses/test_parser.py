@@ -545,6 +545,14 @@ def test_a_tool_of_the_providers_is_told(name: str) -> None:
         assert (tool.output, tool.failed) == (expected[-1].output, expected[-1].failed)
 
 
+def test_a_link_that_would_run_a_script_is_no_source() -> None:
+    script = {"type": "url_citation", "url": "javascript:alert(1)", "title": "A"}
+    events, parser = parsed(
+        event("output_text.annotation.added", annotation=script), text("Hi"), completed()
+    )
+    assert events == [TextDelta("Hi"), STOP] and not parser.totals().sources
+
+
 def test_citations_are_told_once() -> None:
     page = {"type": "url_citation", "url": "https://a.example", "title": "A"}
     file = {"type": "file_citation", "file_id": "f", "filename": "a.pdf"}
