@@ -73,12 +73,17 @@ SLOW = {
 }
 """Files and folders whose tests start other programs, or take long for another reason."""
 
+COSTS = {"answer_bounds", "example_bounds", "hostile_wire", "request_cost"}
+"""Files that measure time and memory: once, with one Python and one set of versions."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow what stands in such a file or folder, and what is marked external."""
     for item in items:
         where = item.path.relative_to(Path(__file__).parent)
         names = {*where.parent.parts, where.stem.removeprefix("test_")}
+        if names & COSTS:
+            item.add_marker(pytest.mark.external)
         if names & SLOW or item.get_closest_marker("external"):
             item.add_marker(pytest.mark.slow)
 

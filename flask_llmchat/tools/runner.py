@@ -31,8 +31,8 @@ logger = logging.getLogger("flask_llmchat")
 
 _SAME_IN_A_ROW = 2
 _POLL = 0.05  # seconds between two looks for a free thread
-# Seconds that a stopping server waits for tools. Shorter than the watchdog's notice: within that the
-# client has to be told, once they are over, or it gets a cut in place of the error.
+# Seconds that a stopping server waits for tools. Shorter than the watchdog's notice: within that
+# the client has to be told, once they are over, or it gets a cut in place of the error.
 _STOP_GRACE = 0.25
 
 
