@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
@@ -23,7 +24,7 @@ from .host import Host
 from .recorder import ChatRecorder
 from .response_stream import ResponseStream
 from .tool_loop import ToolLoop
-from .tool_runner import ToolRunner, tool_name
+from .tool_runner import tool_name
 from .upstream_request import UpstreamRequest, build_request
 
 logger = logging.getLogger("flask_llmchat")
@@ -53,7 +54,7 @@ class ChatRun:
         self._recorder = ChatRecorder(chat, host.chat_finished)
         self._cancel = CancelToken(client, time.monotonic() + host.config.deadline)
         self._watchdog = current_runtime().watchdog
-        self._runner: ToolRunner | None = None
+        self._tools: list[dict[str, Any]] = []  # those of the server, as they are sent
 
     def start(self, provider: Provider) -> StreamingBody:
         """Call the provider, or a fallback, and wait for the first bytes of the response.
@@ -83,9 +84,8 @@ class ChatRun:
         host.offer_tools(chat)
         host.run_before_chat(chat)
         self._recorder.update(chat)
-        self._runner = host.tool_runner(chat, self._cancel.deadline)
-        if self._runner is not None:
-            self._recorder.tool_runs = self._runner.runs
+        if runner := host.tool_runner(chat, self._cancel.deadline):
+            self._tools = runner.definitions()
         try:
             return build_request(host, provider, self._with_tools(chat), self._cancel.deadline)
         except ChatError as error:
@@ -95,9 +95,7 @@ class ChatRun:
 
     def _with_tools(self, chat: ChatRequest) -> ChatRequest:
         """Return the chat with the server's tools beside those of the client."""
-        if self._runner is None:
-            return chat
-        return replace(chat, tools=[*(chat.tools or ()), *self._runner.definitions()])
+        return replace(chat, tools=[*(chat.tools or ()), *self._tools]) if self._tools else chat
 
     def _attempt_with_fallbacks(
         self, provider: Provider, request: UpstreamRequest
@@ -107,8 +105,7 @@ class ChatRun:
         except ChatError as error:
             first = self._recorder.attempt
             # A tool is never run twice.
-            has_run = self._runner is not None and self._runner.runs
-            may_fall_back = ERROR_CODES[error.code].fallback and not has_run
+            may_fall_back = ERROR_CODES[error.code].fallback and not self._recorder.tool_runs
             if may_fall_back and (body := self._try_fallbacks(provider)):
                 return body
             self._recorder.attempt = first  # when all fail, the result has the first error
@@ -138,7 +135,9 @@ class ChatRun:
 
     def _attempt(self, chat: ChatRequest, request: UpstreamRequest) -> StreamingBody:
         """Call one provider, with retries, and wait for the first bytes of the response."""
-        recorder, runner = self._recorder, self._runner
+        recorder, runner = self._recorder, None
+        if self._tools:  # of its own: that of an attempt that failed is closed with it
+            runner = self._host.tool_runner(self._chat, self._cancel.deadline)
         encoder = self._new_encoder(chat)
         self._cancel.forget_timeout()
         recorder.start_attempt(chat.provider, chat.model)
@@ -171,6 +170,7 @@ class ChatRun:
         try:
             source = open_step(request)
             if runner is not None:
+                recorder.tool_runs = runner.runs
                 source = ToolLoop(
                     source,
                     request,
