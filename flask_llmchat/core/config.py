@@ -153,7 +153,7 @@ class Config:
     protocols: Mapping[str, str] = _setting(
         {},
         _mapping("a mapping of provider names to protocols", _TEXT),
-        "Provider name to the upstream protocol to call it by, of those that its row can speak.",
+        "Provider name to the upstream protocol that it is called by: one that its row can speak.",
     )
     connect_timeout: float = _setting(
         5.0, _SECONDS, "Seconds to wait for a connection to the provider."

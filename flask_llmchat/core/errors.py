@@ -70,6 +70,8 @@ class ChatError(Exception):
             raise ValueError("retry_after must be seconds or an HTTP date")
         self.upstream_request_id = upstream_request_id
         self.by_provider = by_provider
+        # Set to False where the same chat must not be sent again: it would run its tools again.
+        self.may_repeat = True
         self.detail = detail
 
     @classmethod

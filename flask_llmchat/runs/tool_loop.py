@@ -83,6 +83,13 @@ class ToolLoop:
 
     def read(self, timeout: float | None = None) -> list[Event] | None:
         """Return the next events; an empty list when the chat is complete."""
+        try:
+            return self._read(timeout)
+        except ChatError as error:
+            error.may_repeat = not self._runner.runs
+            raise
+
+    def _read(self, timeout: float | None) -> list[Event] | None:
         until = None if timeout is None else time.monotonic() + timeout
         while not self._ended:
             left = None if until is None else max(until - time.monotonic(), 0.0)

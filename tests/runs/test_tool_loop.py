@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from flask import has_app_context, has_request_context
+from openai import APIStatusError, OpenAI
 
 from flask_llmchat import (
     ChatError,
@@ -24,6 +25,7 @@ from flask_llmchat import (
 )
 from flask_llmchat.testing import CUT, HOLD, FakeUpstream, error_reply, text_reply, tool_reply
 from tests.support.apps import KEYS, finished, make_app
+from tests.support.servers import served
 
 SAID = [{"role": "user", "content": "Where are my orders?"}]
 UI_SAID = [{"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Where?"}]}]
@@ -336,6 +338,31 @@ def test_a_fallback_has_tools_that_the_failed_attempt_does_not_stop(
     _, result = post(make_app(upstream, llmchat=llmchat, config=config), dialect)
     assert (result.provider, result.text) == ("groq", "Done.")
     assert [(run.outcome, run.result) for run in result.tool_runs] == [("ok", "whole")]
+
+
+def test_an_sdk_does_not_repeat_a_chat_whose_tools_have_run(
+    upstream: FakeUpstream, llmchat: LLMChat
+) -> None:
+    runs: list[int] = []
+
+    @llmchat.tool
+    def pay() -> str:
+        """Pay."""
+        runs.append(1)
+        return "paid"
+
+    for _ in range(3):  # what the SDK would get if it sent the chat again
+        upstream.add(tool_reply("pay"), error_reply(503, "busy"))
+    app = make_app(upstream, llmchat=llmchat, config={"LLMCHAT_MAX_RETRIES": 0})
+    with served(app) as port:
+        url = f"http://127.0.0.1:{port}/api/chat/openai"
+        with (
+            OpenAI(base_url=url, api_key="x", max_retries=2) as client,
+            pytest.raises(APIStatusError) as caught,
+        ):
+            client.chat.completions.create(**BODIES["openai, whole"][1])
+    assert caught.value.status_code == 503
+    assert runs == [1]
 
 
 def test_a_later_step_that_is_cut_is_truncated(upstream: FakeUpstream, llmchat: LLMChat) -> None:

@@ -54,7 +54,8 @@ class OpenAIDialect:
         """Encode an error, in the form of which SDKs make an exception."""
         # By default SDKs repeat a request twice on each of these statuses.
         retried = error.status in (408, 409, 429) or error.status >= 500
-        permanent = not ERROR_CODES[error.code].retryable or error.status == 501
+        may_pass = ERROR_CODES[error.code].retryable and error.status != 501
+        permanent = not (may_pass and error.may_repeat)
         headers = {"x-should-retry": "false"} if retried and permanent else {}
         return dump(error_body(error)), "application/json", headers
 
