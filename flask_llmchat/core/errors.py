@@ -43,6 +43,7 @@ class ChatError(Exception):
         failure of the provider, and not the end of the wait for it.
     :param detail: for the log only: the provider's full message, without keys, or what the app's
         developer has to set.
+    :ivar may_repeat: False once tools of the chat have run: sent again, it would run them again.
     :raises ValueError: for an unknown code, or a ``retry_after`` with control characters.
     """
 
@@ -70,7 +71,6 @@ class ChatError(Exception):
             raise ValueError("retry_after must be seconds or an HTTP date")
         self.upstream_request_id = upstream_request_id
         self.by_provider = by_provider
-        # Set to False where the same chat must not be sent again: it would run its tools again.
         self.may_repeat = True
         self.detail = detail
 

@@ -42,8 +42,14 @@ class Host(Protocol):
     def offer_tools(self, chat: ChatRequest) -> None:
         """Set the tools that the server runs for a chat."""
 
-    def tool_runner(self, chat: ChatRequest, deadline: float) -> ToolRunner | None:
-        """Return what runs the server's tools for a chat; None when it has none."""
+    def tool_definitions(self, chat: ChatRequest) -> list[dict[str, Any]]:
+        """Return the server's tools for a chat, in the form of chat completions.
+
+        :raises ChatError: when a tool of the client's has the name of one.
+        """
+
+    def tool_runner(self, chat: ChatRequest, deadline: float) -> ToolRunner:
+        """Return a new runner of the server's tools for a chat."""
 
     def run_before_step(self, chat: ChatRequest, steps: tuple[Step, ...]) -> None:
         """Run the ``before_step`` hooks, in an app context of their own."""

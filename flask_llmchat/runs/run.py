@@ -84,8 +84,7 @@ class ChatRun:
         host.offer_tools(chat)
         host.run_before_chat(chat)
         self._recorder.update(chat)
-        if runner := host.tool_runner(chat, self._cancel.deadline):
-            self._tools = runner.definitions()
+        self._tools = host.tool_definitions(chat)
         try:
             return build_request(host, provider, self._with_tools(chat), self._cancel.deadline)
         except ChatError as error:

@@ -35,12 +35,6 @@ class ToolRunner(Protocol):
 
     runs: list[ToolRun]
 
-    def definitions(self) -> list[dict[str, Any]]:
-        """Return the tools in the form of chat completions, as they are offered to the model."""
-
-    def runs_tool(self, name: str) -> bool:
-        """Tell whether a tool of this name is one of the server's."""
-
     def start(self, calls: Sequence[ToolCall], step: ToolStep) -> None:
         """Begin to run the calls of one step, of which none is running any more."""
 

@@ -84,14 +84,6 @@ class Runner(ToolRunner):
         self._same_calls = 0
         self._waits_until = math.inf  # for a thread
 
-    def definitions(self) -> list[dict[str, Any]]:
-        """Return the tools in the form of chat completions, as they are offered to the model."""
-        return [tool.definition for tool in self._tools.values()]
-
-    def runs_tool(self, name: str) -> bool:
-        """Tell whether a tool of this name is one of the server's."""
-        return name in self._tools
-
     def text_of(self, call_id: str) -> str:
         """Return the result of a call as the model gets it."""
         return self._texts[call_id]

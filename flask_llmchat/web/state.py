@@ -192,13 +192,13 @@ class AppState:
                 if tool.when is None or self.app.ensure_sync(tool.when)(chat)
             }
 
-    def tool_runner(self, chat: ChatRequest, deadline: float) -> ToolRunner | None:
-        """Return what runs the server's tools for a chat; None when it has none.
+    def tool_definitions(self, chat: ChatRequest) -> list[dict[str, Any]]:
+        """Return the server's tools for a chat, in the form of chat completions.
 
         :raises ChatError: with status 422, when a tool of the client's has the name of one.
         """
         if not chat.server_tools:
-            return None
+            return []
         for place, tool in enumerate(chat.tools or ()):
             if (name := tool_name(tool)) in chat.server_tools:
                 raise ChatError(
@@ -206,6 +206,10 @@ class AppState:
                     provider=chat.provider,
                     status=422,
                 )
+        return [tool.definition for tool in chat.server_tools.values()]
+
+    def tool_runner(self, chat: ChatRequest, deadline: float) -> ToolRunner:
+        """Return a new runner of the server's tools for a chat."""
         from ..tools.runner import Runner
 
         return Runner(

@@ -73,10 +73,7 @@ def test_a_run_tells_what_was_called_and_what_came_of_it() -> None:
     assert 0 < run.duration < 5 and "777777" not in repr(run)
 
 
-def test_tools_are_offered_in_the_form_of_chat_completions() -> None:
-    runner = Chat(add, add_async).with_settings().runner
-    assert [tool["function"]["name"] for tool in runner.definitions()] == ["add", "add_async"]
-    assert runner.runs_tool("add") and not runner.runs_tool("other")
+def test_two_tools_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="'add'"):
         Chat(add, Tool(add_async, name="add")).with_settings()
 
