@@ -4,6 +4,7 @@ Every public name is here. ``flask_llmchat.testing`` and ``flask_llmchat.openapi
 their own; everything else below this package may move.
 """
 
+from .core.caller import Caller
 from .core.errors import ChatError, EmptyResponse, StreamErrorEvent
 from .core.events import (
     Chunk,
@@ -46,6 +47,7 @@ from .web.state import current_llmchat
 
 __all__ = [
     "Attempt",
+    "Caller",
     "ChatError",
     "ChatRequest",
     "ChatResult",

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .caller import Caller
+
 Message = dict[str, Any]
 """One message in OpenAI's chat-completions form: ``role``, ``content``, and the fields of tools.
 
@@ -74,6 +76,7 @@ class ChatRequest:
         Those that the row does not accept are ignored.
     :param settings: ``chatSettings`` as the client sent it, for hooks; keys in camelCase.
     :param profile: what the profile loader returned.
+    :param caller: whose chat it is, as the caller loader says.
     :param endpoint_id: which of the user's own endpoints the client named, for ``custom``.
     :param endpoint: that endpoint, as the endpoint loader returned it.
     :param raw: the request body as the client sent it. Not to be trusted.
@@ -102,6 +105,7 @@ class ChatRequest:
     unknown_in_messages: dict[int, dict[str, Any]] = field(default_factory=dict, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
     profile: Any = field(default=None, repr=False)
+    caller: Caller | None = None
     endpoint_id: str | None = None
     endpoint: Endpoint | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from .caller import Caller
 from .events import Document, Source
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ class ChatResult:
     :param duration: seconds from the request to the end.
     :param request_id: our own id of the chat, also sent as ``X-Request-ID``.
     :param upstream_request_id: the provider's id of the request, for its support.
+    :param caller: whose chat it was: :attr:`ChatRequest.caller`.
     :param context: what the hooks put into :attr:`ChatRequest.context`.
     """
 
@@ -193,6 +195,7 @@ class ChatResult:
     duration: float = 0.0
     request_id: str = ""
     upstream_request_id: str | None = None
+    caller: Caller | None = None
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 

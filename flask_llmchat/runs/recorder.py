@@ -89,7 +89,8 @@ class ChatRecorder:
     def update(self, chat: ChatRequest) -> None:
         """Read the chat again: hooks may have changed its model or its context."""
         # Not the chat itself: its messages are not needed for as long as the response.
-        self._provider, self._model, self._context = chat.provider, chat.model, chat.context
+        self._provider, self._model = chat.provider, chat.model
+        self._caller, self._context = chat.caller, chat.context
 
     def start_attempt(self, provider: str, model: str) -> None:
         """Begin an attempt of the present step. What earlier ones have brought does not count."""
@@ -185,6 +186,7 @@ class ChatRecorder:
             duration=time.monotonic() - self._started,
             request_id=self.request_id,
             upstream_request_id=attempt.result().upstream_request_id if attempt else None,
+            caller=self._caller,
             context=self._context,
         )
         self._emit(self.result)

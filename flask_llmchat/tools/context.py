@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.caller import Caller
+
 
 class ToolError(Exception):
     """Raised by a tool that fails in words for the model and the user.
@@ -24,7 +26,7 @@ class ToolContext:
 
     :param profile: what the profile loader returned.
     :param context: the app's own data: what a hook put into :attr:`ChatRequest.context`.
-    :param caller: whose chat it is, where the app says so.
+    :param caller: whose chat it is, as the caller loader says.
     :param provider: name of the provider whose model calls the tool.
     :param model: name of that model.
     :param request_id: the id of the chat.
@@ -38,7 +40,7 @@ class ToolContext:
 
     profile: Any = field(default=None, repr=False)
     context: dict[str, Any] = field(default_factory=dict, repr=False)
-    caller: Any = None
+    caller: Caller | None = None
     provider: str = ""
     model: str = ""
     request_id: str = ""

@@ -68,7 +68,7 @@ class Runner(ToolRunner):
                 raise ValueError(f"two tools are called {tool.name!r}")
         # Not the chat itself: its messages are not needed.
         self._profile, self._context = chat.profile, chat.context
-        self._request_id = chat.request_id
+        self._caller, self._request_id = chat.caller, chat.request_id
         self._config = config
         self._enter = enter
         self._finished = finished
@@ -202,6 +202,7 @@ class Runner(ToolRunner):
         context = ToolContext(
             profile=self._profile,
             context=self._context,
+            caller=self._caller,
             provider=self._step.provider,
             model=self._step.model,
             request_id=self._request_id,

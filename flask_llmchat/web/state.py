@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.local import LocalProxy
 
 from ..core.addresses import safe_repr
+from ..core.caller import Caller, as_caller
 from ..core.config import Config
 from ..core.errors import ChatError
 from ..core.profiles import read_text
@@ -28,24 +28,11 @@ from .missing_key import why_no_key
 
 if TYPE_CHECKING:
     from ..extension import LLMChat
-    from ..tools import Tool
 
 
 logger = logging.getLogger("flask_llmchat")
 
 _MAX_WARNINGS = 100  # that are logged once
-
-
-@dataclass(slots=True)
-class Hooks:
-    """The host's functions that one instance calls. Each may be ``async def``."""
-
-    profile_loader: Callable[[], Any] | None = None
-    key_resolver: Callable[[str, Any], Any] | None = None
-    endpoint_loader: Callable[[str], Any] | None = None
-    before_chat: list[Callable[[ChatRequest], Any]] = field(default_factory=list)
-    tools: dict[str, Tool] = field(default_factory=dict)
-    before_step: list[Callable[[ChatRequest, tuple[Step, ...]], Any]] = field(default_factory=list)
 
 
 class AppState:
@@ -136,6 +123,12 @@ class AppState:
         if profile is None:
             raise ChatError("Profile not found", "no_permission", status=401)
         return profile
+
+    def load_caller(self, profile: Any) -> Caller | None:
+        """Return whose chat it is; None without a caller loader."""
+        if (loader := self.hooks.caller_loader) is None:
+            return None
+        return as_caller(self.app.ensure_sync(loader)(profile), "caller_loader")
 
     def resolve_key(self, provider: Provider, profile: Any) -> str:
         """Return the key for a provider; "" when there is none."""

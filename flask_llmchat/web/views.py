@@ -40,6 +40,7 @@ def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
                 chat.provider, chat.profile, chat.request_id = provider.name, profile, request_id()
                 chat.dialect = dialects.request.name
                 provider.accept_params(chat)
+                chat.caller = state.load_caller(profile)
                 streaming = ChatRun(state, dialects.response.encoder, chat, client_socket()).start(
                     provider
                 )

@@ -96,7 +96,7 @@ def test_the_from_python_pages_code_runs(
     python: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-0123456789")
-    document = SimpleNamespace(id=1, text="Long.", summary="")
+    document = SimpleNamespace(id=1, owner="ann", text="Long.", summary="")
     vectors = {"object": "list", "model": "e", "data": [{"index": 0, "embedding": [0.5]}]}
     with FakeUpstream(paths=("/chat/completions", "/responses", "/embeddings")) as upstream:
         llmchat = LLMChat()
@@ -151,7 +151,7 @@ def test_the_servers_pages_fallbacks_can_be_set(python: list[str]) -> None:
     make_app(config={"LLMCHAT_FALLBACKS": config["LLMCHAT_FALLBACKS"]})
 
 
-@runs("docs/hooks.md", count=2)
+@runs("docs/hooks.md", count=3)
 def test_the_hooks_pages_code_runs(
     python: list[str],
     host: FakeUpstream,
@@ -169,6 +169,7 @@ def test_the_hooks_pages_code_runs(
         exec(python[0], names)
         app: Flask = names["app"]
         exec(python[1], names)
+        exec(python[2], names)
         login = LoginManager(app)
         login.request_loader(user_by_header)
         client = app.test_client()

@@ -14,7 +14,7 @@ from tests.support.docs_blocks import heard, runs
 
 
 class Order:
-    def __init__(self, user: int, status: str) -> None:
+    def __init__(self, user: str, status: str) -> None:
         self.user, self.status = user, status
         self.cancelled_once: list[str] = []
 
@@ -34,7 +34,7 @@ class Host:
 
     def __init__(self, blocks: list[str], upstream: FakeUpstream) -> None:
         self.upstream = upstream
-        self.orders = {1: Order(7, "open"), 2: Order(8, "open")}
+        self.orders = {1: Order("7", "open"), 2: Order("8", "open")}
         self.names: dict[str, Any] = {
             "__name__": "app",
             "search": lambda words, kind: [SimpleNamespace(as_dict=lambda: {"kind": kind})] * 9,
@@ -51,7 +51,7 @@ class Host:
         self.names["llmchat"].profile_loader(lambda: profile)
         self.profile, self.app = profile, self.names["app"]
 
-    def orders_of(self, user: int, status: str) -> list[Order]:
+    def orders_of(self, user: str, status: str) -> list[Order]:
         return [o for o in self.orders.values() if (o.user, o.status) == (user, status)]
 
     def results(self, *calls: tuple[str, Any]) -> list[str]:
