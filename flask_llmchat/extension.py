@@ -135,6 +135,7 @@ class LLMChat(HookSetters):
         model: str,
         profile: Any = None,
         caller: Caller | str | None = None,
+        conversation_id: str | None = None,
         context: Mapping[str, Any] | None = None,
         endpoint_id: str | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
@@ -153,6 +154,7 @@ class LLMChat(HookSetters):
         :param model: the model's name.
         :param profile: whose keys are used; None asks the profile loader, which needs a request.
         :param caller: whose chat it is; None asks the caller loader, if there is one.
+        :param conversation_id: for hooks and the result, 1 to 256 characters.
         :param context: for the app's own data, as in :attr:`ChatRequest.context`.
         :param endpoint_id: the user's own endpoint, for ``custom``.
         :param tools: the caller's own tools, in the chat-completions form; see ``tool_calls``.
@@ -168,6 +170,7 @@ class LLMChat(HookSetters):
             parameters,
             profile=profile,
             caller=caller,
+            conversation_id=conversation_id,
             context=context,
             endpoint_id=endpoint_id,
             whole=True,
@@ -184,6 +187,7 @@ class LLMChat(HookSetters):
         model: str,
         profile: Any = None,
         caller: Caller | str | None = None,
+        conversation_id: str | None = None,
         context: Mapping[str, Any] | None = None,
         endpoint_id: str | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
@@ -210,6 +214,7 @@ class LLMChat(HookSetters):
             parameters,
             profile=profile,
             caller=caller,
+            conversation_id=conversation_id,
             context=context,
             endpoint_id=endpoint_id,
         )

@@ -77,6 +77,8 @@ class ChatRequest:
     :param settings: ``chatSettings`` as the client sent it, for hooks; keys in camelCase.
     :param profile: what the profile loader returned.
     :param caller: whose chat it is, as the caller loader says.
+    :param conversation_id: the conversation's id in the client, 1 to 256 characters, if the client
+        names one. Another user may name the same.
     :param endpoint_id: which of the user's own endpoints the client named, for ``custom``.
     :param endpoint: that endpoint, as the endpoint loader returned it.
     :param raw: the request body as the client sent it. Not to be trusted.
@@ -106,6 +108,7 @@ class ChatRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     profile: Any = field(default=None, repr=False)
     caller: Caller | None = None
+    conversation_id: str | None = None
     endpoint_id: str | None = None
     endpoint: Endpoint | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)

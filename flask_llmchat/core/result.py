@@ -173,6 +173,7 @@ class ChatResult:
     :param request_id: our own id of the chat, also sent as ``X-Request-ID``.
     :param upstream_request_id: the provider's id of the request, for its support.
     :param caller: whose chat it was: :attr:`ChatRequest.caller`.
+    :param conversation_id: :attr:`ChatRequest.conversation_id`.
     :param context: what the hooks put into :attr:`ChatRequest.context`.
     """
 
@@ -196,6 +197,7 @@ class ChatResult:
     request_id: str = ""
     upstream_request_id: str | None = None
     caller: Caller | None = None
+    conversation_id: str | None = None
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 

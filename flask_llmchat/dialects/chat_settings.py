@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import marshmallow as ma
 from marshmallow import validate
 
 from ..core.parameters import BY_SETTING, parameters_of
@@ -15,6 +16,30 @@ from .schema import PresentFieldsNested, StrictSchema
 _FOR_HOOKS = {"description": "For the app's hooks; not sent to the provider."}
 
 ENDPOINT = {"description": "Which of the user's own endpoints, for the provider `custom`."}
+
+
+class ConversationId(StrictString):
+    """The id of a conversation in the client; null is none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            allow_none=True,
+            validate=validate.Length(1, 256),
+            metadata={"description": "The id of the conversation, for the app."},
+            **kwargs,
+        )
+
+
+_CONVERSATION_ID = ConversationId()
+
+
+def as_conversation_id(value: Any) -> str | None:
+    """Return a value that can be the id of a conversation; None for any other."""
+    try:
+        found: str | None = _CONVERSATION_ID.deserialize(value)
+    except ma.ValidationError:
+        return None
+    return found
 
 
 class _SettingsSchema(StrictSchema):
@@ -56,6 +81,7 @@ def chat_request(loaded: dict[str, Any], body: dict[str, Any]) -> ChatRequest:
         messages=loaded["messages"],
         **parameters_of(settings, BY_SETTING),
         settings=settings,
+        conversation_id=loaded.get("conversation_id"),
         endpoint_id=loaded.get("endpointId") or loaded.get("customModelId") or None,
         raw=body,
     )

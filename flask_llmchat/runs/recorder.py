@@ -90,7 +90,8 @@ class ChatRecorder:
         """Read the chat again: hooks may have changed its model or its context."""
         # Not the chat itself: its messages are not needed for as long as the response.
         self._provider, self._model = chat.provider, chat.model
-        self._caller, self._context = chat.caller, chat.context
+        self._caller, self._conversation_id = chat.caller, chat.conversation_id
+        self._context = chat.context
 
     def start_attempt(self, provider: str, model: str) -> None:
         """Begin an attempt of the present step. What earlier ones have brought does not count."""
@@ -187,6 +188,7 @@ class ChatRecorder:
             request_id=self.request_id,
             upstream_request_id=attempt.result().upstream_request_id if attempt else None,
             caller=self._caller,
+            conversation_id=self._conversation_id,
             context=self._context,
         )
         self._emit(self.result)

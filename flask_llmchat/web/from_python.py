@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..core.caller import Caller, as_caller
 from ..core.request import Message
+from ..dialects.chat_settings import as_conversation_id
 from ..dialects.openai import OPENAI
 from ..runs.from_python import ChatStream
 from .capacity import acquire_slot, max_streams
@@ -25,6 +26,7 @@ def open_chat(
     *,
     profile: Any,
     caller: Caller | str | None = None,
+    conversation_id: str | None = None,
     context: Mapping[str, Any] | None = None,
     endpoint_id: str | None = None,
     whole: bool = False,
@@ -36,6 +38,9 @@ def open_chat(
     given = {name: value for name, value in parameters.items() if value is not None}
     chat = OPENAI.read({**given, "messages": list(messages)}, state.config.max_messages)
     chat.provider, chat.dialect, chat.request_id = row.name, "python", uuid.uuid4().hex
+    chat.conversation_id = as_conversation_id(conversation_id)
+    if chat.conversation_id != conversation_id:
+        raise ValueError("conversation_id= has to be a string of 1 to 256 characters")
     chat.context, chat.endpoint_id = dict(context or {}), endpoint_id
     row.accept_params(chat)
     chat.profile = profile_for(state, profile)

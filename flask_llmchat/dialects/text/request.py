@@ -8,7 +8,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from ..chat_settings import ChatBodySchema
+from ..chat_settings import ChatBodySchema, ConversationId
 from ..fields import BoundedList, StrictString, is_encodable_text
 from ..json_schema import TEXT, Components, JSONSchema, closed_object
 from ..messages import MessageSchema, plain_message
@@ -108,6 +108,8 @@ _GEMINI_MESSAGE = GeminiMessageSchema()
 
 class TextBodySchema(ChatBodySchema):
     """Messages in OpenAI's form or in Gemini's, as chatbot-ui posts them."""
+
+    conversationId = ConversationId(attribute="conversation_id")
 
     messages = BoundedList(
         AnyMessage(),
