@@ -23,7 +23,17 @@ from .core.events import (
 )
 from .core.profiles import Profile
 from .core.request import ChatRequest, Endpoint, Message
-from .core.result import Attempt, ChatResult, Outcome, ProviderTool, Step, ToolCall, ToolRun, Usage
+from .core.result import (
+    Attempt,
+    ChatResult,
+    Outcome,
+    PendingApproval,
+    ProviderTool,
+    Step,
+    ToolCall,
+    ToolRun,
+    Usage,
+)
 from .core.signals import chat_finished, chat_started, tool_finished
 from .dialects import (
     Components,
@@ -42,7 +52,7 @@ from .protocols import ResponseParser, Totals, UpstreamProtocol
 from .providers import Provider, Target, bearer_target, builtin_providers
 from .runs.event_source import EventSource
 from .runs.from_python import ChatStream
-from .tools import Tool, ToolContext, ToolError
+from .tools import Denied, ProposedCall, Tool, ToolContext, ToolError
 from .web.state import current_llmchat
 
 __all__ = [
@@ -54,6 +64,7 @@ __all__ = [
     "ChatStream",
     "Chunk",
     "Components",
+    "Denied",
     "Dialect",
     "DialectSpec",
     "Document",
@@ -68,7 +79,9 @@ __all__ = [
     "Message",
     "Model",
     "Outcome",
+    "PendingApproval",
     "Profile",
+    "ProposedCall",
     "Provider",
     "ProviderTool",
     "ProviderToolCall",

@@ -235,6 +235,11 @@ class Config:
         _count(1),
         "Characters of a tool's result. Of a longer one the model gets the beginning and the end.",
     )
+    approval_age: float = _setting(
+        900.0,
+        _SECONDS,
+        "Seconds for which a tool call waits for the user's approval.",
+    )
     allow_private_endpoints: bool = _setting(
         False, _FLAG, "Whether users' own endpoints may have addresses that are not public."
     )

@@ -97,10 +97,13 @@ class ToolRun:
     """One call of a tool that the server runs, and how it ended.
 
     :param call_id: the id of the call, as the model named it.
-    :param step: the number of the step whose response called it, from 1.
+    :param step: the number of the step whose response called it, from 1; 0 for a call of an earlier
+        chat, whose approval came with this one.
     :param outcome: ``ok``; ``error``: it raised; ``timeout``; ``refused``: unknown, with wrong
-        arguments or over a limit, so that nothing was run; ``repeated``: the third same call in a
-        row, which is not run; ``abandoned``: the chat ended before it did.
+        arguments, over a limit or with an approval that is not valid, so that nothing was run;
+        ``denied``: not run, because the user or the app said no; ``repeated``: the third same call
+        in a row, which is not run; ``abandoned``: the chat ended before it did.
+    :param approved: whether the user had approved it.
     :param duration: seconds.
     :param size: characters of the result as the model gets it.
     :param arguments: the arguments, as the model wrote them: JSON text.
@@ -110,11 +113,29 @@ class ToolRun:
     call_id: str
     name: str
     step: int
-    outcome: Literal["ok", "error", "timeout", "refused", "repeated", "abandoned"]
+    outcome: Literal["ok", "error", "timeout", "refused", "denied", "repeated", "abandoned"]
+    approved: bool = False
     duration: float = 0.0
     size: int = 0
     arguments: str = field(default="", repr=False)
     result: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingApproval:
+    """A tool call that waits for the user's approval, for which the client was asked.
+
+    :param call_id: the id of the call, as the model named it.
+    :param step: the number of the step whose response called it, from 1.
+    :param key: what :attr:`ToolContext.key` will be if it is approved.
+    :param arguments: the arguments, as the model wrote them: JSON text.
+    """
+
+    call_id: str
+    name: str
+    step: int
+    key: str
+    arguments: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +182,7 @@ class ChatResult:
         encrypted and signed parts included.
     :param tool_calls: the tool calls that are left to the client.
     :param tool_runs: the calls of tools that the server has run, or refused to run.
+    :param approvals: those that wait for the user's approval; the outcome is ``tool_calls`` then.
     :param provider_tools: the tools that the provider ran itself.
     :param sources: pages that the response cites.
     :param documents: documents without a URL that it cites.
@@ -186,6 +208,7 @@ class ChatResult:
     reasoning_details: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     tool_calls: tuple[ToolCall, ...] = ()
     tool_runs: tuple[ToolRun, ...] = ()
+    approvals: tuple[PendingApproval, ...] = ()
     provider_tools: tuple[ProviderTool, ...] = ()
     sources: tuple[Source, ...] = ()
     documents: tuple[Document, ...] = ()

@@ -42,9 +42,10 @@ class Encoder(Protocol):
 class Dialect(Protocol):
     """A client format: the request bodies that it reads, and the responses that it encodes.
 
-    It keeps nothing of a chat: one instance serves all of them. Two attributes are optional:
+    It keeps nothing of a chat: one instance serves all of them. Three attributes are optional:
     ``describe(components)`` returns a :class:`~flask_llmchat.DialectSpec` for the OpenAPI document,
-    and ``routes`` is a sequence of :class:`~flask_llmchat.Route`, further routes of the dialect's.
+    ``routes`` is a sequence of :class:`~flask_llmchat.Route`, further routes of the dialect's, and
+    ``asks_approval`` is True when its clients can ask the user to approve tool calls.
 
     :ivar name: the value of ``chat.dialect``, which hooks see.
     :ivar path: what follows the provider in the route: ``""``, or such as ``/chat/completions``.
@@ -118,6 +119,11 @@ class Route:
     methods: Sequence[str] = ("GET",)
     needs_profile: bool = True
     describe: Callable[[Components], RouteSpec] | None = None
+
+
+def asks_approval(dialect: Dialect) -> bool:
+    """Return whether a dialect's clients can ask the user to approve tool calls."""
+    return bool(getattr(dialect, "asks_approval", False))
 
 
 def routes_of(dialect: Dialect) -> Sequence[Route]:

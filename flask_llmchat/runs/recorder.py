@@ -9,13 +9,25 @@ from itertools import chain
 
 from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
-from ..core.events import Chunk, Event, Finish
+from ..core.events import Chunk, Event, Finish, StepStart, ToolProgress, ToolResult, ToolsStart
 from ..core.finish_reasons import FINISH_REASONS, effective_reason
 from ..core.request import ChatRequest
-from ..core.result import Attempt, ChatResult, Outcome, Step, ToolCall, ToolRun, Usage
+from ..core.result import (
+    Attempt,
+    ChatResult,
+    Outcome,
+    PendingApproval,
+    Step,
+    ToolCall,
+    ToolRun,
+    Usage,
+)
 from ..protocols.base import ResponseParser, Totals
 
 logger = logging.getLogger("flask_llmchat")
+
+# What the model has not written.
+_NO_TOKEN = Finish | Chunk | StepStart | ToolsStart | ToolProgress | ToolResult
 
 
 class AttemptRecord:
@@ -85,6 +97,7 @@ class ChatRecorder:
         self._earlier: list[AttemptRecord] = []  # responses before the present one
         self._step_start = 0  # how many of them belong to earlier steps
         self.tool_runs: Sequence[ToolRun] = ()
+        self.approvals: Sequence[PendingApproval] = ()
 
     def update(self, chat: ChatRequest) -> None:
         """Read the chat again: hooks may have changed its model or its context."""
@@ -109,9 +122,9 @@ class ChatRecorder:
         self.attempt.upstream_request_id = upstream_request_id
 
     def fail_attempt(self, error: ChatError) -> None:
-        """Record the error that the present attempt failed with."""
-        assert self.attempt is not None
-        self.attempt.end(error)
+        """Record the error that the present attempt failed with, if one has begun."""
+        if self.attempt is not None:
+            self.attempt.end(error)
 
     def retry_attempt(self) -> None:
         """Begin another attempt at the same provider, after the present one has failed."""
@@ -137,7 +150,7 @@ class ChatRecorder:
     @property
     def has_content(self) -> bool:
         """Whether anything has come yet: then a further response may bring nothing."""
-        return self._first_token is not None
+        return self._first_token is not None or bool(self.tool_runs)
 
     def step_totals(self) -> Totals:
         """Return what the response of the present step adds up to, in all its parts."""
@@ -155,7 +168,7 @@ class ChatRecorder:
 
     def observe(self, events: list[Event]) -> None:
         """Record the time of the first text, reasoning or tool call."""
-        if self._first_token is None and not all(isinstance(e, Finish | Chunk) for e in events):
+        if self._first_token is None and not all(isinstance(e, _NO_TOKEN) for e in events):
             self._first_token = time.monotonic() - self._started
 
     def finish(self, outcome: Outcome, error: ChatError | None = None) -> None:
@@ -177,6 +190,7 @@ class ChatRecorder:
             reasoning_details=tuple(whole.reasoning_details),
             tool_calls=self._clients_calls(responses),
             tool_runs=tuple(self.tool_runs),
+            approvals=tuple(self.approvals),
             provider_tools=tuple(whole.provider_tools),
             sources=tuple(whole.sources),
             documents=tuple(whole.documents),
@@ -215,7 +229,7 @@ class ChatRecorder:
         hidden = self.attempt.hidden_calls if self.attempt else frozenset()
         calls = [call for call in totals.tool_calls if call.id not in hidden]
         reason = effective_reason(totals.finish_reason, bool(calls))
-        if reason == "tool_calls" and totals.tool_calls and not calls:
+        if reason == "tool_calls" and totals.tool_calls and not (calls or self.approvals):
             reason = "stop"
         self.finish(FINISH_REASONS.get(reason, FINISH_REASONS["stop"]).outcome)
         assert self.result is not None

@@ -37,6 +37,7 @@ class ChatRun:
 
     :param host: the app.
     :param new_encoder: makes the encoder for a response.
+    :param may_ask: whether the client can ask the user to approve tool calls.
     :param client: the client's socket, if the server gives access to it. When the client closes
         it, the chat is cancelled.
     """
@@ -47,8 +48,11 @@ class ChatRun:
         new_encoder: Callable[[ChatRequest], Encoder],
         chat: ChatRequest,
         client: socket.socket | None = None,
+        *,
+        may_ask: bool = False,
     ) -> None:
         self._host = host
+        self._may_ask = may_ask
         self._new_encoder = new_encoder
         self._chat = chat
         self._recorder = ChatRecorder(chat, host.chat_finished)
@@ -81,7 +85,7 @@ class ChatRun:
         host.chat_started(chat)
         if provider.public_only:
             chat.endpoint = host.load_endpoint(chat.endpoint_id)
-        host.offer_tools(chat)
+        host.offer_tools(chat, may_ask=self._may_ask)
         host.run_before_chat(chat)
         self._recorder.update(chat)
         self._tools = host.tool_definitions(chat)
@@ -134,12 +138,12 @@ class ChatRun:
 
     def _attempt(self, chat: ChatRequest, request: UpstreamRequest) -> StreamingBody:
         """Call one provider, with retries, and wait for the first bytes of the response."""
-        recorder, runner = self._recorder, None
-        if self._tools:  # of its own: that of an attempt that failed is closed with it
-            runner = self._host.tool_runner(self._chat, self._cancel.deadline)
+        recorder, runner, approvals = self._recorder, None, self._chat.approvals
+        if self._tools or approvals:  # of its own: that of an attempt that failed is closed with it
+            deadline = self._cancel.deadline
+            runner = self._host.tool_runner(self._chat, deadline, may_ask=self._may_ask)
         encoder = self._new_encoder(chat)
         self._cancel.forget_timeout()
-        recorder.start_attempt(chat.provider, chat.model)
 
         def open_response(request: UpstreamRequest) -> tuple[EventSource, ResponseParser]:
             # Chunks hold tool calls that the client must not see.
@@ -161,17 +165,19 @@ class ChatRun:
             return open_response(request)
 
         def open_step(request: UpstreamRequest) -> EventSource:
+            recorder.start_attempt(chat.provider, chat.model)
             source, parser = open_response(request)
             if (chat.provider_tools or chat.extra) and hasattr(parser, "continue_body"):
                 return ContinuedResponse(source, parser, request, open_continuation)
             return source
 
         try:
-            source = open_step(request)
-            if runner is not None:
-                recorder.tool_runs = runner.runs
+            if runner is None:
+                source = open_step(request)
+            else:
+                recorder.tool_runs, recorder.approvals = runner.runs, runner.approvals
                 source = ToolLoop(
-                    source,
+                    None if approvals else open_step(request),
                     request,
                     chat,
                     open_step,

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from ..core.request import ChatRequest
+from .approvals import ProposedCall
 from .arguments import InvalidArguments, from_hints, from_json_schema, from_marshmallow
 from .context import ToolContext
 from .docstring import read_docstring
@@ -38,6 +39,10 @@ class Tool:
     :param parameters: a JSON schema of the arguments, in place of type hints. It is told to the
         model, but only names are checked against it: none required is missing, and the function
         takes them all.
+    :param approval: whether a call runs only after the user has approved it. Or a function of a
+        :class:`ProposedCall` and the :class:`ToolContext`, which may be ``async``: it returns
+        whether the call needs the approval, or :class:`Denied`, and is called again once it has
+        come. When it fails, the call needs the approval.
     :param when: called with the chat; False does not offer the tool. What is not offered cannot be
         called.
     :param timeout: seconds that a call may take; None is ``LLMCHAT_TOOL_TIMEOUT``.
@@ -54,6 +59,7 @@ class Tool:
         description: str | None = None,
         args: Any = None,
         parameters: Mapping[str, Any] | None = None,
+        approval: bool | Callable[[ProposedCall, ToolContext], Any] = False,
         when: Callable[[ChatRequest], bool] | None = None,
         timeout: float | None = None,
         sequential: bool = False,
@@ -72,8 +78,11 @@ class Tool:
             raise ValueError(f"tool {self.name!r}: timeout has to be seconds, not {timeout!r}")
         if when is not None and not callable(when):
             raise TypeError(f"tool {self.name!r}: when has to be a function of the chat")
+        if not (isinstance(approval, bool) or callable(approval)):
+            raise TypeError(f"tool {self.name!r}: approval has to be True, False or a function")
         if args is not None and parameters is not None:
             raise TypeError(f"tool {self.name!r}: give args= or parameters=, not both")
+        self.approval = approval
         self.when = when
         self.timeout = timeout
         self.sequential = sequential

@@ -25,6 +25,8 @@ BeforeChat = TypeVar("BeforeChat", bound=Callable[[ChatRequest], Any])
 
 BeforeStep = TypeVar("BeforeStep", bound=Callable[[ChatRequest, tuple[Step, ...]], Any])
 
+ApprovalClaimer = TypeVar("ApprovalClaimer", bound=Callable[[str, float], Any])
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -38,6 +40,7 @@ class Hooks:
     endpoint_loader: Callable[[str], Any] | None = None
     before_chat: list[Callable[[ChatRequest], Any]] = field(default_factory=list)
     tools: dict[str, Tool] = field(default_factory=dict)
+    approval_claimer: Callable[[str, float], Any] | None = None
     before_step: list[Callable[[ChatRequest, tuple[Step, ...]], Any]] = field(default_factory=list)
 
 
@@ -103,6 +106,18 @@ class HookSetters:
         the step by raising a :class:`ChatError`: the response then ends with that error.
         """
         self.hooks.before_step.append(checked_hook("before_step", function))
+        return function
+
+    def approval_claimer(self, function: ApprovalClaimer = MISSING) -> ApprovalClaimer:
+        """Set the function that uses an approval of a tool call: ``(key, expires_at) -> bool``.
+
+        It is called before a call runs that the user has approved, in an app context and without a
+        request. It has to return True once for each ``key``, a string, and False from then on, in
+        all processes: a row in a table with a unique column, say, which may be deleted after
+        ``expires_at``, a Unix time in seconds. Without it every process remembers only those that
+        it has used itself. When it fails, the call is not run.
+        """
+        self.hooks.approval_claimer = checked_hook("approval_claimer", function)
         return function
 
     @overload

@@ -24,6 +24,7 @@ from ..openapi.instance import RouteEntry
 from ..protocols import check_protocols
 from ..providers import Provider
 from ..runs.tool_runner import ToolRunner, tool_name
+from .approvals import approvals_for, may_offer
 from .missing_key import why_no_key
 
 if TYPE_CHECKING:
@@ -173,8 +174,11 @@ class AppState:
                     " call abort() or raise ChatError; to change it, change the chat it is given"
                 )
 
-    def offer_tools(self, chat: ChatRequest) -> None:
-        """Set the tools that the server runs for a chat."""
+    def offer_tools(self, chat: ChatRequest, *, may_ask: bool) -> None:
+        """Set the tools that the server runs for a chat.
+
+        :param may_ask: whether the client can ask the user to approve calls.
+        """
         if (
             self.config.tool_steps > 1
             and "tools" not in self.providers[chat.provider].unsupported_params
@@ -182,7 +186,8 @@ class AppState:
             chat.server_tools = {
                 name: tool
                 for name, tool in self.hooks.tools.items()
-                if tool.when is None or self.app.ensure_sync(tool.when)(chat)
+                if may_offer(self, tool, chat, may_ask=may_ask)
+                and (tool.when is None or self.app.ensure_sync(tool.when)(chat))
             }
 
     def tool_definitions(self, chat: ChatRequest) -> list[dict[str, Any]]:
@@ -201,7 +206,7 @@ class AppState:
                 )
         return [tool.definition for tool in chat.server_tools.values()]
 
-    def tool_runner(self, chat: ChatRequest, deadline: float) -> ToolRunner:
+    def tool_runner(self, chat: ChatRequest, deadline: float, *, may_ask: bool) -> ToolRunner:
         """Return a new runner of the server's tools for a chat."""
         from ..tools.runner import Runner
 
@@ -209,6 +214,7 @@ class AppState:
             chat.server_tools.values(),
             chat,
             self.config,
+            approvals=approvals_for(self, chat, may_ask=may_ask),
             enter=self.app.app_context,
             finished=lambda run: self.send_signal(tool_finished, run=run),
             deadline=deadline,

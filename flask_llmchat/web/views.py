@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, request
 
 from ..core.errors import ChatError
-from ..dialects.base import Dialect, Route, RouteRequest
+from ..dialects.base import Dialect, Route, RouteRequest, asks_approval
 from ..providers import Provider
 from ..runs.run import ChatRun
 from .body import forget_body, parse_body, read_body
@@ -41,9 +41,14 @@ def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
                 chat.dialect = dialects.request.name
                 provider.accept_params(chat)
                 chat.caller = state.load_caller(profile)
-                streaming = ChatRun(state, dialects.response.encoder, chat, client_socket()).start(
-                    provider
+                run = ChatRun(
+                    state,
+                    dialects.response.encoder,
+                    chat,
+                    client_socket(),
+                    may_ask=asks_approval(dialects.request) and asks_approval(dialects.response),
                 )
+                streaming = run.start(provider)
             except BaseException:
                 slot.release()
                 raise

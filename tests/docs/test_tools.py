@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from flask_sqlalchemy import SQLAlchemy
 
 from flask_llmchat import chat_finished, tool_finished
 from flask_llmchat.testing import FakeUpstream, text_reply, tool_reply
@@ -17,6 +19,7 @@ class Order:
     def __init__(self, user: str, status: str) -> None:
         self.user, self.status = user, status
         self.cancelled_once: list[str] = []
+        self.paid_back: list[tuple[float, str]] = []
 
     def as_dict(self) -> dict[str, Any]:
         return {"status": self.status}
@@ -24,9 +27,20 @@ class Order:
     def cancel(self, once: str) -> None:
         self.cancelled_once.append(once)
 
+    def refund(self, amount: float, once: str) -> None:
+        self.paid_back.append((amount, once))
+
 
 async def count(item: str) -> int:
     return len(item)
+
+
+db = SQLAlchemy()
+
+
+class UsedApproval(db.Model):  # type: ignore[name-defined]
+    key = db.Column(db.String, primary_key=True)
+    expires_at = db.Column(db.Float)
 
 
 class Host:
@@ -44,12 +58,18 @@ class Host:
             "orders_of": self.orders_of,
             "warehouse": SimpleNamespace(count=count),
             "add_up": lambda year, month, stop: None,
+            "db": db,
+            "UsedApproval": UsedApproval,
         }
         for block in blocks:
             exec(block, self.names)
-        profile = SimpleNamespace(**KEYS, may_cancel=False)
+        profile = SimpleNamespace(**KEYS, may_cancel=False, may_refund=True)
         self.names["llmchat"].profile_loader(lambda: profile)
         self.profile, self.app = profile, self.names["app"]
+        self.app.config |= {"SECRET_KEY": "secret", "SQLALCHEMY_DATABASE_URI": "sqlite://"}
+        db.init_app(self.app)
+        with self.app.app_context():
+            db.create_all()
 
     def orders_of(self, user: str, status: str) -> list[Order]:
         return [o for o in self.orders.values() if (o.user, o.status) == (user, status)]
@@ -62,12 +82,36 @@ class Host:
         sent = self.upstream.requests[-1].json["messages"]
         return [message["content"] for message in sent if message["role"] == "tool"]
 
+    def decide_on(self, *calls: tuple[str, Any]) -> None:
+        """Let the model call tools that ask, and approve the calls."""
+        message = {"id": "u", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
+        posted = {"chatSettings": {"model": "gpt-4.1"}, "messages": [message]}
+        self.upstream.add(tool_reply(*calls[0], *calls[1:]), text_reply("So."))
+        client = self.app.test_client()
+        stream = client.post("/api/chat/openai", json=posted).text
+        frames = [json.loads(line[6:]) for line in stream.split("\n") if line[:7] == "data: {"]
+        ids = {f["toolCallId"]: f["approvalId"] for f in frames if "approvalId" in f}
+        parts = [
+            {
+                "type": f"tool-{f['toolName']}",
+                "toolCallId": f["toolCallId"],
+                "input": f["input"],
+                "state": "approval-responded",
+                "approval": {"id": ids[f["toolCallId"]], "approved": True},
+            }
+            for f in frames
+            if f["type"] == "tool-input-available"
+        ]
+        posted["messages"] = [message, {"id": "a", "role": "assistant", "parts": parts}]
+        for _ in range(2):
+            assert client.post("/api/chat/openai", json=posted).text
+
     def offered(self) -> dict[str, Any]:
         tools = self.upstream.requests[-1].json["tools"]
         return {tool["function"]["name"]: tool["function"] for tool in tools}
 
 
-@runs("docs/tools.md", count=7)
+@runs("docs/tools.md", count=10)
 def test_the_tools_pages_code_runs(
     python: list[str], host: FakeUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,7 +155,13 @@ def test_the_tools_pages_code_runs(
         ]
         assert "yearly_report: ok after" in caplog.text
         assert "2 steps, tools: in_stock, yearly_report" in caplog.text
+        number = {"number": 1, "amount": 9.5}
+        page.decide_on(("refund", number), ("refund_order", {**number, "amount": 60}))
+        assert [amount for amount, _ in page.orders[1].paid_back] == [9.5]
+        page.profile.may_refund = False
+        (denied,) = page.results(("refund_order", number))
+        assert denied == "Only the support team may refund."
         page.names["create_app"] = lambda **config: make_app(
-            config=config, llmchat=page.names["llmchat"]
+            config={**config, "SECRET_KEY": "secret"}, llmchat=page.names["llmchat"]
         )
         page.names["test_the_model_gets_the_time"]()

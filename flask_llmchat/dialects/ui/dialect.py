@@ -16,6 +16,7 @@ from ..chat_settings import chat_request
 from ..json_schema import CODES, Components, DialectSpec, RouteSpec, const
 from ..schema import load
 from ..size import MAX_UI_PARTS, check_size
+from .approvals import approvals_in
 from .encoder import UIEncoder
 from .request import UIBodySchema
 
@@ -44,6 +45,7 @@ class UIDialect:
 
     name = "ui"
     path = ""
+    asks_approval = True
     mimetype = UIEncoder.mimetype
     # The AI SDK requests it when the page is set to resume streams.
     routes = (
@@ -73,7 +75,9 @@ class UIDialect:
         :raises ChatError: with status 422, naming the fields and parts that are wrong and why.
         """
         check_size(body.get("messages"), max_messages, MAX_UI_PARTS, MAX_UI_PARTS)
-        return chat_request(load(_BODY, body), body)
+        chat = chat_request(load(_BODY, body), body)
+        chat.approvals = approvals_in(body)
+        return chat
 
     def encoder(self, chat: ChatRequest) -> Encoder:
         """Return a new encoder for the response to this chat."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...core.errors import ChatError
 from ...core.events import (
+    ApprovalRequest,
     Document,
     Event,
     Image,
@@ -32,6 +33,7 @@ from ...core.reasoning import details_in
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, Usage, new_call_id
 from ..finite_json import dump, encode
+from .approvals import continued_message
 from .calls import Call, signature_in
 from .frames import frame, media_type_of, source_frame
 from .reasoning import metadata_of, parts_of
@@ -57,13 +59,14 @@ class UIEncoder:
 
     def __init__(self, chat: ChatRequest) -> None:
         self._namespace = chat.provider
-        continued = _continued(chat.raw)
+        continued = continued_message(chat.raw)
         self._message_id = continued.get("id") or f"msg_{chat.request_id}"
         parts = [p for p in continued.get("parts", ()) if isinstance(p, dict)]
         # Clients search the whole message for an id, so those of its earlier steps are in use.
         self._used_ids = {p["toolCallId"] for p in parts if isinstance(p.get("toolCallId"), str)}
         self._sources = sum(p.get("type") in ("source-url", "source-document") for p in parts)
-        self._started = False
+        self._begun = False  # the message
+        self._started = False  # its first step
         self._hidden: list[dict[str, Any]] = []  # details that came before visible content
         self._open = ""  # "text" or "reasoning": the kind of the part that deltas belong to
         self._head = ""  # the prefix of its deltas
@@ -74,6 +77,7 @@ class UIEncoder:
         self._calls: dict[int, Call] = {}
         self._calls_by_id: dict[str, Call] = {}  # by the provider's ids
         self._shown_details = 0  # of those in the result
+        self._details: dict[str, Any] = {}  # those that no call of the step has yet
         # What both the call and the result of a tool of the provider's say, by its id there.
         self._provider_calls: dict[str, dict[str, Any]] = {}
 
@@ -104,11 +108,15 @@ class UIEncoder:
             elif isinstance(event, StepStart):
                 self._next_step(out)
             elif isinstance(event, ToolsStart):
-                self._complete_calls(out, event.reasoning_details)
+                self._complete_calls(out, event)
             elif isinstance(event, ToolProgress):
                 self._add_output(out, event.id, output=event.output, preliminary=True)
             elif isinstance(event, ToolResult):
                 self._add_result(out, event)
+            elif isinstance(event, ApprovalRequest):
+                call = self._calls_by_id[event.id]
+                id = event.sign(call.id)
+                out.append(frame("tool-approval-request", approvalId=id, toolCallId=call.id))
             elif isinstance(event, Image):
                 self._start(out)
                 out.append(frame("file", url=event.url, mediaType=media_type_of(event.url)))
@@ -158,10 +166,16 @@ class UIEncoder:
 
     def _start(self, out: list[str]) -> None:
         if not self._started:
+            self._begin(out)
             self._started = True
-            out += [frame("start", messageId=self._message_id), frame("start-step")]
+            out.append(frame("start-step"))
             for detail in self._hidden:
                 self._end_reasoning(out, detail)
+
+    def _begin(self, out: list[str]) -> None:
+        if not self._begun:
+            self._begun = True
+            out.append(frame("start", messageId=self._message_id))
 
     def _next_step(self, out: list[str]) -> None:
         """End the current step, and begin the next one."""
@@ -174,16 +188,22 @@ class UIEncoder:
     def _shown_calls(self) -> list[Call]:
         return [call for _, call in sorted(self._calls.items()) if call.shown]
 
-    def _complete_calls(self, out: list[str], reasoning_details: list[dict[str, Any]]) -> None:
+    def _complete_calls(self, out: list[str], start: ToolsStart) -> None:
         """Give all calls of a step to the client, before the server runs those that are its own."""
+        self._begin(out)
         self._close(out)
-        found = details_in({"reasoning_details": reasoning_details})
-        self._shown_details += len(reasoning_details)
-        details = {"reasoning_details": found} if found else {}
+        found = details_in({"reasoning_details": start.reasoning_details})
+        self._shown_details += len(start.reasoning_details)
+        self._details = {"reasoning_details": found} if found else {}
+        wrong = [self._calls_by_id.get(id) for id in start.wrong]
         for call in self._shown_calls():
-            if not call.complete:
-                self._finish_call(out, call, details)
-                details = {}
+            if not (call.complete or any(call is other for other in wrong)):
+                self._finish_call(out, call, self._take_details())
+
+    def _take_details(self) -> dict[str, Any]:
+        """Return what the provider needs back with a call of the step: the first one has it."""
+        details, self._details = self._details, {}
+        return details
 
     def _add_result(self, out: list[str], result: ToolResult) -> None:
         call = self._calls_by_id.get(result.id)
@@ -194,8 +214,11 @@ class UIEncoder:
             except ValueError:
                 given = "".join(call.arguments)
             self._close(out)
-            names = {"toolCallId": call.id, "toolName": call.name, "dynamic": True}
-            out.append(frame("tool-input-error", **names, input=given, errorText=result.error))
+            fields = {"toolCallId": call.id, "toolName": call.name, "dynamic": True}
+            fields |= {"input": given, "errorText": result.error}
+            out.append(frame("tool-input-error", **fields, **self._metadata(self._take_details())))
+        elif result.denied:
+            self._add_output(out, result.id, type="tool-output-denied")
         elif result.error:
             self._add_output(out, result.id, type="tool-output-error", errorText=result.error)
         else:
@@ -204,11 +227,11 @@ class UIEncoder:
     def _add_output(
         self, out: list[str], id: str, type: str = "tool-output-available", **fields: Any
     ) -> None:
-        if call := self._calls_by_id.get(id):  # a client stops at a result without a call
-            if not call.complete:
-                self._close(out)
-                self._finish_call(out, call, {})
+        # A client stops at a result without a call.
+        if call := self._calls_by_id.get(id):
             out.append(frame(type, toolCallId=call.id, **fields))
+        elif not self._started and id in self._used_ids:  # of an earlier step, approved meanwhile
+            out.append(frame(type, toolCallId=id, **fields))
 
     def _open_part(self, out: list[str], kind: str) -> None:
         """Open a text, or another part of the reasoning."""
@@ -320,22 +343,6 @@ class UIEncoder:
 def _bytes(out: list[str]) -> bytes:
     # Half a surrogate pair stays an escape: its other half may be in the next delta.
     return "".join(out).encode("utf-8", "backslashreplace")
-
-
-def _continued(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the message that the response continues; {} for a new message.
-
-    A response continues a message after the client has run a tool. A regenerated response must not
-    replace the one before.
-    """
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        return {}
-    last = messages[-1]
-    if body.get("trigger") == "regenerate-message" or not isinstance(last, dict):
-        return {}
-    continues = last.get("role") == "assistant" and isinstance(last.get("id"), str)
-    return last if continues and isinstance(last.get("parts"), list) else {}
 
 
 def _usage(usage: Usage) -> dict[str, int]:

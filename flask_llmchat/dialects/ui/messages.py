@@ -21,9 +21,9 @@ from .json_text import JSONText
 from .reasoning import StepReasoning
 from .version4 import to_version5
 
-_DENIED = "Tool call execution denied."
+DENIED = "Tool call execution denied."
 
-_NOT_RUN = "This tool call was not carried out."
+NOT_RUN = "This tool call was not carried out."
 
 _TOOL_GONE = "Tool output omitted because the tool is no longer available."
 
@@ -276,10 +276,10 @@ class _AssistantReader(_Reader):
         approval = approval if isinstance(approval, dict) else {}
         denied = state == "approval-responded" and approval.get("approved") is False
         if denied or state == "output-denied":
-            return _DENIED if approval.get("reason") is None else text_of(approval, "reason")
+            return DENIED if approval.get("reason") in (None, "") else text_of(approval, "reason")
         # The AI SDK's server throws MissingToolResultsError here, and the chat is stuck: a provider
         # refuses a call without a result. The user went on, or the call was this server's to run.
-        return _NOT_RUN
+        return NOT_RUN
 
     def _arguments(self, part: dict[str, Any], state: Any) -> str:
         value = part.get("input")
