@@ -450,6 +450,34 @@ def test_an_approval_is_used_once(app: Flask, upstream: FakeUpstream, paid: list
     assert result.outcome == "ok"
 
 
+def test_an_approval_that_has_expired_meanwhile_is_not_used_again(
+    upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that was approved in time waits for others, until its first use is forgotten."""
+    page = Page(app_for(upstream, llmchat, LLMCHAT_APPROVAL_AGE=60, LLMCHAT_TOOL_CONCURRENCY=1))
+    now, waited = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: now() + waited[0])
+
+    @llmchat.tool(approval=True)
+    def long() -> str:
+        """Take a minute."""
+        waited[0] = 61
+        return "Done."
+
+    upstream.add(tool_reply("long", {}, ("refund", {"order": 5, "amount": 1})))
+    page.send()
+    page.decide()
+    both = json.loads(json.dumps(page.messages))
+    del page.parts[1]
+    upstream.add(text_reply("Paid."), text_reply("Sorry."))
+    page.send()
+    assert len(paid) == 1
+    page.messages, page.answer = both, both[-1]
+    result = page.send()
+    assert [run.outcome for run in result.tool_runs] == ["ok", "refused"]
+    assert len(paid) == 1 and page.tool["errorText"] == NOT_VALID
+
+
 def test_a_connection_that_broke_after_the_tool_had_run(
     upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
 ) -> None:
