@@ -235,12 +235,14 @@ def _assistant_message(totals: Totals, calls: Sequence[ToolCall]) -> Message:
 
 
 def _set_results(messages: list[Message], texts: Mapping[str, str]) -> None:
-    """Replace the results that the last tool calls of a conversation have."""
+    """Replace the results that the last tool calls of a conversation have.
+
+    Not only at its end: hooks may have added messages.
+    """
+    left = dict(texts)  # an id may come again, further up
     for place in reversed(range(len(messages))):
         message = messages[place]
-        if message["role"] != "tool":
-            return
-        if (text := texts.get(message["tool_call_id"])) is not None:
+        if (text := left.pop(message.get("tool_call_id", ""), None)) is not None:
             messages[place] = {**message, "content": text}
 
 

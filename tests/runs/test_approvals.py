@@ -283,6 +283,34 @@ def test_a_number_that_a_browser_cannot_write_is_not_asked_for(
     assert results_sent(upstream) == [page.tool["errorText"]]
 
 
+def test_a_hook_may_add_messages(
+    app: Flask, upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
+) -> None:
+    note = {"role": "system", "content": "It is Sunday."}
+    llmchat.before_chat(lambda chat: chat.messages.append(note))
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    upstream.add(text_reply("Paid."))
+    page.send()
+    assert upstream.requests[-1].json["messages"][-1] == note
+    assert results_sent(upstream) == ["9.5 of order 5 was paid back."] and len(paid) == 1
+
+
+def test_the_result_is_that_of_the_last_call_with_this_id(
+    app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    upstream.add(tool_reply("find_order", {"order": 4}), text_reply("For tea."))
+    page = Page(app)
+    page.send()
+    page.messages.append({**ASKED, "id": "u2"})
+    ask(page, upstream)
+    page.decide()
+    upstream.add(text_reply("Paid."))
+    page.send()
+    assert results_sent(upstream) == ["Order 4 was for tea.", "9.5 of order 5 was paid back."]
+
+
 # ---- Approvals that nobody gave
 
 
