@@ -159,7 +159,7 @@ class ToolLoop:
         until = None if timeout is None else time.monotonic() + timeout
         while True:
             if self._cancel.reason is not None:
-                raise self._request.interrupted(self._cancel)
+                return self._interrupt()
             left = TICK if until is None else min(TICK, until - time.monotonic())
             found = self._runner.read(max(left, 0.0))
             if found:
@@ -168,6 +168,14 @@ class ToolLoop:
                 return self._next_step()
             if until is not None and time.monotonic() >= until:
                 return None
+
+    def _interrupt(self) -> list[Event]:
+        """Stop the tools; return what became of each, for a client that is there to be told."""
+        if self._cancel.reason != "cancelled":
+            self._runner.close()
+            if found := self._runner.read(0):
+                return list(found)
+        raise self._request.interrupted(self._cancel)
 
     def _next_step(self) -> list[Event]:
         """Call the model again, with the results of its tool calls."""

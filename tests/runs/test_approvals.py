@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -868,6 +869,33 @@ def test_the_provider_fails_after_the_tool_has_run(
     assert page.kinds[1] == "tool-output-available" and len(paid) == 1
     assert result.error is not None and len(result.tool_runs) == 1
     assert len(upstream.requests) == 2  # no fallback: tools have run
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_a_server_that_stops_says_what_became_of_the_tool(
+    obeys: bool, upstream: FakeUpstream, llmchat: LLMChat
+) -> None:
+    """Otherwise nobody would know, and the user might have it done again."""
+    release = threading.Event()
+
+    @llmchat.tool(approval=True, timeout=1)
+    def pay(context: ToolContext) -> str:
+        """Pay."""
+        (token,) = current_runtime().watchdog._tokens
+        token.interrupt("stopping")
+        (context.cancelled if obeys else release).wait(10)
+        return "Paid."
+
+    page = Page(app_for(upstream, llmchat))
+    upstream.add(tool_reply("pay"))
+    page.send()
+    page.decide()
+    result = page.send()
+    release.set()
+    assert result.error is not None and result.error.code == "overloaded"
+    assert page.kinds[0] == "start" and page.kinds[2:] == ["error"]
+    ended = "The chat ended before the tool did."
+    assert page.tool.get("output", page.tool.get("errorText")) == ("Paid." if obeys else ended)
 
 
 def test_a_chat_that_is_refused_uses_no_approval(
