@@ -110,7 +110,7 @@ class ToolLoop:
 
     def interruption(self) -> ChatError | None:
         """Return why the watchdog has ended the chat, if not because the client left."""
-        return self._source.interruption() if self._source else None
+        return self._request.interruption(self._cancel)
 
     def close(self) -> None:
         """Stop the tools that are running, and release the connection."""

@@ -898,6 +898,27 @@ def test_a_server_that_stops_says_what_became_of_the_tool(
     assert page.tool.get("output", page.tool.get("errorText")) == ("Paid." if obeys else ended)
 
 
+def test_a_client_that_does_not_read_has_not_left(
+    upstream: FakeUpstream, llmchat: LLMChat
+) -> None:
+    @llmchat.tool(approval=True)
+    def pay() -> str:
+        """Pay."""
+        return "Paid."
+
+    page = Page(app_for(upstream, llmchat, LLMCHAT_DEADLINE=2.0))
+    upstream.add(tool_reply("pay"))
+    page.send()
+    page.decide()
+    body = {"chatSettings": SETTINGS, "messages": page.messages}
+    with finished(page.app) as done:
+        response = page.app.test_client().post("/api/chat/openai", json=body)
+        (token,) = current_runtime().watchdog._tokens
+        wait_for(lambda: token.reason)
+        response.close()
+        assert done.only.outcome == "deadline"
+
+
 def test_a_chat_that_is_refused_uses_no_approval(
     upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
 ) -> None:
