@@ -51,9 +51,11 @@ class Page:
         self.kinds = [frame["type"] for frame in frames]
         for frame in frames:
             kind = frame["type"]
-            if kind == "start" and self.answer.get("id") != frame["messageId"]:
-                self.answer = {"id": frame["messageId"], "role": "assistant", "parts": []}
-                self.messages.append(self.answer)
+            if kind == "start":
+                if self.messages[-1]["role"] == "user":
+                    self.messages.append({"role": "assistant", "parts": []})
+                self.answer = self.messages[-1]
+                self.answer |= {"id": frame["messageId"]} if "messageId" in frame else {}
             elif kind == "start-step":
                 self.parts.append({"type": "step-start"})
             elif kind == "text-delta":
@@ -595,7 +597,56 @@ def test_a_call_without_a_decision_is_settled_too(
     assert [order for _, order, *_ in paid] == [5]
     states = [part["state"] for part in page.parts if "toolCallId" in part]
     assert states == ["output-available", "output-denied"]
-    assert results_sent(upstream)[1] == "This tool call was not carried out."
+    denied = "Tool call execution denied."
+    assert results_sent(upstream)[1] == denied
+    page.messages.append({**ASKED, "id": "u2"})
+    upstream.add(text_reply("Yes?"))
+    page.send()
+    assert results_sent(upstream)[1] == denied
+
+
+@pytest.mark.parametrize("id", [None, 5, ""])
+def test_a_message_needs_no_id(
+    id: Any, app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    del page.answer["id"]
+    if id is not None:
+        page.answer["id"] = id
+    upstream.add(text_reply("Paid."))
+    page.send()
+    assert len(paid) == 1 and results_sent(upstream) == ["9.5 of order 5 was paid back."]
+    assert page.answer.get("id") == id and len(page.messages) == 2
+
+
+@pytest.mark.parametrize("approved", [None, "yes", 1, [True]])
+def test_a_decision_that_is_none_is_a_no(
+    approved: Any, app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    page.tool["approval"] |= {"approved": approved, "reason": "\ud83d"}
+    upstream.add(text_reply("No."))
+    page.send()
+    assert not paid and page.kinds[:3] == ["start", "tool-output-denied", "start-step"]
+    assert results_sent(upstream) == ["Tool call execution denied."]
+
+
+def test_a_part_of_version_4_has_no_approval(
+    app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    old = {"state": "result", "toolName": "old", "toolCallId": "c0", "args": {}, "result": 1}
+    part = {"type": "tool-invocation", "state": "approval-responded", "toolInvocation": old}
+    page.parts.append(part)
+    upstream.add(text_reply("Paid."))
+    page.send()
+    assert results_sent(upstream) == ["9.5 of order 5 was paid back.", "1"] and len(paid) == 1
 
 
 # ---- The app's own rule
@@ -898,9 +949,7 @@ def test_a_server_that_stops_says_what_became_of_the_tool(
     assert page.tool.get("output", page.tool.get("errorText")) == ("Paid." if obeys else ended)
 
 
-def test_a_client_that_does_not_read_has_not_left(
-    upstream: FakeUpstream, llmchat: LLMChat
-) -> None:
+def test_a_client_that_does_not_read_has_not_left(upstream: FakeUpstream, llmchat: LLMChat) -> None:
     @llmchat.tool(approval=True)
     def pay() -> str:
         """Pay."""
