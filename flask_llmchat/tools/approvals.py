@@ -55,6 +55,14 @@ class Denied:
 
     reason: str = "This call is not allowed."
 
+    def __post_init__(self) -> None:
+        """Refuse what would not look like a denial.
+
+        :raises TypeError: for a reason that is no text, or none.
+        """
+        if not (isinstance(self.reason, str) and self.reason.strip()):
+            raise TypeError(f"the reason of Denied has to be words, not {self.reason!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class ProposedCall:

@@ -720,6 +720,18 @@ def test_a_rule_that_fails_asks(
     assert "the approval function of tool 'pay'" in caplog.text
 
 
+@pytest.mark.parametrize("reason", ["", " ", None, 5])
+def test_a_denial_has_a_reason(reason: Any, upstream: FakeUpstream, llmchat: LLMChat) -> None:
+    """Without words it looked as if the tool had run."""
+    with pytest.raises(TypeError, match="reason of Denied has to be words"):
+        Denied(reason)
+    ran: list[Any] = []
+    rules(llmchat, lambda call, context: Denied(reason), ran)
+    page = Page(app_for(upstream, llmchat))
+    upstream.add(tool_reply("pay", {"amount": 10}))
+    assert len(page.send().approvals) == 1 and not ran
+
+
 def test_a_rule_may_be_async(upstream: FakeUpstream, llmchat: LLMChat) -> None:
     pytest.importorskip("asgiref")
 
