@@ -80,6 +80,7 @@ def chat_request(loaded: dict[str, Any], body: dict[str, Any]) -> ChatRequest:
         model=settings["model"],
         messages=loaded["messages"],
         **parameters_of(settings, BY_SETTING),
+        tool_ids=tuple(str(tool["id"]) for tool in loaded.get("selectedTools") or ()),
         settings=settings,
         conversation_id=loaded.get("conversation_id"),
         endpoint_id=loaded.get("endpointId") or loaded.get("customModelId") or None,
