@@ -9,9 +9,10 @@ from marshmallow import validate
 
 from ..core.parameters import BY_SETTING, parameters_of
 from ..core.request import ChatRequest
-from .fields import StrictBoolean, StrictInteger, StrictString
+from .fields import BoundedList, StrictBoolean, StrictInteger, StrictString
 from .parameters import with_parameters
 from .schema import PresentFieldsNested, StrictSchema
+from .size import MAX_TOOLS
 
 _FOR_HOOKS = {"description": "For the app's hooks; not sent to the provider."}
 
@@ -46,6 +47,13 @@ class _SettingsSchema(StrictSchema):
     """``chatSettings``: what the front end stores for a chat. Hooks see all of it."""
 
     model = StrictString(required=True, validate=validate.Length(1, 256))
+
+    serverTools = BoundedList(
+        StrictString(validate=validate.Length(max=64)),
+        MAX_TOOLS,
+        allow_none=True,
+        metadata={"description": "Which of the app's tools may be used; null for all it offers."},
+    )
 
     # What chatbot-ui sends besides, and uses itself.
     prompt = StrictString(allow_none=True, metadata=_FOR_HOOKS)

@@ -182,8 +182,11 @@ class AppState:
         tools, sync = self.hooks.tools, self.app.ensure_sync
         if (loader := self.hooks.tools_loader) is not None:
             tools = with_loaded(tools, sync(loader)(chat), chat)
+        wanted = chat.settings.get("serverTools")
         chat.server_tools = {
-            name: tool for name, tool in tools.items() if tool.when is None or sync(tool.when)(chat)
+            name: tool
+            for name, tool in tools.items()
+            if (wanted is None or name in wanted) and (tool.when is None or sync(tool.when)(chat))
         }
 
     def tool_definitions(self, chat: ChatRequest) -> list[dict[str, Any]]:
