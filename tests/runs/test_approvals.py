@@ -465,7 +465,7 @@ def test_a_connection_that_broke_after_the_tool_had_run(
         headers = {"Content-Type": "application/json"}
         connection.request("POST", "/api/chat/openai", json.dumps(body), headers)
         connection.getresponse().read(20)
-        wait_for(lambda: len(upstream.requests) == 2)
+        wait_for(lambda: len(upstream.requests) == 2, 20)
         connection.close()
         assert done.only.outcome == "cancelled"
     upstream.add(text_reply("It was paid."))
