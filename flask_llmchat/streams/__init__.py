@@ -1,0 +1,1 @@
+"""Streams that outlive their reader, kept in memory or in Redis."""
