@@ -32,17 +32,45 @@ class TooManyRunning(Exception):
     """The owner has as many running streams as are allowed."""
 
 
-class KeyInUse(Exception):
-    """A stream was opened with this idempotency key before.
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """What is remembered of an idempotency key.
 
-    :param stream_id: that stream's id.
-    :param digest: the digest that came with the key.
+    :param stream_id: the stream that was opened with it.
+    :param digest: what tells its request's body from another one with the same key.
     """
 
-    def __init__(self, stream_id: str, digest: str) -> None:
-        super().__init__(f"the idempotency key was used for stream {stream_id}")
-        self.stream_id = stream_id
-        self.digest = digest
+    stream_id: str
+    digest: str
+
+
+class KeyInUse(Exception):
+    """A stream of this owner was opened with this idempotency key before.
+
+    :param entry: what is remembered of it.
+    """
+
+    def __init__(self, entry: KeyEntry) -> None:
+        super().__init__(f"the idempotency key was used for the stream {entry.stream_id}")
+        self.entry = entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long streams are kept, and how large they may be.
+
+    :param keep: seconds for which a finished stream can still be read.
+    :param longest: seconds after which a running stream is given up: more than any chat takes.
+    :param max_bytes: bytes of the largest log. The chat of a larger one goes on, but nobody else
+        can read it any more.
+    :param store_max_bytes: bytes that all logs in the memory of one process may take. In
+        ``memory://`` the oldest finished ones are removed for it.
+    """
+
+    keep: float = 300.0
+    longest: float = 660.0
+    max_bytes: int = 4 * 2**20
+    store_max_bytes: int = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,8 +207,8 @@ class StreamStore(Protocol):
 
         :param on_interrupt: is called once, from another thread, when the chat has to end.
         :param max_running: how many streams of this owner may run at once, this one included.
-        :param idempotency_key: this stream is found by it as long as it is kept.
-        :param digest: what tells this request's body from another one with the same key.
+        :param idempotency_key: the stream is found by it as long as it is kept.
+        :param digest: see :class:`KeyEntry`.
         :raises TooManyRunning: when that many are running.
         :raises KeyInUse: when a stream of this owner was opened with this key.
         """
@@ -191,8 +219,8 @@ class StreamStore(Protocol):
         :param name: the conversation's id, or the stream's.
         """
 
-    def find_key(self, owner: str, idempotency_key: str) -> KeyInUse | None:
-        """Return what :meth:`open` would raise for this key."""
+    def find_key(self, owner: str, idempotency_key: str) -> KeyEntry | None:
+        """Return what is remembered of an idempotency key of the owner."""
 
     def read(
         self, owner: str, stream_id: str, *, after_bytes: int = 0, after_events: int = 0
