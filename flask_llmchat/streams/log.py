@@ -53,6 +53,7 @@ class Log:
     :ivar is_whole: whether the writer's last bytes are in it.
     :ivar is_lost: whether its bytes are gone while it is still needed.
     :ivar readers: how many read it in this process.
+    :ivar size: how many bytes were appended.
     """
 
     def __init__(self, budget: Budget, limit: int) -> None:
@@ -64,19 +65,17 @@ class Log:
         self.is_whole = False
         self.is_lost = False
         self.readers = 0
-
-    def __len__(self) -> int:
-        """Return the number of bytes that were appended and are still held."""
-        return len(self._data)
+        self.size = 0
 
     def append(self, data: bytes) -> None:
         """Add bytes. A log that has ended stays as it is."""
-        has_room = len(self._data) + len(data) <= self._limit and self._budget.take(len(data))
+        has_room = self.size + len(data) <= self._limit and self._budget.take(len(data))
         with self.changed:
             if self.outcome is not None:
                 self._budget.give_back(len(data) if has_room else 0)
             elif has_room:
                 self._data += data
+                self.size += len(data)
                 self.changed.notify_all()
             else:
                 self.lose()
@@ -89,12 +88,12 @@ class Log:
                 self.changed.notify_all()
 
     def lose(self) -> None:
-        """Drop the bytes. Readers who have not come to the end get the outcome ``interrupted``."""
+        """Drop the bytes. Readers who have not read them all get the outcome ``interrupted``."""
         with self.changed:
             self._budget.give_back(len(self._data))
             self._data = bytearray()
-            self.is_lost, self.is_whole, self.outcome = True, False, "interrupted"
-            self.changed.notify_all()
+            self.is_lost = True
+            self.end("interrupted", is_whole=False)
 
     def slice(self, start: int, end: int | None = None) -> bytes:
         """Return the bytes from one offset to another."""
@@ -167,7 +166,9 @@ class LogReader:
         with log.changed:
             while not (data := self._take(log)):
                 if log.outcome is not None:
-                    self.outcome, self.is_whole = log.outcome, log.is_whole
+                    is_cut = log.is_lost and self._offset < log.size
+                    self.outcome = "interrupted" if is_cut else log.outcome
+                    self.is_whole = log.is_whole and not is_cut
                     return b""
                 left = None if until is None else until - time.monotonic()
                 if left is not None and left <= 0:

@@ -45,7 +45,7 @@ class Mirror:
                 self.last_id = entry_id
                 if entry_id == FENCE:
                     continue
-                if (missing := int(entry[b"at"]) - len(self.log)) > 0:
+                if (missing := int(entry[b"at"]) - self.log.size) > 0:
                     self.log.end("interrupted", is_whole=False)
                 elif entry_id == END:
                     self.log.end(entry[b"outcome"].decode(), is_whole=entry[b"whole"] == b"1")
@@ -61,7 +61,7 @@ class Tail:
         self._connection, self._keys = connection, keys
         self._budget, self._max_bytes = budget, max_bytes
         self._lock = threading.RLock()
-        self._runs = False
+        self._thread: threading.Thread | None = None
         self._is_closed = False
 
     def read(self, info: StreamInfo, worker: str, after_bytes: int, after_events: int) -> LogReader:
@@ -107,12 +107,15 @@ class Tail:
     def close(self) -> None:
         """End the thread."""
         self._is_closed = True
+        if (thread := self._thread) is not None:
+            thread.join(2)
 
     def _start(self) -> None:
         with self._lock:
-            if not self._runs:
-                threading.Thread(target=self._run, name="flask_llmchat-tail", daemon=True).start()
-                self._runs = True
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="flask_llmchat-tail", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def _run(self) -> None:
         idle_since = time.monotonic()
@@ -121,7 +124,7 @@ class Tail:
             if not mirrors:
                 with self._lock:
                     if not self.running() and time.monotonic() > idle_since + _LINGER:
-                        self._runs = False
+                        self._thread = None
                         return
                 time.sleep(0.05)
                 continue

@@ -238,7 +238,7 @@ class RedisWriter(LogWriter):
 
     def _add_end(self, add: Add, outcome: str, keep: float, *, is_whole: bool) -> None:
         if not self.log.is_lost and not self._has_last_entry:
-            entry = {"at": len(self.log), "whole": int(is_whole)}
+            entry = {"at": self.log.size, "whole": int(is_whole)}
             add(_ignore, *self._keys.last_entry(self.info, outcome, **entry))
         if self._is_discarded and self._stored.key:
             add(_ignore, "DEL", self._stored.key)
