@@ -5,7 +5,8 @@ from __future__ import annotations
 import _thread
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .watchdog import Watchdog, unpatched
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from .transport import Transport  # which loads httpx2 and urllib3
 
 _MAX_LOOKUPS = 3
+
+T = TypeVar("T")
 
 
 class Runtime:
@@ -87,6 +90,30 @@ _inherited: list[Runtime] = []
 def current_runtime() -> Runtime:
     """Return the runtime of the present process."""
     return _current
+
+
+class PerProcess(Generic[T]):
+    """A value of which each process has one of its own, made when it is first needed.
+
+    So its locks, threads and connections are never those of the process that this one was forked
+    from, and under gevent they are made after it has replaced the standard library's.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: dict[Runtime, T] = {}
+
+    def made(self) -> T | None:
+        """Return this process's value, if it was made."""
+        return self._made.get(_current)
+
+    def get(self) -> T:
+        """Return this process's value."""
+        if (found := self.made()) is None:
+            # Two first calls at once may make two, and both use the first: there is no lock, which
+            # would be of the process before the fork.
+            found = self._made.setdefault(_current, self._make())
+        return found
 
 
 def _start_anew_after_fork() -> None:
