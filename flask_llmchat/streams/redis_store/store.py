@@ -18,7 +18,7 @@ from ..base import (
     TooManyRunning,
 )
 from ..log import Budget, Log, LogReader
-from .connection import Connection
+from .connection import Command, Connection
 from .flusher import Flusher, Timing
 from .keys import Keys, Stored, is_stream_id, ms, read_info
 from .lookout import Lookout
@@ -82,33 +82,43 @@ class RedisStore:
         stored = Stored(info, flusher.worker, key, digest)
         log = Log(process.budget, self._limits.max_bytes)
         writer = RedisWriter(stored, log, on_interrupt, keys, self._limits, flusher)
+        lease, count = flusher.lease(), ("SCARD", keys.hashed("owner", info.owner))
         try:
-            if key:
-                # For as long as opening it may take: the stream itself sets it for longer.
-                reserve = ("SET", key, stored.key_value, "PX", ms(self._timing.lease), "NX")
-                _, found = process.connection.ask(reserve, ("GET", key))
-                if found is not None and found.decode() != stored.key_value:
-                    raise KeyInUse(_key_entry(found))
-            owned = keys.hashed("owner", info.owner)
-            lease = flusher.lease()
-            _, *_, count = replies = process.connection.ask(
-                *lease, *keys.opening(stored), ("SCARD", owned)
-            )
+            self._admit(process, stored, max_running)
+            replies = process.connection.ask(*lease, *keys.opening(stored), count)
+            is_full = self._is_full(info, replies[-1] - 1, max_running)  # of some that came at once
         except StoreUnavailable:
-            # It may have been opened all the same.
-            writer.discard()
+            writer.discard(waits=False)  # it may have been opened all the same
             flusher.add(writer)
             raise
         if not replies[len(lease)]:
             raise StoreUnavailable(f"there is a stream {info.id} already")
-        # Those that are over may still be counted, if their worker could not take them off.
-        is_full = max_running is not None and count > max_running
-        if is_full and len(self.running(info.owner)) > (max_running or 0):
-            writer.discard()
         flusher.add(writer)
-        if writer.log.outcome is not None:
+        if is_full:
+            writer.discard()
             raise TooManyRunning
         return writer
+
+    def _admit(self, process: _Process, stored: Stored, max_running: int | None) -> None:
+        """Reserve the idempotency key for as long as it takes to open the stream."""
+        key = stored.key
+        commands: list[Command] = [("SCARD", self._keys.hashed("owner", stored.info.owner))]
+        if key:
+            lease = ms(self._timing.lease)
+            commands += [("SET", key, stored.key_value, "PX", lease, "NX"), ("GET", key)]
+        count, *reserved = process.connection.ask(*commands)
+        if reserved and (found := reserved[-1]) and found.decode() != stored.key_value:
+            raise KeyInUse(_key_entry(found))
+        if self._is_full(stored.info, count, max_running):
+            if key:
+                process.connection.ask(("DEL", key))
+            raise TooManyRunning
+
+    def _is_full(self, info: StreamInfo, others: int, max_running: int | None) -> bool:
+        if max_running is None or others < max_running:
+            return False
+        # Some that are over may still be counted, if their worker could not take them off.
+        return sum(found.id != info.id for found in self.running(info.owner)) >= max_running
 
     def find(self, owner: str, name: str) -> StreamInfo | None:
         """Return the running stream of a conversation, or the one with this id."""

@@ -100,12 +100,13 @@ class RedisWriter(LogWriter):
             self.log.end(self._outcome, is_whole=True)
             self._wait_for(lambda: self.is_over)
 
-    def discard(self) -> None:
+    def discard(self, *, waits: bool = True) -> None:
         """Remove the stream."""
         with self.log.changed:
             self._is_discarded, self._ended_at = True, time.monotonic()
             self.log.end("refused", is_whole=False)
-        self._flusher.wake(at_once=True)
+            if waits:
+                self._wait_for(lambda: self.is_over)
 
     def release(self) -> None:
         """Free the log once the stream is over, and nobody in this process reads it."""
