@@ -12,6 +12,7 @@ from typing import Any
 from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
 from ..core.request import ChatRequest
+from ..core.result import ChatResult
 from ..dialects import Encoder
 from ..protocols import ResponseParser
 from ..providers import Provider
@@ -21,6 +22,7 @@ from .body import StreamingBody
 from .continued_response import ContinuedResponse
 from .event_source import EventSource
 from .host import Host
+from .kept_response import KeptResponse
 from .recorder import ChatRecorder
 from .response_stream import ResponseStream
 from .tool_loop import ToolLoop
@@ -38,6 +40,7 @@ class ChatRun:
     :param host: the app.
     :param new_encoder: makes the encoder for a response.
     :param may_ask: whether the client can ask the user to approve tool calls.
+    :param kept: keeps the response for others; the chat then goes on when its client leaves.
     :param client: the client's socket, if the server gives access to it. When the client closes
         it, the chat is cancelled.
     """
@@ -50,13 +53,20 @@ class ChatRun:
         client: socket.socket | None = None,
         *,
         may_ask: bool = False,
+        kept: KeptResponse | None = None,
     ) -> None:
         self._host = host
         self._may_ask = may_ask
+        self._kept = kept
         self._new_encoder = new_encoder
         self._chat = chat
-        self._recorder = ChatRecorder(chat, host.chat_finished)
-        self._cancel = CancelToken(client, time.monotonic() + host.config.deadline)
+        self._recorder = ChatRecorder(chat, self._finished)
+        deadline = time.monotonic() + host.config.deadline
+        if kept is None:
+            self._cancel = CancelToken(client, deadline)
+        else:  # its client may leave
+            self._cancel = CancelToken(None, deadline, "interrupted")
+            self._recorder.stream_id = kept.id
         self._watchdog = current_runtime().watchdog
         self._tools: list[dict[str, Any]] = []  # those of the server, as they are sent
 
@@ -70,6 +80,8 @@ class ChatRun:
             request = self._admit(provider)
         except BaseException as error:  # also when the worker is being stopped
             self._recorder.finish("refused", self._host.refusal(error))
+            if self._kept:
+                self._kept.discard()
             raise
         try:
             self._watchdog.add(self._cancel)
@@ -77,7 +89,13 @@ class ChatRun:
         except BaseException as error:
             self._watchdog.remove(self._cancel)
             self._recorder.finish_failed(_as_chat_error(error))
+            if self._kept:
+                self._kept.fail(_as_chat_error(error))
             raise
+
+    def _finished(self, result: ChatResult) -> None:
+        if self._kept is None or self._kept.claim_end(result.outcome):
+            self._host.chat_finished(result)
 
     def _admit(self, provider: Provider) -> UpstreamRequest:
         """Let the host see, change or refuse the chat; return the request to send."""
@@ -89,6 +107,9 @@ class ChatRun:
         host.run_before_chat(chat)
         self._recorder.update(chat)
         self._tools = host.tool_definitions(chat)
+        if self._kept:
+            self._kept.admit(chat)
+            self._kept.attach(self._cancel)
         try:
             return build_request(host, provider, self._with_tools(chat), self._cancel.deadline)
         except ChatError as error:
@@ -143,6 +164,9 @@ class ChatRun:
             deadline = self._cancel.deadline
             runner = self._host.tool_runner(self._chat, deadline, may_ask=self._may_ask)
         encoder = self._new_encoder(chat)
+        recorder.message_id = getattr(encoder, "message_id", None)
+        if self._kept:
+            encoder = self._kept.encoder(encoder)
         self._cancel.forget_timeout()
 
         def open_response(request: UpstreamRequest) -> tuple[EventSource, ResponseParser]:
@@ -189,7 +213,12 @@ class ChatRun:
                     shows_tools=getattr(encoder, "shows_tools", False),
                 )
             body = StreamingBody(
-                source, encoder, recorder, self._cancel, heartbeat=self._host.config.heartbeat
+                source,
+                encoder,
+                recorder,
+                self._cancel,
+                heartbeat=self._host.config.heartbeat,
+                kept=self._kept,
             )
             body.start()
         except BaseException as error:

@@ -26,6 +26,7 @@ from ..providers import Provider
 from ..runs.tool_runner import ToolRunner
 from .approvals import approvals_for, may_offer
 from .missing_key import why_no_key
+from .streams import Streams
 from .tools import definitions, with_loaded
 
 if TYPE_CHECKING:
@@ -40,10 +41,12 @@ _MAX_WARNINGS = 100  # that are logged once
 class AppState:
     """One instance in one app: its settings, its providers, and how its hooks are called.
 
+    :param name: name of its blueprint.
     :param subdomain: the subdomain that its routes are under; "" for none.
     :param prefix: what stands in front of the provider's name in every rule.
     :ivar config: the app's settings, checked.
     :ivar providers: the providers served here, by name.
+    :ivar streams: the responses that are kept.
     :ivar paths: what may follow a provider in a chat's path, the longest first.
     :ivar routes: the table of its routes.
     :ivar routes_by_rule: the same by their whole rules, which is how a request finds its entry.
@@ -51,7 +54,7 @@ class AppState:
     """
 
     def __init__(
-        self, llmchat: LLMChat, app: Flask, config: Config, subdomain: str, prefix: str
+        self, llmchat: LLMChat, app: Flask, config: Config, name: str, subdomain: str, prefix: str
     ) -> None:
         self.llmchat = llmchat
         self.hooks = llmchat.hooks
@@ -94,6 +97,7 @@ class AppState:
                     raise ValueError(
                         f"LLMCHAT_FALLBACKS[{failed!r}] names {name!r}, which cannot be one"
                     )
+        self.streams = Streams(self, name)
         self.paths = sorted({dialect.path for dialect in llmchat.dialects}, key=len, reverse=True)
 
     def current_route(self) -> RouteEntry | None:

@@ -11,33 +11,19 @@ from typing import Any
 
 from ...core.errors import ChatError
 from ...core.request import ChatRequest
-from ..base import Encoder, Route, RouteRequest, RouteResponse
+from ..base import Encoder
 from ..chat_settings import chat_request
-from ..json_schema import CODES, Components, DialectSpec, RouteSpec, const
+from ..json_schema import CODES, Components, DialectSpec, const
 from ..schema import load
 from ..size import MAX_UI_PARTS, check_size
-from .approvals import approvals_in
+from .approvals import approvals_in, continued_message
 from .encoder import UIEncoder
+from .prelude import prelude_of
 from .request import UIBodySchema
 
 _BODY = UIBodySchema()
 
 _LOOKED_AT = 1024  # most messages, and parts of one, that are checked to recognise UIMessages
-
-
-def _no_stream(request: RouteRequest) -> RouteResponse:
-    # 204 means "no stream to resume" to the AI SDK: a stream ends when its client disconnects.
-    return RouteResponse(status=204, headers={"Allow": "GET, HEAD, OPTIONS"})
-
-
-def _describe_resume(components: Components) -> RouteSpec:
-    return RouteSpec(
-        summary="No stream to resume",
-        description="For pages that look for a response that is still being streamed. A stream ends"
-        " when its client disconnects.",
-        status=204,
-        response="There is no such stream, whatever the chat.",
-    )
 
 
 class UIDialect:
@@ -47,16 +33,6 @@ class UIDialect:
     path = ""
     asks_approval = True
     mimetype = UIEncoder.mimetype
-    # The AI SDK requests it when the page is set to resume streams.
-    routes = (
-        Route(
-            "/<chat_id>/stream",
-            "stream",
-            _no_stream,
-            needs_profile=False,
-            describe=_describe_resume,
-        ),
-    )
 
     def recognises(self, body: dict[str, Any]) -> bool:
         """Return whether a message has parts with types; parts of Gemini's form have none.
@@ -78,6 +54,10 @@ class UIDialect:
         chat = chat_request(load(_BODY, body), body)
         chat.approvals = approvals_in(body)
         return chat
+
+    def prelude(self, chat: ChatRequest) -> bytes:
+        """Return the parts of the message that the response continues."""
+        return prelude_of(continued_message(chat.raw).get("parts", ()))
 
     def encoder(self, chat: ChatRequest) -> Encoder:
         """Return a new encoder for the response to this chat."""

@@ -60,7 +60,7 @@ class UIEncoder:
     def __init__(self, chat: ChatRequest) -> None:
         self._namespace = chat.provider
         continued = continued_message(chat.raw)
-        self._message_id = continued.get("id") or f"msg_{chat.request_id}"
+        self.message_id = continued.get("id") or f"msg_{chat.request_id}"
         parts = [p for p in continued.get("parts", ()) if isinstance(p, dict)]
         # Clients search the whole message for an id, so those of its earlier steps are in use.
         self._used_ids = {p["toolCallId"] for p in parts if isinstance(p.get("toolCallId"), str)}
@@ -156,10 +156,10 @@ class UIEncoder:
         """Encode that the response failed."""
         out: list[str] = []
         self._close(out)
-        if error.code == "cancelled":
-            # The protocol's word for it. StreamingBody writes nothing then, as the connection is
-            # closed; this is for other users of the encoder.
-            out.append(frame("abort", reason=error.message))
+        if error.code in ("cancelled", "stopped"):
+            # The protocol's word for it. Without the finish a text stays unfinished in some
+            # clients, and the AI SDK's WorkflowChatTransport asks for the rest without end.
+            out += [frame("abort", reason=error.message), frame("finish", finishReason="other")]
         else:
             out.append(frame("error", errorText=error.message))
         return _bytes([*out, _DONE])
@@ -175,7 +175,7 @@ class UIEncoder:
     def _begin(self, out: list[str]) -> None:
         if not self._begun:
             self._begun = True
-            out.append(frame("start", messageId=self._message_id))
+            out.append(frame("start", messageId=self.message_id))
 
     def _next_step(self, out: list[str]) -> None:
         """End the current step, and begin the next one."""
