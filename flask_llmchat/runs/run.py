@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ..core.error_codes import ERROR_CODES
@@ -60,7 +61,7 @@ class ChatRun:
         self._kept = kept
         self._new_encoder = new_encoder
         self._chat = chat
-        self._recorder = ChatRecorder(chat, self._finished)
+        self._recorder = ChatRecorder(chat, partial(_finish, host, kept))
         deadline = time.monotonic() + host.config.deadline
         if kept is None:
             self._cancel = CancelToken(client, deadline)
@@ -92,10 +93,6 @@ class ChatRun:
             if self._kept:
                 self._kept.fail(_as_chat_error(error))
             raise
-
-    def _finished(self, result: ChatResult) -> None:
-        if self._kept is None or self._kept.claim_end(result.outcome):
-            self._host.chat_finished(result)
 
     def _admit(self, provider: Provider) -> UpstreamRequest:
         """Let the host see, change or refuse the chat; return the request to send."""
@@ -225,6 +222,11 @@ class ChatRun:
             recorder.fail_attempt(_as_chat_error(error))
             raise
         return body
+
+
+def _finish(host: Host, kept: KeptResponse | None, result: ChatResult) -> None:
+    if kept is None or kept.claim_end(result.outcome):
+        host.chat_finished(result)
 
 
 def _as_chat_error(error: BaseException) -> ChatError:

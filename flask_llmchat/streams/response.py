@@ -37,7 +37,8 @@ class StreamedResponse(KeptResponse):
         detached_seconds: float | None,
     ) -> None:
         self._writer: StreamWriter | None = None
-        self._new_encoder = new_encoder
+        self._new_encoder: Callable[[], Encoder] | None = new_encoder
+        self._encoder: Encoder | None = None
         self._cancel: CancelToken | None = None
         self._max_detached = max_detached
         self._detached_seconds = detached_seconds
@@ -76,7 +77,9 @@ class StreamedResponse(KeptResponse):
 
     def encoder(self, encoder: Encoder) -> Encoder:
         """Return an encoder that also writes to the stream."""
-        return _StreamEncoder(encoder, self.writer)
+        self._encoder = _StreamEncoder(encoder, self.writer)
+        self._new_encoder = None  # which has the whole chat
+        return self._encoder
 
     def claim_end(self, outcome: Outcome) -> bool:
         """Claim the ending of the chat."""
@@ -99,7 +102,10 @@ class StreamedResponse(KeptResponse):
 
     def fail(self, error: ChatError) -> None:
         """End the stream of a chat that failed before its first bytes."""
-        self.encoder(self._new_encoder()).fail(error)
+        if self._new_encoder is not None:
+            self.encoder(self._new_encoder())
+        assert self._encoder is not None
+        self._encoder.fail(error)
 
     def end(self) -> None:
         """End the stream."""

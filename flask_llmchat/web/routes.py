@@ -116,12 +116,15 @@ def _shared_entries(state: AppState) -> Iterator[RouteEntry]:
     """Give what stands behind each provider: the dialects' own routes, and wrong methods."""
     methods: dict[str, list[str]] = {path: ["POST"] for path in state.paths}
     owners: dict[str, Dialect | None] = {}
-    found: list[tuple[Dialect | None, Route, Callable[..., Any]]] = [
+    found: list[tuple[Dialect | None, Route, Callable[..., Any]]]
+    found = [(None, *of_streams) for of_streams in stream_routes(state)]
+    of_streams = {route.path for _, route, _ in found}
+    found += [
         (dialect, route, route_view(state, dialect, route))
         for dialect in state.llmchat.dialects
         for route in routes_of(dialect)
+        if route.path not in of_streams
     ]
-    found += [(None, *of_streams) for of_streams in stream_routes(state)]
     for dialect, route, view in found:
         yield RouteEntry(
             rule=route.path,

@@ -32,9 +32,6 @@ def _view(state: AppState, answer: Callable[..., Response]) -> Callable[..., Res
         try:
             if "provider" in values:
                 state.provider_named(values["provider"])
-            if not state.config.resumable:
-                # To the AI SDK: there is no stream to resume.
-                return Response(status=204, headers={"Allow": "GET, HEAD, OPTIONS"})
             state.streams.watch()
             if request.method == "POST":
                 refuse_cross_site(state.config.trusted_origins)
@@ -145,16 +142,6 @@ def _describe_read(components: Components) -> RouteSpec:
     )
 
 
-def _describe_none(components: Components) -> RouteSpec:
-    return RouteSpec(
-        summary="No stream to resume",
-        description="For pages that look for a response that is still being streamed. A stream ends"
-        " when its client disconnects.",
-        status=204,
-        response="There is no such stream, whatever the chat.",
-    )
-
-
 def _describe_stop(components: Components) -> RouteSpec:
     success = {"type": "object", "properties": {"success": {"type": "boolean", "const": True}}}
     return RouteSpec(
@@ -165,16 +152,13 @@ def _describe_stop(components: Components) -> RouteSpec:
     )
 
 
+_ROUTES = (
+    (Route("/<path:name>/stream", "stream", describe=_describe_read), read_view),
+    (Route("/<path:name>/stop", "stop", methods=("POST",), describe=_describe_stop), stop_view),
+)
+
+
 def stream_routes(state: AppState) -> list[tuple[Route, Callable[..., Response]]]:
     """Return the routes of streams behind each provider, and their views."""
-    resumable = state.config.resumable
-    read = Route(
-        "/<path:name>/stream",
-        "stream",
-        needs_profile=resumable,
-        describe=_describe_read if resumable else _describe_none,
-    )
-    if not resumable:
-        return [(read, read_view(state))]
-    stop = Route("/<path:name>/stop", "stop", methods=("POST",), describe=_describe_stop)
-    return [(read, read_view(state)), (stop, stop_view(state))]
+    made = [(route, view(state)) for route, view in _ROUTES]
+    return made if state.config.resumable else []

@@ -438,7 +438,8 @@ def test_a_failure_closes_what_is_open() -> None:
         assert told[0] == {**begun[2], "type": begun[2]["type"].replace("start", "end")}
         assert told[1:] == [{"type": "error", "errorText": "It broke\noff."}, "[DONE]"]
     told = frames(encoder().fail(ChatError("Gone.", "cancelled")))
-    assert told == [{"type": "abort", "reason": "Gone."}, "[DONE]"]
+    ended = {"type": "finish", "finishReason": "other"}
+    assert told == [{"type": "abort", "reason": "Gone."}, ended, "[DONE]"]
 
 
 TEXTS = st.text(st.characters(codec=None), max_size=5)

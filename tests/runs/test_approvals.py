@@ -15,7 +15,6 @@ from itsdangerous import TimestampSigner
 
 from flask_llmchat import Caller, ChatError, Denied, LLMChat, ProposedCall, ToolContext, ToolError
 from flask_llmchat.testing import CUT, HOLD, FakeUpstream, error_reply, text_reply, tool_reply
-from flask_llmchat.transport.runtime import current_runtime
 from tests.support.apps import finished, make_app
 from tests.support.servers import served
 from tests.support.tool_chats import wait_for
@@ -662,7 +661,6 @@ def test_the_apps_own_claimer(upstream: FakeUpstream, llmchat: LLMChat, paid: li
     page.messages, page.answer = sent, sent[-1]
     page.send()
     assert len(paid) == 1 and page.tool["errorText"].startswith("This was already carried out")
-    assert not current_runtime().claims.get(key)
 
 
 @pytest.mark.parametrize("answer", [OSError("redis://:secret@host"), None, 1])
@@ -681,20 +679,6 @@ def test_where_nobody_can_tell_nothing_is_run(
     upstream.add(text_reply("Sorry."))
     page.send()
     assert not paid and "could not be checked" in page.tool["errorText"]
-
-
-def test_claims_are_forgotten_when_they_expire(
-    upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
-) -> None:
-    claims = current_runtime().claims
-    claims.clear()
-    claims.update({"old": (1.0,), "older": (2.0,)})
-    page = Page(app_for(upstream, llmchat))
-    ask(page, upstream)
-    page.decide()
-    upstream.add(text_reply("Paid."))
-    page.send()
-    assert list(claims) == [paid[0][-1]]
 
 
 # ---- Where nobody can be asked

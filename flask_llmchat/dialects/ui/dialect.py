@@ -11,9 +11,9 @@ from typing import Any
 
 from ...core.errors import ChatError
 from ...core.request import ChatRequest
-from ..base import Encoder
+from ..base import Encoder, Route, RouteRequest, RouteResponse
 from ..chat_settings import chat_request
-from ..json_schema import CODES, Components, DialectSpec, const
+from ..json_schema import CODES, Components, DialectSpec, RouteSpec, const
 from ..schema import load
 from ..size import MAX_UI_PARTS, check_size
 from .approvals import approvals_in, continued_message
@@ -26,6 +26,21 @@ _BODY = UIBodySchema()
 _LOOKED_AT = 1024  # most messages, and parts of one, that are checked to recognise UIMessages
 
 
+def _no_stream(request: RouteRequest) -> RouteResponse:
+    # 204 means "no stream to resume" to the AI SDK: a stream ends when its client disconnects.
+    return RouteResponse(status=204, headers={"Allow": "GET, HEAD, OPTIONS"})
+
+
+def _describe_resume(components: Components) -> RouteSpec:
+    return RouteSpec(
+        summary="No stream to resume",
+        description="For pages that look for a response that is still being streamed. A stream ends"
+        " when its client disconnects.",
+        status=204,
+        response="There is no such stream, whatever the chat.",
+    )
+
+
 class UIDialect:
     """Reads UIMessages; responds with a UI message stream."""
 
@@ -33,6 +48,17 @@ class UIDialect:
     path = ""
     asks_approval = True
     mimetype = UIEncoder.mimetype
+    # The AI SDK requests it when the page is set to resume streams. Where they are kept, the
+    # extension's own route takes its place.
+    routes = (
+        Route(
+            "/<path:name>/stream",
+            "stream",
+            _no_stream,
+            needs_profile=False,
+            describe=_describe_resume,
+        ),
+    )
 
     def recognises(self, body: dict[str, Any]) -> bool:
         """Return whether a message has parts with types; parts of Gemini's form have none.
