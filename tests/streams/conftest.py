@@ -87,7 +87,7 @@ def new_store(request: pytest.FixtureRequest) -> Callable[..., StreamStore]:
     """Return a function that makes a store."""
     if request.param == "redis":
         return request.getfixturevalue("worker")
-    return lambda **limits: make_store("memory://", "", Limits(**limits))
+    return lambda **limits: make_store("memory://", "", Limits(**limits)).get()
 
 
 @pytest.fixture

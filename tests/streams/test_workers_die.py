@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from flask_llmchat.streams.base import Orphan, StreamStore
+from flask_llmchat.streams import make_store
+from flask_llmchat.streams.base import Limits, Orphan, StreamStore
 from tests.streams.conftest import LEASE, info, read_all, wait_until
 from tests.support.redis_server import RedisServer
 
@@ -176,7 +179,7 @@ def test_a_receiver_that_fails_or_hangs_keeps_no_reader_waiting(
     assert time.monotonic() - died < LEASE * 20 / 12
     assert hanging and mine.interruption is None
     time.sleep(2 * LEASE)
-    assert redis.ask("EXISTS", f"test:lease:{store._processes.get().flusher.worker}")
+    assert redis.ask("EXISTS", f"test:lease:{store._flusher.worker}")
     wait_until(lambda: not store.running("ada"))
 
 
@@ -199,50 +202,43 @@ def test_workers_are_not_taken_for_dead_when_the_server_comes_back(
     assert [reader and reader.read(5) for reader in readers] == [b"x"] * 4
 
 
-def test_a_forked_process_is_a_worker_of_its_own(redis: RedisServer, worker: Worker) -> None:
-    store = worker()
-    writer = store.open(info(), print)
+def test_a_forked_process_is_a_worker_of_its_own(redis: RedisServer) -> None:
+    stores = make_store(redis.url, "test:", Limits())
+    writer = stores.get().open(info(), print)
     writer.append(b"parent")
     reads, writes = os.pipe()
     if (child := os.fork()) == 0:
         status = 1
         try:
-            inherited = store._processes.made() is not None
+            store = stores.get()
             own = store.open(info("bob"), print)
             own.append(b"child")
             own.claim_end("ok")
             own.end()
             reader = store.read("ada", writer.info.id)
-            found = reader and reader.read(5)
-            os.write(writes, f"{own.info.id} {inherited} {found!r}".encode())
+            os.write(writes, f"{own.info.id} {reader and reader.read(5)!r}".encode())
             status = 0
         finally:
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
-    stream_id, *found = os.read(reads, 1000).decode().split()
+    stream_id, found = os.read(reads, 1000).decode().split()
     os.close(reads)
     os.close(writes)
-    assert found == ["False", "b'parent'"]
+    assert found == "b'parent'"
+    store = stores.get()
     assert read_all(store.read("bob", stream_id)) == b"child"
     writer.append(b", too")
     assert writer.claim_end("ok")
     writer.end()
-    assert read_all(worker().read("ada", writer.info.id)) == b"parent, too"
+    assert read_all(store.read("ada", writer.info.id)) == b"parent, too"
+    store.close()
 
 
-def test_a_store_that_nobody_refers_to_any_more_leaves_no_thread(
-    redis: RedisServer, worker: Worker
-) -> None:
-    import gc
-    import threading
-
-    store = worker()
-    store.watch(print)
-    threads = threading.active_count()
-    cells = worker.__closure__ or ()
-    for cell in cells:
-        if isinstance(cell.cell_contents, list):
-            cell.cell_contents.clear()
-    del store
+def test_a_store_that_nobody_refers_to_leaves_no_thread(redis: RedisServer) -> None:
+    before = threading.active_count()
+    stores = make_store(redis.url, "test:", Limits())
+    stores.get().watch(print)
+    assert threading.active_count() > before
+    del stores
     gc.collect()
-    wait_until(lambda: threading.active_count() < threads)
+    wait_until(lambda: threading.active_count() <= before)

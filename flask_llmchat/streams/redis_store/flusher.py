@@ -61,9 +61,8 @@ class Flusher:
         self.worker = secrets.token_hex(8)
         self.writers: dict[str, RedisWriter] = {}
         self.is_down = False
-        self._is_looking = False
         self._connection, self._keys, self._timing = connection, keys, timing
-        self._look_around = look
+        self._look = look
         self._next_beat = self._next_look = 0.0
         self._has_work, self._at_once = threading.Event(), threading.Event()
         self._lock = threading.RLock()
@@ -82,23 +81,16 @@ class Flusher:
         """Write a stream from now on."""
         self.writers[writer.info.id] = writer
         self.start()
+        self.wake()
 
     def start(self) -> None:
         """Start the thread, if it does not run."""
         with self._lock:
             if self._thread is None and not self._is_closed:
-                thread = threading.Thread(
-                    target=self._run, name="flask_llmchat-streams", daemon=True
-                )
+                name = "flask_llmchat-streams"
+                thread = threading.Thread(target=self._run, name=name, daemon=True)
                 thread.start()
                 self._thread = thread
-        self.wake()
-
-    def start_looking(self) -> None:
-        """Look after other workers from now on."""
-        if not self._is_looking:
-            self._is_looking = True
-            self.start()
 
     def wake(self, *, at_once: bool = False) -> None:
         """Say that there is something to write; without waiting for more if it is urgent."""
@@ -120,7 +112,8 @@ class Flusher:
 
     def _run(self) -> None:
         while not self._is_closed:
-            self._has_work.wait(self._idle_seconds())
+            due = min(self._next_look, self._next_beat if self.writers else self._next_look)
+            self._has_work.wait(max(due - time.monotonic(), 0))
             if self.is_down:
                 time.sleep(max(self._next_beat - time.monotonic(), 0))
             else:
@@ -128,33 +121,23 @@ class Flusher:
             self._has_work.clear()
             self._at_once.clear()
             try:
-                self._flush()
-                self._look()
+                if writers := list(self.writers.values()):
+                    self._flush(writers)
+                if time.monotonic() >= self._next_look:
+                    self._next_look = time.monotonic() + self._timing.look
+                    self._look()
             except Exception:  # or no stream would ever be written again
                 logger.exception("the running streams could not be stored")
                 time.sleep(self._timing.beat)
 
-    def _idle_seconds(self) -> float | None:
-        due = [self._next_beat] if self.writers else []
-        due += [self._next_look] if self._is_looking else []
-        return max(min(due) - time.monotonic(), 0) if due else None
-
-    def _look(self) -> None:
-        if self._is_looking and time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + self._timing.look
-            self._look_around()
-
-    def _flush(self) -> None:
+    def _flush(self, writers: list[RedisWriter]) -> None:
         is_beat = time.monotonic() >= self._next_beat
         if is_beat:
             self._next_beat = time.monotonic() + self._timing.beat
-        writers = list(self.writers.values())
-        if not writers:
-            return
         try:
-            self._send(writers, is_beat=is_beat)
+            self._bring_up_to_date(writers, is_beat)
             if any(writer.is_doubtful for writer in writers):
-                self._send(writers, is_beat=False)
+                self._bring_up_to_date(writers, is_beat=False)
             self.is_down = any(writer.is_doubtful and not writer.is_over for writer in writers)
         except StoreUnavailable:
             self.is_down = True
@@ -167,27 +150,24 @@ class Flusher:
                 self.writers.pop(writer.info.id, None)
                 writer.release()
 
-    def _send(self, writers: list[RedisWriter], *, is_beat: bool) -> None:
-        """Find out what the store has, where that is not known, and then write what it lacks."""
+    def _bring_up_to_date(self, writers: list[RedisWriter], is_beat: bool) -> None:
         doubtful = [writer for writer in writers if writer.is_doubtful and not writer.is_over]
-        self._send_each(doubtful, lambda writer, add: writer.add_look(add))
-        self._send_each(
-            [writer for writer in writers if not writer.is_doubtful and not writer.is_over],
-            lambda writer, add: writer.add_changes(add, is_beat=is_beat),
-            self.lease() if is_beat else (),
-        )
+        self._send(doubtful, lambda writer, add: writer.add_look(add))
+        known = [writer for writer in writers if not writer.is_doubtful and not writer.is_over]
+        lease = self.lease() if is_beat else ()
+        self._send(known, lambda writer, add: writer.add_changes(add, is_beat=is_beat), lease)
 
-    def _send_each(
+    def _send(
         self,
         writers: Iterable[RedisWriter],
         add_commands: Callable[[RedisWriter, Add], None],
         more: Iterable[Command] = (),
     ) -> None:
-        sent: list[tuple[RedisWriter, Callable[[Any], object]]] = []
+        takers: list[tuple[RedisWriter, Callable[[Any], object]]] = []
         commands: list[Command] = []
 
         def add(writer: RedisWriter, take: Callable[[Any], object], *command: Any) -> None:
-            sent.append((writer, take))
+            takers.append((writer, take))
             commands.append(command)
 
         for writer in writers:
@@ -195,7 +175,7 @@ class Flusher:
         if not commands:
             return
         replies = self._connection.send([*commands, *more])
-        for (writer, take), reply in zip(sent, replies, strict=False):
+        for (writer, take), reply in zip(takers, replies, strict=False):
             if isinstance(reply, Exception):
                 writer.is_doubtful = True
                 self._connection.failure(reply)

@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from ..base import Orphan, StoreUnavailable
+from ..base import Limits, Orphan, StoreUnavailable
 from .connection import Command, Connection
+from .flusher import Timing
 from .keys import FENCE, REMEMBERED, Keys, Stored, ms, read_info
 from .tail import Mirror, Tail
 from .writer import claim_of
@@ -26,19 +27,17 @@ _COUNT = 500  # entries of a log that are read at once
 class Lookout:
     """Called by the flusher's thread, it looks at the leases of all workers.
 
-    :param lease: seconds after which a worker's lease runs out.
-    :param keep: seconds for which the log of a finished stream can be read.
     :ivar worker: the id of this process; set before the first look.
     :ivar on_orphan: what takes the streams whose ending was claimed; None before it is set.
     """
 
     def __init__(
-        self, connection: Connection, keys: Keys, tail: Tail, lease: float, keep: float
+        self, connection: Connection, keys: Keys, tail: Tail, timing: Timing, limits: Limits
     ) -> None:
         self.worker = ""
         self.on_orphan: Callable[[Orphan], object] | None = None
         self._connection, self._keys, self._tail = connection, keys, tail
-        self._lease, self._keep = lease, keep
+        self._lease, self._keep = timing.lease, limits.keep
         self._suspects: set[str] = set()
         self._told: set[str] = set()  # orphans that on_orphan has got, and that are not over yet
         self._claiming: threading.Thread | None = None
@@ -123,9 +122,7 @@ class Lookout:
         elif ended != claim and self._is_alive(json.loads(ended)["worker"]):
             return  # it is being ended
         if lost is None:  # refused where that worker had written its own
-            self._connection.send(
-                [self._keys.last_entry(stored.info, "interrupted", at=0, whole=0)]
-            )
+            self._connection.send([self._keys.last_entry(stored.info, "interrupted", 0, False)])
         self._connection.ask(*self._keys.ending(stored, self._keep))
         self._told.discard(stream_id)
 

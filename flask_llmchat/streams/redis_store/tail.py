@@ -20,7 +20,6 @@ logger = logging.getLogger("flask_llmchat")
 
 _COUNT = 500  # entries that are read at once
 _PAUSE = 0.5  # seconds before reading again after a failure
-_LINGER = 1.0  # seconds for which the thread waits for the next reader
 
 
 class Mirror:
@@ -61,6 +60,7 @@ class Tail:
         self._connection, self._keys = connection, keys
         self._budget, self._max_bytes = budget, max_bytes
         self._lock = threading.RLock()
+        self._has_work = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
@@ -107,8 +107,9 @@ class Tail:
     def close(self) -> None:
         """End the thread."""
         self._is_closed = True
-        if (thread := self._thread) is not None:
-            thread.join(2)
+        self._has_work.set()
+        if self._thread is not None:
+            self._thread.join(2)
 
     def _start(self) -> None:
         with self._lock:
@@ -116,19 +117,16 @@ class Tail:
                 thread = threading.Thread(target=self._run, name="flask_llmchat-tail", daemon=True)
                 thread.start()
                 self._thread = thread
+        self._has_work.set()
 
     def _run(self) -> None:
-        idle_since = time.monotonic()
         while not self._is_closed:
             mirrors = {mirror.key: mirror for mirror in self.running()}
             if not mirrors:
-                with self._lock:
-                    if not self.running() and time.monotonic() > idle_since + _LINGER:
-                        self._thread = None
-                        return
-                time.sleep(0.05)
+                self._has_work.clear()
+                if not self.running() and not self._is_closed:
+                    self._has_work.wait()
                 continue
-            idle_since = time.monotonic()
             try:
                 last_ids = {key: mirror.last_id for key, mirror in mirrors.items()}
                 for key, entries in self._connection.wait_for_entries(last_ids, _COUNT):
