@@ -64,8 +64,10 @@ class Flusher:
         self._connection, self._keys, self._timing = connection, keys, timing
         self._look = look
         self._next_beat = self._next_look = 0.0
-        self._has_work, self._at_once = threading.Event(), threading.Event()
-        self._lock = threading.RLock()
+        # With a reentrant lock, which an Event has not: a garbage collection can end a chat while
+        # this very thread holds it.
+        self._changed = threading.Condition(threading.RLock())
+        self._has_work = self._is_urgent = False
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
@@ -85,7 +87,7 @@ class Flusher:
 
     def start(self) -> None:
         """Start the thread, if it does not run."""
-        with self._lock:
+        with self._changed:
             if self._thread is None and not self._is_closed:
                 name = "flask_llmchat-streams"
                 thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -94,10 +96,10 @@ class Flusher:
 
     def wake(self, *, at_once: bool = False) -> None:
         """Say that there is something to write; without waiting for more if it is urgent."""
-        if at_once:
-            self._at_once.set()
-        if not self._has_work.is_set():
-            self._has_work.set()
+        if at_once or not self._has_work:
+            with self._changed:
+                self._has_work, self._is_urgent = True, self._is_urgent or at_once
+                self._changed.notify()
 
     def is_this_thread(self) -> bool:
         """Tell whether the caller is the flusher's own thread."""
@@ -112,23 +114,29 @@ class Flusher:
 
     def _run(self) -> None:
         while not self._is_closed:
-            due = min(self._next_look, self._next_beat if self.writers else self._next_look)
-            self._has_work.wait(max(due - time.monotonic(), 0))
-            if self.is_down:
-                time.sleep(max(self._next_beat - time.monotonic(), 0))
-            else:
-                self._at_once.wait(self._timing.gather)
-            self._has_work.clear()
-            self._at_once.clear()
+            self._wait()
             try:
                 if writers := list(self.writers.values()):
                     self._flush(writers)
+                else:
+                    self.is_down = False
                 if time.monotonic() >= self._next_look:
                     self._next_look = time.monotonic() + self._timing.look
                     self._look()
             except Exception:  # or no stream would ever be written again
                 logger.exception("the running streams could not be stored")
                 time.sleep(self._timing.beat)
+
+    def _wait(self) -> None:
+        due = min(self._next_look, self._next_beat if self.writers else self._next_look)
+        with self._changed:
+            self._changed.wait_for(lambda: self._has_work, max(due - time.monotonic(), 0))
+            if self.is_down:
+                pause = max(self._next_beat - time.monotonic(), 0)
+                self._changed.wait_for(lambda: self._is_closed, pause)
+            else:
+                self._changed.wait_for(lambda: self._is_urgent, self._timing.gather)
+            self._has_work = self._is_urgent = False
 
     def _flush(self, writers: list[RedisWriter]) -> None:
         is_beat = time.monotonic() >= self._next_beat
