@@ -25,6 +25,7 @@ BLOCK = 0.2
 """Seconds that a read waits for new entries. A reader that comes meanwhile waits for its end."""
 
 _MAX_CONNECTIONS = 16
+_COUNT = 500  # entries of a log that are read at once
 _PAUSE = 5.0  # seconds in which requests do not try again after a failure
 _QUIET = 30.0  # seconds between two lines in the log
 
@@ -37,6 +38,8 @@ _NO_CLUSTER = (
 )
 
 Command = tuple[Any, ...]
+Entries = list[tuple[bytes, dict[bytes, bytes]]]
+"""Entries of a log, by their ids."""
 
 
 def check_url(url: str) -> str:
@@ -121,6 +124,8 @@ class Connection:
 
         :raises StoreUnavailable: when the server does not answer.
         """
+        if not commands:
+            return []
         pipeline = self._commands.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
@@ -132,15 +137,25 @@ class Connection:
         self._failed_at, self.answered_at = -_PAUSE, time.monotonic()
         return replies
 
-    def wait_for_entries(self, last_ids: dict[bytes, bytes], count: int) -> list[Any]:
-        """Wait for new entries of streams and return them by key.
+    def entries(self, key: str, last_id: bytes) -> Entries:
+        """Return the next entries of a log, some hundreds at most.
+
+        :param last_id: the id after which to read.
+        :raises StoreUnavailable: when the server does not answer.
+        """
+        found: Entries
+        (found,) = self.ask(("XRANGE", key, b"(" + last_id, "+", "COUNT", _COUNT))
+        return found
+
+    def wait_for_entries(self, last_ids: dict[str, bytes]) -> list[tuple[bytes, Entries]]:
+        """Wait for new entries of logs, and return them with their keys.
 
         :param last_ids: the ids after which to read, by key.
         :raises StoreUnavailable: when the server does not answer.
         """
         try:
-            found: list[Any] = self._blocking.xread(
-                dict(last_ids), count=count, block=round(BLOCK * 1000)
+            found: list[tuple[bytes, Entries]] = self._blocking.xread(
+                dict(last_ids), count=_COUNT, block=round(BLOCK * 1000)
             )
         except self._errors as error:
             raise self.failure(error) from None

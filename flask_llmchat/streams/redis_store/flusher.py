@@ -69,6 +69,7 @@ class Flusher:
         self._changed = threading.Condition(threading.RLock())
         self._has_work = self._is_urgent = False
         self._thread: threading.Thread | None = None
+        self._refusal: Exception | None = None
         self._is_closed = False
 
     def lease(self) -> list[Command]:
@@ -147,6 +148,8 @@ class Flusher:
             if any(writer.is_doubtful for writer in writers):
                 self._bring_up_to_date(writers, is_beat=False)
             self.is_down = any(writer.is_doubtful and not writer.is_over for writer in writers)
+            if self.is_down and self._refusal is not None:
+                self._connection.failure(self._refusal)
         except StoreUnavailable:
             self.is_down = True
         if self.is_down:
@@ -185,7 +188,6 @@ class Flusher:
         replies = self._connection.send([*commands, *more])
         for (writer, take), reply in zip(takers, replies, strict=False):
             if isinstance(reply, Exception):
-                writer.is_doubtful = True
-                self._connection.failure(reply)
+                writer.is_doubtful, self._refusal = True, reply
             else:
                 take(reply)

@@ -111,14 +111,14 @@ class RedisStore:
         return _owned(owner, found)
 
     def _stored(self, stream_id: str) -> dict[str, Any] | None:
-        """Return what is stored of a stream besides its log. The id may be anything."""
+        """Return what is stored of a stream that is kept. The id may be anything."""
         if not is_stream_id(stream_id):
             return None
         fields = ("info", "worker", "over", "lost")
         meta, log = self._keys.of(stream_id, "meta"), self._keys.of(stream_id, "log")
         values, has_log = self._ask(("HMGET", meta, *fields), ("EXISTS", log))
-        found = {**dict(zip(fields, values, strict=True)), "log": has_log}
-        return found if found["info"] else None
+        found = dict(zip(fields, values, strict=True))
+        return found if found["info"] and (has_log or not found["over"]) else None
 
     def find_key(self, owner: str, idempotency_key: str) -> KeyEntry | None:
         """Return what is remembered of an idempotency key."""
@@ -144,7 +144,7 @@ class RedisStore:
             # It was stored, and freed here, at this very moment.
         found = self._stored(stream_id)
         info = _owned(owner, found)
-        if info is None or found is None or found["lost"] or (found["over"] and not found["log"]):
+        if info is None or found is None or found["lost"]:
             return None
         self._flusher.start()
         return self._tail.read(info, found["worker"].decode(), after_bytes, after_events)
