@@ -107,6 +107,7 @@ class Log:
 class LogWriter:
     """What the writers of all stores have in common.
 
+    :ivar claimed: the outcome, once the ending is claimed by this writer.
     :ivar is_over: whether the stream has ended, and needs nothing more from this process.
     """
 
@@ -116,6 +117,7 @@ class LogWriter:
         self.info = info
         self.log = log
         self.interruption: Interruption | None = None
+        self.claimed: str | None = None
         self.is_over = False
         self._on_interrupt = on_interrupt
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..transport.runtime import PerProcess
 from .base import (
     Interruption,
     KeyEntry,
@@ -31,7 +30,7 @@ class MemoryWriter(LogWriter):
     """A stream of this process: see :class:`flask_llmchat.streams.base.StreamWriter`.
 
     :param key: its owner and its idempotency key.
-    :param on_over: is called once, when the stream has ended; and whether it is still needed.
+    :param on_over: is called once the stream is over.
     """
 
     def __init__(
@@ -39,13 +38,12 @@ class MemoryWriter(LogWriter):
         info: StreamInfo,
         log: Log,
         on_interrupt: Callable[[Interruption], object],
-        key: tuple[str, str] | None,
-        on_over: Callable[[MemoryWriter, bool], object],
+        key: tuple[str, str | None],
+        on_over: Callable[[MemoryWriter], object],
     ) -> None:
         super().__init__(info, log, on_interrupt)
         self.key = key
-        self.opened = time.monotonic()
-        self._claimed: str | None = None
+        self.changed_at = time.monotonic()
         self._on_over = on_over
 
     @property
@@ -63,125 +61,41 @@ class MemoryWriter(LogWriter):
     def claim_end(self, outcome: str) -> bool:
         """Claim the ending of the chat."""
         with self.log.changed:
-            if self._claimed is not None:
-                return False
-            self._claimed = outcome
-            return True
+            is_first = self.claimed is None
+            self.claimed = self.claimed or outcome
+            return is_first
 
     def end(self) -> None:
         """Write the last entry."""
-        if self._claimed is not None:
-            self._finish(self._claimed, is_whole=True)
+        if self.claimed is not None:
+            self.finish(self.claimed, is_whole=True)
 
     def discard(self) -> None:
         """Remove the stream."""
-        self._finish("refused", is_whole=False)
+        self.finish("refused", is_whole=False)
 
-    def give_up(self) -> None:
-        """End a stream whose chat has not ended in time. The chat may still claim its ending."""
-        self.interrupt("interrupted")
-        self._finish("interrupted", is_whole=False)
-
-    def _finish(self, outcome: str, *, is_whole: bool) -> None:
+    def finish(self, outcome: str, *, is_whole: bool) -> None:
+        """End the log, once."""
         with self.log.changed:
             if self.is_over:
                 return
-            self.is_over = True
+            self.is_over, self.changed_at = True, time.monotonic()
             self.log.end(outcome, is_whole=is_whole)
-        self._on_over(self, is_whole and self.is_kept)
-
-
-class _Streams:
-    """The streams of one process, and what was claimed in it. Used under its lock."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.lock = threading.RLock()
-        self.by_id: dict[str, MemoryWriter] = {}
-        self.newest: dict[tuple[str, str], MemoryWriter] = {}  # by owner and conversation
-        self.running: dict[str, dict[str, MemoryWriter]] = {}  # by owner and id
-        self.keys: dict[tuple[str, str], KeyEntry] = {}  # by owner and key
-        self.claims: set[str] = set()
-        self.claims_by_expiry: list[tuple[float, str]] = []  # a heap
-        self._finished: dict[str, float] = {}  # by id, the oldest first: when they ended
-        self._limits = limits
-        self._budget = Budget(limits.store_max_bytes, self._remove_oldest)
-
-    def add(
-        self,
-        info: StreamInfo,
-        on_interrupt: Callable[[Interruption], object],
-        key: tuple[str, str] | None,
-        digest: str,
-    ) -> MemoryWriter:
-        """Add a running stream."""
-        if not self._budget.take(_OVERHEAD):
-            raise StoreUnavailable("running streams take all of LLMCHAT_STORE_MAX_BYTES")
-        log = Log(self._budget, self._limits.max_bytes)
-        writer = MemoryWriter(info, log, on_interrupt, key, self._over)
-        self.by_id[info.id] = writer
-        self.running.setdefault(info.owner, {})[info.id] = writer
-        if info.conversation is not None:
-            self.newest[info.owner, info.conversation] = writer
-        if key is not None:
-            self.keys[key] = KeyEntry(info.id, digest)
-        return writer
-
-    def remove_expired(self) -> None:
-        """Remove what was kept for long enough."""
-        now = time.monotonic()
-        while self._finished and next(iter(self._finished.values())) <= now - self._limits.keep:
-            self._remove_oldest()
-        while self.claims_by_expiry and self.claims_by_expiry[0][0] <= time.time():
-            self.claims.discard(heapq.heappop(self.claims_by_expiry)[1])
-
-    def give_up_oldest(self, owner: str) -> None:
-        """End streams of an owner that have run for longer than any chat may."""
-        for writer in list(self.running.get(owner, {}).values()):
-            if writer.opened <= time.monotonic() - self._limits.longest:
-                writer.give_up()
-
-    def _over(self, writer: MemoryWriter, is_needed: bool) -> None:
-        info = writer.info
-        with self.lock:
-            of_owner = self.running[info.owner]
-            del of_owner[info.id]
-            if not of_owner:
-                del self.running[info.owner]
-            if is_needed:
-                self._finished[info.id] = time.monotonic()
-            else:
-                self._remove(info.id)
-
-    def _remove_oldest(self) -> bool:
-        with self.lock:
-            oldest = next(iter(self._finished), None)
-            if oldest is not None:
-                del self._finished[oldest]
-                self._remove(oldest)
-            return oldest is not None
-
-    def _remove(self, stream_id: str) -> None:
-        writer = self.by_id.pop(stream_id)
-        if writer.key is not None:
-            del self.keys[writer.key]
-        conversation = writer.info.owner, writer.info.conversation or ""
-        if self.newest.get(conversation) is writer:
-            del self.newest[conversation]
-        writer.log.lose()
-        self._budget.give_back(_OVERHEAD)
+        self._on_over(self)
 
 
 class MemoryStore:
     """Keeps the streams of one process: see :class:`flask_llmchat.streams.base.StreamStore`."""
 
     def __init__(self, limits: Limits) -> None:
-        self._process = PerProcess(lambda: _Streams(limits))
-
-    def _streams(self) -> _Streams:
-        streams = self._process.get()
-        with streams.lock:
-            streams.remove_expired()
-        return streams
+        self._limits = limits
+        self._budget = Budget(limits.store_max_bytes, self._remove_oldest)
+        self._lock = threading.RLock()
+        self._running: dict[str, MemoryWriter] = {}  # by id, the oldest first
+        self._finished: dict[str, MemoryWriter] = {}  # by id, the one that ended first first
+        self._newest: dict[tuple[str, str | None], MemoryWriter] = {}  # by owner and conversation
+        self._keys: dict[tuple[str, str | None], KeyEntry] = {}  # by owner and idempotency key
+        self._claims: dict[str, float] = {}  # until when they count
 
     def open(
         self,
@@ -193,30 +107,71 @@ class MemoryStore:
         digest: str = "",
     ) -> MemoryWriter:
         """Open a stream."""
-        streams = self._streams()
-        key = None if idempotency_key is None else (info.owner, idempotency_key)
-        with streams.lock:
-            if key in streams.keys:
-                raise KeyInUse(streams.keys[key])
-            streams.give_up_oldest(info.owner)
+        self._remove_expired()
+        key = info.owner, idempotency_key
+        with self._lock:
+            if key in self._keys:
+                raise KeyInUse(self._keys[key])
             if max_running is not None and len(self.running(info.owner)) >= max_running:
                 raise TooManyRunning
-            return streams.add(info, on_interrupt, key, digest)
+            if not self._budget.take(_OVERHEAD):
+                raise StoreUnavailable("running streams take all of LLMCHAT_STORE_MAX_BYTES")
+            log = Log(self._budget, self._limits.max_bytes)
+            writer = MemoryWriter(info, log, on_interrupt, key, self._over)
+            self._running[info.id] = self._newest[info.owner, info.conversation] = writer
+            if idempotency_key is not None:
+                self._keys[key] = KeyEntry(info.id, digest)
+            return writer
+
+    def _over(self, writer: MemoryWriter) -> None:
+        with self._lock:
+            self._finished[writer.info.id] = self._running.pop(writer.info.id)
+            if writer.log.outcome == "refused" or not writer.is_kept:
+                self._remove(writer)
+
+    def _remove(self, writer: MemoryWriter) -> None:
+        del self._finished[writer.info.id]
+        self._keys.pop(writer.key, None)
+        conversation = writer.info.owner, writer.info.conversation
+        if self._newest.get(conversation) is writer:
+            del self._newest[conversation]
+        writer.log.lose()
+        self._budget.give_back(_OVERHEAD)
+
+    def _remove_oldest(self) -> bool:
+        with self._lock:
+            writer = next(iter(self._finished.values()), None)
+            if writer is not None:
+                self._remove(writer)
+            return writer is not None
+
+    def _remove_expired(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            while _oldest(self._finished) <= now - self._limits.keep:
+                self._remove_oldest()
+            while _oldest(self._running) <= now - self._limits.longest:
+                writer = next(iter(self._running.values()))
+                writer.interrupt("interrupted")
+                writer.finish("interrupted", is_whole=False)
 
     def _found(self, owner: str, stream_id: str) -> MemoryWriter | None:
-        writer = self._streams().by_id.get(stream_id)
+        self._remove_expired()
+        with self._lock:
+            writer = self._running.get(stream_id) or self._finished.get(stream_id)
         return writer if writer is not None and writer.info.owner == owner else None
 
     def find(self, owner: str, name: str) -> StreamInfo | None:
         """Return the running stream of a conversation, or the one with this id."""
-        writer = self._streams().newest.get((owner, name))
+        writer = self._newest.get((owner, name))
         if writer is None or writer.is_over:
             writer = self._found(owner, name)
         return None if writer is None else writer.info
 
     def find_key(self, owner: str, idempotency_key: str) -> KeyEntry | None:
         """Return what is remembered of an idempotency key."""
-        return self._streams().keys.get((owner, idempotency_key))
+        self._remove_expired()
+        return self._keys.get((owner, idempotency_key))
 
     def read(
         self, owner: str, stream_id: str, *, after_bytes: int = 0, after_events: int = 0
@@ -237,20 +192,20 @@ class MemoryStore:
 
     def running(self, owner: str) -> list[StreamInfo]:
         """Return the owner's running streams."""
-        streams = self._streams()
-        with streams.lock:
-            return [writer.info for writer in streams.running.get(owner, {}).values()]
+        with self._lock:
+            return [w.info for w in self._running.values() if w.info.owner == owner]
 
     def claim(self, key: str, expires_at: float) -> bool:
         """Claim something that may be done once."""
-        streams = self._streams()
-        with streams.lock:
-            if key in streams.claims or expires_at <= time.time():
+        now = time.time()
+        with self._lock:
+            if expires_at <= now or self._claims.get(key, 0) > now:
                 return False
-            if len(streams.claims) >= _MAX_CLAIMS:
-                raise StoreUnavailable(f"{_MAX_CLAIMS} claims have not expired yet")
-            streams.claims.add(key)
-            heapq.heappush(streams.claims_by_expiry, (expires_at, key))
+            if len(self._claims) >= _MAX_CLAIMS:
+                self._claims = {key: until for key, until in self._claims.items() if until > now}
+                if len(self._claims) >= _MAX_CLAIMS:
+                    raise StoreUnavailable(f"{_MAX_CLAIMS} claims have not expired yet")
+            self._claims[key] = expires_at
             return True
 
     def watch(self, on_orphan: Callable[[Orphan], object]) -> None:
@@ -258,3 +213,8 @@ class MemoryStore:
 
     def close(self) -> None:
         """Do nothing: there are no threads."""
+
+
+def _oldest(writers: Mapping[str, MemoryWriter]) -> float:
+    """Return when the first of them was opened, or ended."""
+    return next((writer.changed_at for writer in writers.values()), math.inf)

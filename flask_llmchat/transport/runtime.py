@@ -103,13 +103,9 @@ class PerProcess(Generic[T]):
         self._make = make
         self._made: dict[Runtime, T] = {}
 
-    def made(self) -> T | None:
-        """Return this process's value, if it was made."""
-        return self._made.get(_current)
-
     def get(self) -> T:
         """Return this process's value."""
-        if (found := self.made()) is None:
+        if (found := self._made.get(_current)) is None:
             # Two first calls at once may make two, and both use the first: there is no lock, which
             # would be of the process before the fork.
             found = self._made.setdefault(_current, self._make())

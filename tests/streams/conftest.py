@@ -14,7 +14,7 @@ from flask_llmchat.streams.base import Limits, StreamInfo, StreamReader, StreamS
 from tests.support.redis_server import PROGRAM, RedisServer
 
 LEASE = 0.6
-"""Seconds after which a worker of the tests is taken for dead."""
+"""Seconds after which a worker is taken for dead, in tests of that."""
 
 
 def info(owner: str = "ada", conversation: str | None = "c1", **more: Any) -> StreamInfo:
@@ -70,7 +70,7 @@ def worker(redis: RedisServer) -> Iterator[Callable[..., StreamStore]]:
 
     made = []
 
-    def make(url: str = "", lease: float = LEASE, **limits: Any) -> StreamStore:
+    def make(url: str = "", lease: float = 5, **limits: Any) -> StreamStore:
         timing = Timing(gather=0.01, beat=0.05, lease=lease)
         made.append(RedisStore(url or redis.url, "test:", Limits(**limits), timing))
         return made[-1]
@@ -87,7 +87,7 @@ def new_store(request: pytest.FixtureRequest) -> Callable[..., StreamStore]:
     """Return a function that makes a store."""
     if request.param == "redis":
         return request.getfixturevalue("worker")
-    return lambda **limits: make_store("memory://", "", Limits(**limits))
+    return lambda **limits: make_store("memory://", "", Limits(**limits)).get()
 
 
 @pytest.fixture

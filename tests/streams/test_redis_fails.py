@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,8 @@ from flask_llmchat.streams import make_store
 from flask_llmchat.streams.base import Limits, Orphan, StoreUnavailable, StreamStore
 from tests.streams.conftest import LEASE, info, read_all, wait_until
 from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.slow
 
 EVENTS = [b"data: %d\n\n" % n for n in range(20)]
 Worker = Callable[..., StreamStore]
@@ -35,7 +38,7 @@ def test_a_paused_server_delays_no_chat(redis: RedisServer, worker: Worker) -> N
     redis.pause()
     try:
         slowest = 0.0
-        until = time.monotonic() + 2 * LEASE
+        until = time.monotonic() + 1.2
         sent = b""
         while time.monotonic() < until:
             begun = time.monotonic()
@@ -43,7 +46,7 @@ def test_a_paused_server_delays_no_chat(redis: RedisServer, worker: Worker) -> N
             sent += EVENTS[1]
             slowest = max(slowest, time.monotonic() - begun)
             time.sleep(0.02)
-        assert slowest < 0.3
+        assert slowest < 0.45  # the time-out of a command is 0.5 s
         # After the first failure nobody waits for the server.
         with suppress(StoreUnavailable):
             store.find("ada", "c1")
@@ -51,12 +54,10 @@ def test_a_paused_server_delays_no_chat(redis: RedisServer, worker: Worker) -> N
         for _ in range(10):
             with pytest.raises(StoreUnavailable):
                 store.open(info(), print)
-        assert time.monotonic() - begun < 0.3
-        begun = time.monotonic()
+        assert time.monotonic() - begun < 0.45
         assert writer.claim_end("ok")
         writer.append(EVENTS[2])
         writer.end()
-        assert time.monotonic() - begun < 1.5
         assert read_all(own) == sent + EVENTS[2]
     finally:
         redis.resume()
@@ -68,7 +69,7 @@ def test_a_paused_server_delays_no_chat(redis: RedisServer, worker: Worker) -> N
 def test_what_a_paused_server_carries_out_later_is_not_doubled(
     redis: RedisServer, worker: Worker
 ) -> None:
-    store, elsewhere = worker(lease=10), worker(lease=10)
+    store, elsewhere = worker(), worker()
     writer = store.open(info(), print)
     reader = elsewhere.read("ada", writer.info.id)
     for event in EVENTS:
@@ -93,7 +94,7 @@ def test_what_a_paused_server_carries_out_later_is_not_doubled(
 def test_a_stream_is_whole_again_after_the_server_was_emptied(
     redis: RedisServer, worker: Worker, how: str
 ) -> None:
-    store, elsewhere = worker(lease=3), worker(lease=3)
+    store, elsewhere = worker(), worker()
     stopped: list[str] = []
     writer = store.open(info(), stopped.append, idempotency_key="k", digest="d")
     writer.update({"usage": 1})
@@ -109,7 +110,7 @@ def test_a_stream_is_whole_again_after_the_server_was_emptied(
         time.sleep(0.2)
         redis.start()
     writer.append(EVENTS[2], "2")
-    late = worker(lease=3)
+    late = worker()
     wait_until(lambda: late.find("ada", "c1") == writer.info)
     assert late.find_key("ada", "k") is not None
     assert late.running("ada") == [writer.info]
@@ -128,7 +129,7 @@ def test_a_stream_is_whole_again_after_the_server_was_emptied(
 def test_the_text_of_an_orphan_is_whole_although_the_server_was_emptied(
     redis: RedisServer, worker: Worker
 ) -> None:
-    store, elsewhere = worker(), worker()
+    store, elsewhere = worker(lease=LEASE), worker(lease=LEASE)
     orphans: list[Orphan] = []
     writer = store.open(info(), print)
     for number, event in enumerate(EVENTS):
@@ -172,10 +173,10 @@ def test_what_ended_while_the_server_was_away_is_not_held_for_ever(
     try:
         assert writer.claim_end("ok")
         writer.end()
-        process = store._processes.get()
-        assert process.budget.used == 1000
-        wait_until(lambda: not process.flusher.writers)
-        assert process.budget.used == 0
+        process: Any = store
+        assert process._budget.used == 1000
+        wait_until(lambda: not process._flusher.writers)
+        assert process._budget.used == 0
     finally:
         redis.start()
 
@@ -183,7 +184,7 @@ def test_what_ended_while_the_server_was_away_is_not_held_for_ever(
 def test_connections_that_the_server_closes_are_made_anew(
     redis: RedisServer, worker: Worker
 ) -> None:
-    store, elsewhere = worker(lease=3), worker(lease=3)
+    store, elsewhere = worker(), worker()
     writer = store.open(info(), print)
     reader = elsewhere.read("ada", writer.info.id)
     for event in EVENTS:
@@ -223,7 +224,7 @@ def test_a_full_server_ends_no_chat(
 def test_a_stream_that_ends_while_the_server_is_full_is_stored_later(
     redis: RedisServer, worker: Worker
 ) -> None:
-    store = worker(lease=5)
+    store = worker()
     writer = store.open(info(), print)
     redis.ask("CONFIG", "SET", "maxmemory", "1")
     try:
@@ -260,7 +261,7 @@ def test_a_replica_that_only_reads_is_not_available(
 
 
 def test_readers_are_told_when_the_server_stays_away(redis: RedisServer, worker: Worker) -> None:
-    store, elsewhere = worker(), worker()
+    store, elsewhere = worker(lease=LEASE), worker(lease=LEASE)
     writer = store.open(info(), print)
     reader = elsewhere.read("ada", writer.info.id)
     writer.append(EVENTS[0])
@@ -276,7 +277,7 @@ def test_readers_are_told_when_the_server_stays_away(redis: RedisServer, worker:
 
 
 def test_readers_are_told_when_a_finished_log_is_gone(redis: RedisServer, worker: Worker) -> None:
-    store, elsewhere = worker(), worker()
+    store, elsewhere = worker(lease=LEASE), worker(lease=LEASE)
     writer = store.open(info(), print)
     writer.append(EVENTS[0])
     reader = elsewhere.read("ada", writer.info.id)
@@ -318,6 +319,10 @@ def test_a_wrong_password_is_not_shown(
         "redis://:plan#ted@host",
         "redis://:planted@host:port",
         "redis://host:planted",
+        "redis://planted?ted=word@host",
+        "redis://host/planted",
+        "redis://host?db=planted",
+        "redis://host?socket_timeout=99",
         "redis+cluster://:planted@host",
         "planted",
         "",
@@ -372,5 +377,5 @@ def test_reading_needs_no_more_connections_and_threads_for_more_readers(
     for reader in [first, *readers]:
         assert reader is not None
         reader.close()
-    process = elsewhere._processes.get()
-    assert not process.tail.mirrors and not process.budget.used
+    process: Any = elsewhere
+    assert not process._tail.mirrors and not process._budget.used

@@ -333,7 +333,7 @@ def test_a_large_log_is_read_in_pieces(store: StreamStore, elsewhere: StreamStor
 
 
 def test_memory_removes_the_oldest_finished_stream_for_a_new_one() -> None:
-    store = make_store("memory://", "", Limits(store_max_bytes=3 * 10_000))
+    store = make_store("memory://", "", Limits(store_max_bytes=3 * 10_000)).get()
     ids = []
     for number in range(4):
         writer = store.open(info(conversation=str(number)), print)
@@ -351,7 +351,7 @@ def test_memory_removes_the_oldest_finished_stream_for_a_new_one() -> None:
 
 
 def test_memory_is_full_of_running_streams() -> None:
-    store = make_store("memory://", "", Limits(store_max_bytes=10_000))
+    store = make_store("memory://", "", Limits(store_max_bytes=10_000)).get()
     store.open(info(), print)
     store.open(info(), print)
     with pytest.raises(StoreUnavailable, match="LLMCHAT_STORE_MAX_BYTES"):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -21,7 +22,7 @@ from flask_llmchat.streams.redis_store.store import RedisStore
 
 
 def tell(**what: Any) -> None:
-    print(json.dumps(what), flush=True)
+    os.write(1, json.dumps(what).encode() + b"\n")  # whole lines, from any thread
 
 
 def main() -> None:

@@ -7,11 +7,12 @@ before it failed. Here no command is repeated by the client, for it may have bee
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from ..base import StoreUnavailable
 
@@ -24,15 +25,21 @@ BLOCK = 0.2
 """Seconds that a read waits for new entries. A reader that comes meanwhile waits for its end."""
 
 _MAX_CONNECTIONS = 16
+_COUNT = 500  # entries of a log that are read at once
 _PAUSE = 5.0  # seconds in which requests do not try again after a failure
 _QUIET = 30.0  # seconds between two lines in the log
 
-_CLUSTER = (
+_OPTIONS = ("db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
+
+_CLUSTER = re.compile("^(Moved|Ask|Cluster)|: (MOVED|ASK|CLUSTERDOWN|CROSSSLOT) ")
+_NO_CLUSTER = (
     "it is a Redis Cluster, which is not supported: set LLMCHAT_STORE to a single server, or to one"
     " with replicas"
 )
 
 Command = tuple[Any, ...]
+Entries = list[tuple[bytes, dict[bytes, bytes]]]
+"""Entries of a log, by their ids."""
 
 
 def check_url(url: str) -> str:
@@ -49,17 +56,20 @@ def check_url(url: str) -> str:
         ) from None
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise ValueError("must begin with memory://, redis://, rediss:// or unix://")
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in _OPTIONS or (name == "db" and not value.isdecimal()):
+            raise ValueError(f"must have no options but a numeric db and {', '.join(_OPTIONS[1:])}")
     if parts.scheme == "unix":
         return f"unix://{parts.path}"
-    if "@" in parts.path:
-        raise ValueError("has an '@' after its host: escape special characters of the password")
+    if not re.fullmatch(r"/?\d*", parts.path):
+        raise ValueError("must have nothing after its host but the number of a database")
     return f"{parts.scheme}://{parts.hostname or 'localhost'}:{port or 6379}{parts.path}"
 
 
 class Connection:
     """Sends commands to a server. Making it connects to nothing.
 
-    :param url: as for :func:`check_url`; its query may have redis-py's options for TLS.
+    :param url: as for :func:`check_url`; its query may have options of redis-py for TLS.
     """
 
     def __init__(self, url: str) -> None:
@@ -67,11 +77,6 @@ class Connection:
 
         self._address = check_url(url)
         self._errors = (redis.RedisError, OSError)
-        self._cluster = (
-            redis.exceptions.ClusterError,
-            redis.exceptions.AskError,  # and MovedError
-            redis.exceptions.ClusterCrossSlotError,
-        )
 
         def client(seconds: float, connections: int) -> Any:
             options: dict[str, Any] = {
@@ -119,6 +124,8 @@ class Connection:
 
         :raises StoreUnavailable: when the server does not answer.
         """
+        if not commands:
+            return []
         pipeline = self._commands.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
@@ -130,15 +137,25 @@ class Connection:
         self._failed_at, self.answered_at = -_PAUSE, time.monotonic()
         return replies
 
-    def wait_for_entries(self, last_ids: dict[bytes, bytes], count: int) -> list[Any]:
-        """Wait for new entries of streams and return them by key.
+    def entries(self, key: str, last_id: bytes) -> Entries:
+        """Return the next entries of a log, some hundreds at most.
+
+        :param last_id: the id after which to read.
+        :raises StoreUnavailable: when the server does not answer.
+        """
+        found: Entries
+        (found,) = self.ask(("XRANGE", key, b"(" + last_id, "+", "COUNT", _COUNT))
+        return found
+
+    def wait_for_entries(self, last_ids: dict[str, bytes]) -> list[tuple[bytes, Entries]]:
+        """Wait for new entries of logs, and return them with their keys.
 
         :param last_ids: the ids after which to read, by key.
         :raises StoreUnavailable: when the server does not answer.
         """
         try:
-            found: list[Any] = self._blocking.xread(
-                dict(last_ids), count=count, block=round(BLOCK * 1000)
+            found: list[tuple[bytes, Entries]] = self._blocking.xread(
+                dict(last_ids), count=_COUNT, block=round(BLOCK * 1000)
             )
         except self._errors as error:
             raise self.failure(error) from None
@@ -148,8 +165,8 @@ class Connection:
         """Return the error for the rest of the package, and log it now and then."""
         # The server's words for an unknown command go on with its arguments.
         reason = f"{type(error).__name__}: {str(error).partition(', with args')[0]}"
-        if isinstance(error, self._cluster):
-            reason = _CLUSTER
+        if _CLUSTER.search(reason):
+            reason = _NO_CLUSTER
         if time.monotonic() >= self._logged_at + _QUIET:
             self._logged_at = time.monotonic()
             logger.warning("the store %s is not available: %s", self._address, reason)

@@ -61,13 +61,15 @@ class Flusher:
         self.worker = secrets.token_hex(8)
         self.writers: dict[str, RedisWriter] = {}
         self.is_down = False
-        self._is_looking = False
         self._connection, self._keys, self._timing = connection, keys, timing
-        self._look_around = look
+        self._look = look
         self._next_beat = self._next_look = 0.0
-        self._has_work, self._at_once = threading.Event(), threading.Event()
-        self._lock = threading.RLock()
+        # With a reentrant lock, which an Event has not: a garbage collection can end a chat while
+        # this very thread holds it.
+        self._changed = threading.Condition(threading.RLock())
+        self._has_work = self._is_urgent = False
         self._thread: threading.Thread | None = None
+        self._refusal: Exception | None = None
         self._is_closed = False
 
     def lease(self) -> list[Command]:
@@ -82,30 +84,23 @@ class Flusher:
         """Write a stream from now on."""
         self.writers[writer.info.id] = writer
         self.start()
+        self.wake()
 
     def start(self) -> None:
         """Start the thread, if it does not run."""
-        with self._lock:
+        with self._changed:
             if self._thread is None and not self._is_closed:
-                thread = threading.Thread(
-                    target=self._run, name="flask_llmchat-streams", daemon=True
-                )
+                name = "flask_llmchat-streams"
+                thread = threading.Thread(target=self._run, name=name, daemon=True)
                 thread.start()
                 self._thread = thread
-        self.wake()
-
-    def start_looking(self) -> None:
-        """Look after other workers from now on."""
-        if not self._is_looking:
-            self._is_looking = True
-            self.start()
 
     def wake(self, *, at_once: bool = False) -> None:
         """Say that there is something to write; without waiting for more if it is urgent."""
-        if at_once:
-            self._at_once.set()
-        if not self._has_work.is_set():
-            self._has_work.set()
+        if at_once or not self._has_work:
+            with self._changed:
+                self._has_work, self._is_urgent = True, self._is_urgent or at_once
+                self._changed.notify()
 
     def is_this_thread(self) -> bool:
         """Tell whether the caller is the flusher's own thread."""
@@ -120,42 +115,41 @@ class Flusher:
 
     def _run(self) -> None:
         while not self._is_closed:
-            self._has_work.wait(self._idle_seconds())
-            if self.is_down:
-                time.sleep(max(self._next_beat - time.monotonic(), 0))
-            else:
-                self._at_once.wait(self._timing.gather)
-            self._has_work.clear()
-            self._at_once.clear()
+            self._wait()
             try:
-                self._flush()
-                self._look()
+                if writers := list(self.writers.values()):
+                    self._flush(writers)
+                else:
+                    self.is_down = False
+                if time.monotonic() >= self._next_look:
+                    self._next_look = time.monotonic() + self._timing.look
+                    self._look()
             except Exception:  # or no stream would ever be written again
                 logger.exception("the running streams could not be stored")
                 time.sleep(self._timing.beat)
 
-    def _idle_seconds(self) -> float | None:
-        due = [self._next_beat] if self.writers else []
-        due += [self._next_look] if self._is_looking else []
-        return max(min(due) - time.monotonic(), 0) if due else None
+    def _wait(self) -> None:
+        due = min(self._next_look, self._next_beat if self.writers else self._next_look)
+        with self._changed:
+            self._changed.wait_for(lambda: self._has_work, max(due - time.monotonic(), 0))
+            if self.is_down:
+                pause = max(self._next_beat - time.monotonic(), 0)
+                self._changed.wait_for(lambda: self._is_closed, pause)
+            else:
+                self._changed.wait_for(lambda: self._is_urgent, self._timing.gather)
+            self._has_work = self._is_urgent = False
 
-    def _look(self) -> None:
-        if self._is_looking and time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + self._timing.look
-            self._look_around()
-
-    def _flush(self) -> None:
+    def _flush(self, writers: list[RedisWriter]) -> None:
         is_beat = time.monotonic() >= self._next_beat
         if is_beat:
             self._next_beat = time.monotonic() + self._timing.beat
-        writers = list(self.writers.values())
-        if not writers:
-            return
         try:
-            self._send(writers, is_beat=is_beat)
+            self._bring_up_to_date(writers, is_beat)
             if any(writer.is_doubtful for writer in writers):
-                self._send(writers, is_beat=False)
+                self._bring_up_to_date(writers, is_beat=False)
             self.is_down = any(writer.is_doubtful and not writer.is_over for writer in writers)
+            if self.is_down and self._refusal is not None:
+                self._connection.failure(self._refusal)
         except StoreUnavailable:
             self.is_down = True
         if self.is_down:
@@ -167,27 +161,24 @@ class Flusher:
                 self.writers.pop(writer.info.id, None)
                 writer.release()
 
-    def _send(self, writers: list[RedisWriter], *, is_beat: bool) -> None:
-        """Find out what the store has, where that is not known, and then write what it lacks."""
+    def _bring_up_to_date(self, writers: list[RedisWriter], is_beat: bool) -> None:
         doubtful = [writer for writer in writers if writer.is_doubtful and not writer.is_over]
-        self._send_each(doubtful, lambda writer, add: writer.add_look(add))
-        self._send_each(
-            [writer for writer in writers if not writer.is_doubtful and not writer.is_over],
-            lambda writer, add: writer.add_changes(add, is_beat=is_beat),
-            self.lease() if is_beat else (),
-        )
+        self._send(doubtful, lambda writer, add: writer.add_look(add))
+        known = [writer for writer in writers if not writer.is_doubtful and not writer.is_over]
+        lease = self.lease() if is_beat else ()
+        self._send(known, lambda writer, add: writer.add_changes(add, is_beat=is_beat), lease)
 
-    def _send_each(
+    def _send(
         self,
         writers: Iterable[RedisWriter],
         add_commands: Callable[[RedisWriter, Add], None],
         more: Iterable[Command] = (),
     ) -> None:
-        sent: list[tuple[RedisWriter, Callable[[Any], object]]] = []
+        takers: list[tuple[RedisWriter, Callable[[Any], object]]] = []
         commands: list[Command] = []
 
         def add(writer: RedisWriter, take: Callable[[Any], object], *command: Any) -> None:
-            sent.append((writer, take))
+            takers.append((writer, take))
             commands.append(command)
 
         for writer in writers:
@@ -195,9 +186,8 @@ class Flusher:
         if not commands:
             return
         replies = self._connection.send([*commands, *more])
-        for (writer, take), reply in zip(sent, replies, strict=False):
+        for (writer, take), reply in zip(takers, replies, strict=False):
             if isinstance(reply, Exception):
-                writer.is_doubtful = True
-                self._connection.failure(reply)
+                writer.is_doubtful, self._refusal = True, reply
             else:
                 take(reply)

@@ -23,7 +23,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 from ..base import StreamInfo
 from .connection import Command
@@ -123,10 +122,10 @@ class Keys:
             return ""
         return self.hashed("chat", info.owner, info.conversation)
 
-    def last_entry(self, info: StreamInfo, outcome: str, **more: Any) -> Command:
-        """Return the command that adds the last entry to a log."""
-        fields = {"outcome": outcome, **more}
-        return "XADD", self.of(info.id, "log"), END, *(x for pair in fields.items() for x in pair)
+    def last_entry(self, info: StreamInfo, outcome: str, size: int, is_whole: bool) -> Command:
+        """Return the command that adds the last entry to a log of so many bytes."""
+        fields = ("outcome", outcome, "at", size, "whole", int(is_whole))
+        return "XADD", self.of(info.id, "log"), END, *fields
 
     def ending(self, stored: Stored, keep: float) -> Iterator[Command]:
         """Yield the commands that make a stream one that is over, after its last entry.

@@ -6,39 +6,37 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from ..base import Orphan, StoreUnavailable
+from ..base import Limits, Orphan, StoreUnavailable, StreamInfo
 from .connection import Command, Connection
+from .flusher import Timing
 from .keys import FENCE, REMEMBERED, Keys, Stored, ms, read_info
 from .tail import Mirror, Tail
 from .writer import claim_of
 
 logger = logging.getLogger("flask_llmchat")
 
-_DOUBTS = 3
+DOUBTS = 3
 """Looks in a row after which a stream is over for its readers. After two, its ending is claimed,
 and its last entry mostly comes from there."""
-
-_COUNT = 500  # entries of a log that are read at once
 
 
 class Lookout:
     """Called by the flusher's thread, it looks at the leases of all workers.
 
-    :param lease: seconds after which a worker's lease runs out.
-    :param keep: seconds for which the log of a finished stream can be read.
     :ivar worker: the id of this process; set before the first look.
     :ivar on_orphan: what takes the streams whose ending was claimed; None before it is set.
     """
 
     def __init__(
-        self, connection: Connection, keys: Keys, tail: Tail, lease: float, keep: float
+        self, connection: Connection, keys: Keys, tail: Tail, timing: Timing, limits: Limits
     ) -> None:
         self.worker = ""
         self.on_orphan: Callable[[Orphan], object] | None = None
         self._connection, self._keys, self._tail = connection, keys, tail
-        self._lease, self._keep = lease, keep
+        self._timing, self._keep = timing, limits.keep
         self._suspects: set[str] = set()
         self._told: set[str] = set()  # orphans that on_orphan has got, and that are not over yet
         self._claiming: threading.Thread | None = None
@@ -50,7 +48,7 @@ class Lookout:
             dead = self._dead_workers(mirrors)
         except StoreUnavailable:
             # A little later than a lease: nobody else can tell any more whether a worker is alive.
-            if time.monotonic() > self._connection.answered_at + self._lease * 1.4:
+            if time.monotonic() > self._connection.answered_at + self._timing.lease * 1.4:
                 for mirror in mirrors:
                     mirror.log.end("interrupted", is_whole=False)
             return
@@ -80,10 +78,10 @@ class Lookout:
         for mirror, (worker, *is_over) in zip(mirrors, found, strict=True):
             seems_dead = worker is None or any(is_over) or mirror.worker in dead
             mirror.doubts = mirror.doubts + 1 if seems_dead else 0
-            if mirror.doubts >= _DOUBTS:
+            if mirror.doubts >= DOUBTS:
                 mirror.log.end("interrupted", is_whole=False)
         read = [self._keys.of(mirror.info.id, "read") for mirror in mirrors]
-        self._connection.send([("SET", key, 1, "PX", ms(self._lease)) for key in read])
+        self._connection.send([("SET", key, 1, "PX", ms(3 * self._timing.look)) for key in read])
         return dead & {name.decode() for name in workers}
 
     def _claim_all(self, workers: set[str]) -> None:
@@ -103,29 +101,24 @@ class Lookout:
 
     def _claim(self, worker: str, stream_id: str) -> None:
         """Claim the ending of an orphan, and end it; or only end it, if that worker had claimed."""
-        meta = self._keys.of(stream_id, "meta")
-        info, key, over = self._connection.ask(("HMGET", meta, "info", "key", "over"))[0]
-        if info is None or over is not None:
+        meta, log = self._keys.of(stream_id, "meta"), self._keys.of(stream_id, "log")
+        fields = ("info", "key", "over", "lost", "state")
+        info, key, over, lost, state = self._connection.ask(("HMGET", meta, *fields))[0]
+        if info is None or over:
             self._connection.ask(("SREM", self._keys.streams(worker), stream_id))
             return
         stored = Stored(read_info(info), worker, (key or b"").decode())
         claim = claim_of("interrupted", self.worker)
-        _, ended, lost = self._connection.ask(
-            ("HSETNX", meta, "ended", claim), ("HGET", meta, "ended"), ("HGET", meta, "lost")
-        )
-        log = self._keys.of(stream_id, "log")
+        _, ended = self._connection.ask(("HSETNX", meta, "ended", claim), ("HGET", meta, "ended"))
+        if ended != claim and self._is_alive(json.loads(ended)["worker"]):
+            return  # it is being ended
         if ended == claim and stream_id not in self._told:
             # From now on the log refuses entries of the worker, should it wake up.
-            if lost is None:
-                fence = ("XADD", log, FENCE, "at", 0)
-                self._connection.send([fence, ("PEXPIRE", log, ms(REMEMBERED))])
-            self._tell(stored)
-        elif ended != claim and self._is_alive(json.loads(ended)["worker"]):
-            return  # it is being ended
-        if lost is None:  # refused where that worker had written its own
-            self._connection.send(
-                [self._keys.last_entry(stored.info, "interrupted", at=0, whole=0)]
-            )
+            fence = ("XADD", log, FENCE, "at", 0)
+            self._connection.send([fence, ("PEXPIRE", log, ms(REMEMBERED))])
+            self._tell(stored.info, json.loads(state or "{}"))
+        if not lost:  # refused where that worker had written its own
+            self._connection.send([self._keys.last_entry(stored.info, "interrupted", 0, False)])
         self._connection.ask(*self._keys.ending(stored, self._keep))
         self._told.discard(stream_id)
 
@@ -133,23 +126,14 @@ class Lookout:
         (lease,) = self._connection.ask(("GET", self._keys.lease(worker)))
         return worker == self.worker or lease is not None
 
-    def _tell(self, stored: Stored) -> None:
-        (state,) = self._connection.ask(("HGET", self._keys.of(stored.info.id, "meta"), "state"))
-        self._told.add(stored.info.id)
-        text = b"".join(entry.get(b"text", b"") for entry in self._entries(stored.info.id))
-        orphan = Orphan(
-            stored.info, text.decode(errors="surrogatepass"), json.loads(state) if state else {}
-        )
+    def _tell(self, info: StreamInfo, state: Mapping[str, Any]) -> None:
+        text, last_id, log = b"", b"0", self._keys.of(info.id, "log")
+        while entries := self._connection.entries(log, last_id):
+            text += b"".join(entry.get(b"text", b"") for _, entry in entries)
+            last_id = entries[-1][0]
+        self._told.add(info.id)
         assert self.on_orphan is not None
         try:
-            self.on_orphan(orphan)
+            self.on_orphan(Orphan(info, text.decode(errors="surrogatepass"), state))
         except Exception:
-            logger.exception("chat %s could not be ended", stored.info.request_id)
-
-    def _entries(self, stream_id: str) -> Iterator[dict[bytes, bytes]]:
-        last_id, log = b"0", self._keys.of(stream_id, "log")
-        while entries := self._connection.ask(
-            ("XRANGE", log, b"(" + last_id, "+", "COUNT", _COUNT)
-        )[0]:
-            yield from (entry for _, entry in entries)
-            last_id = entries[-1][0]
+            logger.exception("chat %s could not be ended", info.request_id)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-import weakref
 from collections.abc import Callable
+from typing import Any
 
-from ...transport.runtime import PerProcess
 from ..base import (
     Interruption,
     KeyEntry,
@@ -26,43 +25,27 @@ from .tail import Tail
 from .writer import RedisWriter
 
 
-class _Process:
-    """What one process has of a store: its connections, its threads, and the logs they hold."""
-
-    def __init__(self, url: str, keys: Keys, limits: Limits, timing: Timing) -> None:
-        self.budget = Budget(limits.store_max_bytes)
-        self.connection = Connection(url)
-        self.tail = Tail(self.connection, keys, self.budget, limits.max_bytes)
-        self.lookout = Lookout(self.connection, keys, self.tail, timing.lease, limits.keep)
-        self.flusher = Flusher(self.connection, keys, timing, self.lookout.look)
-        self.lookout.worker = self.flusher.worker
-
-    def close(self) -> None:
-        """End the threads and close the connections."""
-        self.tail.close()
-        self.flusher.close()
-        self.connection.close()
-
-
 class RedisStore:
     """Keeps streams in Redis: see :class:`flask_llmchat.streams.base.StreamStore`.
 
-    Nothing is connected to before the first call.
-
-    :param timing: how often things are done.
+    It is for one process: see :func:`flask_llmchat.streams.make_store`. Nothing is connected to
+    before the first call.
     """
 
     def __init__(self, url: str, prefix: str, limits: Limits, timing: Timing | None = None) -> None:
-        self._keys = keys = Keys(prefix)
         self._limits = limits
-        self._timing = timing = timing or Timing()
-        self._processes = PerProcess(lambda: _Process(url, keys, limits, timing))
-        weakref.finalize(self, _close, self._processes)
+        self._timing = timing or Timing()
+        self._keys = Keys(prefix)
+        self._budget = Budget(limits.store_max_bytes)
+        self._connection = Connection(url)
+        self._tail = Tail(self._connection, self._keys, self._budget, limits.max_bytes)
+        self._lookout = Lookout(self._connection, self._keys, self._tail, self._timing, limits)
+        self._flusher = Flusher(self._connection, self._keys, self._timing, self._lookout.look)
+        self._lookout.worker = self._flusher.worker
 
-    def _checked(self) -> _Process:
-        process = self._processes.get()
-        process.connection.check()
-        return process
+    def _ask(self, *commands: Command) -> list[Any]:
+        self._connection.check()
+        return self._connection.ask(*commands)
 
     def open(
         self,
@@ -74,44 +57,43 @@ class RedisStore:
         digest: str = "",
     ) -> RedisWriter:
         """Open a stream."""
-        process, keys = self._checked(), self._keys
-        flusher = process.flusher
+        self._connection.check()
         key = ""
         if idempotency_key is not None:
-            key = keys.hashed("key", info.owner, idempotency_key)
-        stored = Stored(info, flusher.worker, key, digest)
-        log = Log(process.budget, self._limits.max_bytes)
-        writer = RedisWriter(stored, log, on_interrupt, keys, self._limits, flusher)
-        lease, count = flusher.lease(), ("SCARD", keys.hashed("owner", info.owner))
+            key = self._keys.hashed("key", info.owner, idempotency_key)
+        stored = Stored(info, self._flusher.worker, key, digest)
+        log = Log(self._budget, self._limits.max_bytes)
+        writer = RedisWriter(stored, log, on_interrupt, self._keys, self._limits, self._flusher)
         try:
-            self._admit(process, stored, max_running)
-            replies = process.connection.ask(*lease, *keys.opening(stored), count)
+            self._admit(stored, max_running)
+            lease, owned = self._flusher.lease(), self._keys.hashed("owner", info.owner)
+            replies = self._ask(*lease, *self._keys.opening(stored), ("SCARD", owned))
             is_full = self._is_full(info, replies[-1] - 1, max_running)  # of some that came at once
         except StoreUnavailable:
             writer.discard(waits=False)  # it may have been opened all the same
-            flusher.add(writer)
+            self._flusher.add(writer)
             raise
         if not replies[len(lease)]:
             raise StoreUnavailable(f"there is a stream {info.id} already")
-        flusher.add(writer)
+        self._flusher.add(writer)
         if is_full:
             writer.discard()
             raise TooManyRunning
         return writer
 
-    def _admit(self, process: _Process, stored: Stored, max_running: int | None) -> None:
+    def _admit(self, stored: Stored, max_running: int | None) -> None:
         """Reserve the idempotency key for as long as it takes to open the stream."""
         key = stored.key
         commands: list[Command] = [("SCARD", self._keys.hashed("owner", stored.info.owner))]
         if key:
             lease = ms(self._timing.lease)
             commands += [("SET", key, stored.key_value, "PX", lease, "NX"), ("GET", key)]
-        count, *reserved = process.connection.ask(*commands)
+        count, *reserved = self._ask(*commands)
         if reserved and (found := reserved[-1]) and found.decode() != stored.key_value:
             raise KeyInUse(_key_entry(found))
         if self._is_full(stored.info, count, max_running):
             if key:
-                process.connection.ask(("DEL", key))
+                self._ask(("DEL", key))
             raise TooManyRunning
 
     def _is_full(self, info: StreamInfo, others: int, max_running: int | None) -> bool:
@@ -122,85 +104,74 @@ class RedisStore:
 
     def find(self, owner: str, name: str) -> StreamInfo | None:
         """Return the running stream of a conversation, or the one with this id."""
-        connection = self._checked().connection
-        (newest,) = connection.ask(("GET", self._keys.hashed("chat", owner, name)))
-        ids = [newest.decode()] if newest is not None else []
-        ids += [name] if is_stream_id(name) else []
-        if not ids:
+        (newest,) = self._ask(("GET", self._keys.hashed("chat", owner, name)))
+        found = self._stored(newest.decode()) if newest else None
+        if found is None or found["over"]:
+            found = self._stored(name)
+        return _owned(owner, found)
+
+    def _stored(self, stream_id: str) -> dict[str, Any] | None:
+        """Return what is stored of a stream that is kept. The id may be anything."""
+        if not is_stream_id(stream_id):
             return None
-        found = connection.ask(*(("HMGET", self._keys.of(i, "meta"), "info", "over") for i in ids))
-        for stream_id, (info, over) in zip(ids, found, strict=True):
-            if info is not None and (over is None or stream_id == name):
-                return _owned(owner, info)
-        return None
+        fields = ("info", "worker", "over", "lost")
+        meta, log = self._keys.of(stream_id, "meta"), self._keys.of(stream_id, "log")
+        values, has_log = self._ask(("HMGET", meta, *fields), ("EXISTS", log))
+        found = dict(zip(fields, values, strict=True))
+        return found if found["info"] and (has_log or not found["over"]) else None
 
     def find_key(self, owner: str, idempotency_key: str) -> KeyEntry | None:
         """Return what is remembered of an idempotency key."""
-        key = self._keys.hashed("key", owner, idempotency_key)
-        (found,) = self._checked().connection.ask(("GET", key))
-        return None if found is None else _key_entry(found)
+        (found,) = self._ask(("GET", self._keys.hashed("key", owner, idempotency_key)))
+        return _key_entry(found) if found else None
+
+    def _own(self, owner: str, stream_id: str) -> RedisWriter | None:
+        writer = self._flusher.writers.get(stream_id)
+        return writer if writer is not None and writer.info.owner == owner else None
 
     def read(
         self, owner: str, stream_id: str, *, after_bytes: int = 0, after_events: int = 0
     ) -> LogReader | None:
         """Return a reader."""
-        process = self._processes.get()
-        writer = process.flusher.writers.get(stream_id)
-        if writer is not None and writer.info.owner == owner:
-            reader = LogReader(
-                writer.info, writer.log, after_bytes, after_events, on_close=writer.release
-            )
-            if not writer.log.is_lost:
+        if (writer := self._own(owner, stream_id)) is not None:
+            log = writer.log
+            reader = LogReader(writer.info, log, after_bytes, after_events, writer.release)
+            if not log.is_lost:
                 return reader
             reader.close()
             if not writer.is_over:
                 return None
-        if not is_stream_id(stream_id):
+            # It was stored, and freed here, at this very moment.
+        found = self._stored(stream_id)
+        info = _owned(owner, found)
+        if info is None or found is None or found["lost"]:
             return None
-        process.connection.check()
-        fields = ("info", "worker", "over", "lost")
-        (stored, worker, over, lost), has_log = process.connection.ask(
-            ("HMGET", self._keys.of(stream_id, "meta"), *fields),
-            ("EXISTS", self._keys.of(stream_id, "log")),
-        )
-        if stored is None or lost is not None or (over is not None and not has_log):
-            return None
-        info = _owned(owner, stored)
-        if info is None:
-            return None
-        process.flusher.start_looking()
-        return process.tail.read(info, worker.decode(), after_bytes, after_events)
+        self._flusher.start()
+        return self._tail.read(info, found["worker"].decode(), after_bytes, after_events)
 
     def stop(self, owner: str, stream_id: str) -> bool:
         """Have the worker that runs a stream end its chat."""
-        process = self._processes.get()
-        writer = process.flusher.writers.get(stream_id)
-        if writer is not None and writer.info.owner == owner:
+        if (writer := self._own(owner, stream_id)) is not None:
             writer.interrupt("stopped")
             return True
-        if not is_stream_id(stream_id):
+        found = self._stored(stream_id)
+        if found is None or found["over"] or _owned(owner, found) is None:
             return False
-        process.connection.check()
-        meta = self._keys.of(stream_id, "meta")
-        ((stored, over),) = process.connection.ask(("HMGET", meta, "info", "over"))
-        if stored is None or over is not None or _owned(owner, stored) is None:
-            return False
-        process.connection.ask(("HSETNX", meta, "stop", 1))
+        self._ask(("HSETNX", self._keys.of(stream_id, "meta"), "stop", 1))
         return True
 
     def running(self, owner: str) -> list[StreamInfo]:
         """Return the owner's running streams."""
-        connection = self._checked().connection
         owned = self._keys.hashed("owner", owner)
-        (members,) = connection.ask(("SMEMBERS", owned))
-        ids = [member.decode() for member in members]
-        if not ids:
-            return []
-        found = connection.ask(*(("HMGET", self._keys.of(i, "meta"), "info", "over") for i in ids))
-        running = {i: info for i, (info, over) in zip(ids, found, strict=True) if info and not over}
-        if over_ids := set(ids) - set(running):
-            connection.ask(("SREM", owned, *over_ids))
-        return sorted(map(read_info, running.values()), key=lambda info: info.started)
+        (members,) = self._ask(("SMEMBERS", owned))
+        metas = [self._keys.of(member.decode(), "meta") for member in members]
+        values = self._ask(*(("HMGET", meta, "info", "over") for meta in metas))
+        found = dict(zip(members, values, strict=True))
+        gone = [member for member, (info, over) in found.items() if over or not info]
+        if gone:
+            self._ask(("SREM", owned, *gone))
+        infos = (read_info(info) for info, over in found.values() if info and not over)
+        return sorted(infos, key=lambda info: info.started)
 
     def claim(self, key: str, expires_at: float) -> bool:
         """Claim something that may be done once."""
@@ -208,23 +179,18 @@ class RedisStore:
         if left <= 0:
             return False
         claim = ("SET", self._keys.hashed("claim", key), 1, "PX", ms(left), "NX")
-        return bool(self._checked().connection.ask(claim)[0])
+        return bool(self._ask(claim)[0])
 
     def watch(self, on_orphan: Callable[[Orphan], object]) -> None:
         """Look after workers that die."""
-        process = self._processes.get()
-        if process.lookout.on_orphan is None:
-            process.lookout.on_orphan = on_orphan
-            process.flusher.start_looking()
+        self._lookout.on_orphan = self._lookout.on_orphan or on_orphan
+        self._flusher.start()
 
     def close(self) -> None:
-        """End the threads and connections of this process."""
-        self._processes.get().close()
-
-
-def _close(processes: PerProcess[_Process]) -> None:
-    if (process := processes.made()) is not None:
-        process.close()
+        """End the threads and connections."""
+        self._tail.close()
+        self._flusher.close()
+        self._connection.close()
 
 
 def _key_entry(found: bytes) -> KeyEntry:
@@ -232,6 +198,6 @@ def _key_entry(found: bytes) -> KeyEntry:
     return KeyEntry(stream_id, digest)
 
 
-def _owned(owner: str, stored: bytes) -> StreamInfo | None:
-    info = read_info(stored)
-    return info if info.owner == owner else None
+def _owned(owner: str, found: dict[str, Any] | None) -> StreamInfo | None:
+    info = read_info(found["info"]) if found else None
+    return info if info is not None and info.owner == owner else None

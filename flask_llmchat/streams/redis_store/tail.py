@@ -9,18 +9,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any
 
 from ..base import StoreUnavailable, StreamInfo
 from ..log import Budget, Log, LogReader
-from .connection import Connection
+from .connection import Connection, Entries
 from .keys import END, FENCE, Keys
 
 logger = logging.getLogger("flask_llmchat")
 
-_COUNT = 500  # entries that are read at once
 _PAUSE = 0.5  # seconds before reading again after a failure
-_LINGER = 1.0  # seconds for which the thread waits for the next reader
 
 
 class Mirror:
@@ -30,7 +27,7 @@ class Mirror:
     :ivar doubts: in how many looks in a row the stream seemed to be dead.
     """
 
-    def __init__(self, info: StreamInfo, worker: str, log: Log, key: bytes) -> None:
+    def __init__(self, info: StreamInfo, worker: str, log: Log, key: str) -> None:
         self.info = info
         self.worker = worker
         self.log = log
@@ -38,7 +35,7 @@ class Mirror:
         self.last_id = b"0"
         self.doubts = 0
 
-    def feed(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
+    def feed(self, entries: Entries) -> None:
         """Add entries of the store. What is here already is left out: they may be written again."""
         with self.log.changed:
             for entry_id, entry in entries:
@@ -61,6 +58,7 @@ class Tail:
         self._connection, self._keys = connection, keys
         self._budget, self._max_bytes = budget, max_bytes
         self._lock = threading.RLock()
+        self._has_work = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
@@ -72,8 +70,8 @@ class Tail:
         with self._lock:
             mirror = self.mirrors.get(info.id)
             if mirror is None:
-                key = self._keys.of(info.id, "log").encode()
-                mirror = Mirror(info, worker, Log(self._budget, self._max_bytes), key)
+                log, key = Log(self._budget, self._max_bytes), self._keys.of(info.id, "log")
+                mirror = Mirror(info, worker, log, key)
                 self.mirrors[info.id] = mirror
             reader = LogReader(
                 info, mirror.log, after_bytes, after_events, on_close=lambda: self._release(mirror)
@@ -87,11 +85,10 @@ class Tail:
         return reader
 
     def _fill(self, mirror: Mirror) -> None:
-        entries: Any = True
-        while entries and mirror.log.outcome is None:
-            (entries,) = self._connection.ask(
-                ("XRANGE", mirror.key, b"(" + mirror.last_id, "+", "COUNT", _COUNT)
-            )
+        while mirror.log.outcome is None:
+            entries = self._connection.entries(mirror.key, mirror.last_id)
+            if not entries:
+                return
             mirror.feed(entries)
 
     def _release(self, mirror: Mirror) -> None:
@@ -107,8 +104,9 @@ class Tail:
     def close(self) -> None:
         """End the thread."""
         self._is_closed = True
-        if (thread := self._thread) is not None:
-            thread.join(2)
+        self._has_work.set()
+        if self._thread is not None:
+            self._thread.join(2)
 
     def _start(self) -> None:
         with self._lock:
@@ -116,23 +114,20 @@ class Tail:
                 thread = threading.Thread(target=self._run, name="flask_llmchat-tail", daemon=True)
                 thread.start()
                 self._thread = thread
+        self._has_work.set()
 
     def _run(self) -> None:
-        idle_since = time.monotonic()
         while not self._is_closed:
             mirrors = {mirror.key: mirror for mirror in self.running()}
             if not mirrors:
-                with self._lock:
-                    if not self.running() and time.monotonic() > idle_since + _LINGER:
-                        self._thread = None
-                        return
-                time.sleep(0.05)
+                self._has_work.clear()
+                if not self.running() and not self._is_closed:
+                    self._has_work.wait()
                 continue
-            idle_since = time.monotonic()
             try:
                 last_ids = {key: mirror.last_id for key, mirror in mirrors.items()}
-                for key, entries in self._connection.wait_for_entries(last_ids, _COUNT):
-                    mirrors[key].feed(entries)
+                for key, entries in self._connection.wait_for_entries(last_ids):
+                    mirrors[key.decode()].feed(entries)
             except StoreUnavailable:
                 time.sleep(_PAUSE)
             except Exception:  # or no reader would ever get anything again

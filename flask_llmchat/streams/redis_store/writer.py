@@ -42,24 +42,19 @@ class RedisWriter(LogWriter):
     ) -> None:
         super().__init__(stored.info, log, on_interrupt)
         self._stored, self._keys, self._flusher = stored, keys, flusher
-        self._meta = keys.of(stored.info.id, "meta")
+        self._meta, self._log_key = keys.of(self.info.id, "meta"), keys.of(self.info.id, "log")
         self._keep, self._give_up_at = limits.keep, time.monotonic() + limits.longest
-        self._remote_readers = False
         self._text = bytearray()
         self._state = b""
-        self._state_is_new = False
-        self._outcome: str | None = None  # the claimed one
-        self._claim: bytes | None = None  # to store as `ended`
-        self._is_claimed = False  # by us, as the store says
-        self._is_foreign = False  # by another worker, to which it belongs now
-        self._is_ending = False
-        self._is_discarded = False
-        self._has_last_entry = False
-        self._ended_at = math.inf
-        # What the store has: entries, and the bytes of the log and of the text in them.
+        self._claim: bytes | None = None  # to be stored as `ended`
+        self._final: tuple[str, bool] | None = None  # the outcome, and whether the log is whole
+        self._drop_at = math.inf
+        self._is_foreign = False  # it belongs to another worker now
+        # What the store has, as far as is known.
         self._entry = self._log_offset = self._text_offset = 0
-        self._is_missing = False
-        self._is_lost_there = False
+        self._stored_state = b""
+        self._has_claim = self._has_loss = self._has_last_entry = self._has_readers = False
+        self._has_meta = True
         self._renewed = time.monotonic()
         # After a failure nobody knows what was carried out.
         self.is_doubtful = False
@@ -67,7 +62,7 @@ class RedisWriter(LogWriter):
     @property
     def has_readers(self) -> bool:
         """Whether anybody reads it, in any worker."""
-        return self.log.readers > 0 or self._remote_readers
+        return self.log.readers > 0 or self._has_readers
 
     def append(self, data: bytes, text: str = "") -> None:
         """Add bytes to the log."""
@@ -78,35 +73,34 @@ class RedisWriter(LogWriter):
 
     def update(self, state: Mapping[str, Any]) -> None:
         """Replace the state."""
-        self._state, self._state_is_new = json.dumps(state).encode(), True
+        self._state = json.dumps(state).encode()
         self._flusher.wake()
 
     def claim_end(self, outcome: str) -> bool:
         """Claim the ending of the chat."""
         with self.log.changed:
-            if self._claim is not None or self._is_foreign:
+            if self.claimed is not None or self._is_foreign:
                 return False
-            self._outcome = outcome
-            self._claim = claim_of(outcome, self._stored.worker)
-            self._wait_for(lambda: self.is_over or self._is_claimed)
+            self.claimed, self._claim = outcome, claim_of(outcome, self._stored.worker)
+            self._wait_for(lambda: self.is_over or self._has_claim)
             return not self._is_foreign
 
     def end(self) -> None:
         """Write the last entry."""
-        with self.log.changed:
-            if self._outcome is None or self.is_over:
-                return
-            self._is_ending, self._ended_at = True, time.monotonic()
-            self.log.end(self._outcome, is_whole=True)
-            self._wait_for(lambda: self.is_over)
+        if self.claimed is not None:
+            self._finish(self.claimed, is_whole=True)
 
     def discard(self, *, waits: bool = True) -> None:
         """Remove the stream."""
+        self._finish("refused", is_whole=False, waits=waits)
+
+    def _finish(self, outcome: str, *, is_whole: bool, waits: bool = True) -> None:
         with self.log.changed:
-            self._is_discarded, self._ended_at = True, time.monotonic()
-            self.log.end("refused", is_whole=False)
-            if waits:
-                self._wait_for(lambda: self.is_over)
+            if self._final is None and not self.is_over:
+                self._final, self._drop_at = (outcome, is_whole), time.monotonic() + self._keep
+                self.log.end(outcome, is_whole=is_whole)
+                if waits:
+                    self._wait_for(lambda: self.is_over)
 
     def release(self) -> None:
         """Free the log once the stream is over, and nobody in this process reads it."""
@@ -125,39 +119,36 @@ class RedisWriter(LogWriter):
     # What follows runs in the flusher's thread.
 
     def after_failure(self) -> None:
-        """Give up a stream that ended long ago; let go of who waits for the store."""
+        """Let go of who waits for the store, and of a stream that ended long ago."""
         self.is_doubtful = True
         with self.log.changed:
-            self.is_over = self.is_over or time.monotonic() > self._ended_at + self._keep
+            self.is_over = self.is_over or time.monotonic() > self._drop_at
             self.log.changed.notify_all()
 
     def add_look(self, add: Add) -> None:
         """Add the commands that find out what the store has."""
         found: list[bytes | None] = []
         add(found.extend, "HMGET", self._meta, "worker", "ended")
-        log = self._keys.of(self.info.id, "log")
-        add(lambda last: self._take_look(found, last), "XREVRANGE", log, "+", "-", "COUNT", 1)
+        last = ("XREVRANGE", self._log_key, "+", "-", "COUNT", 1)
+        add(lambda entries: self._take_look(found, entries), *last)
 
-    def _take_look(self, found: list[bytes | None], last: list[Any]) -> None:
+    def _take_look(self, found: list[bytes | None], entries: list[Any]) -> None:
         if not found:
-            return  # that command has failed
+            return  # that command was refused
         self.is_doubtful = False
         worker, ended = found
         if self._is_fenced(worker, ended):
             return
-        self._is_missing = worker is None
-        self._is_lost_there = False
-        if self._is_claimed and ended is None:
-            self._is_claimed = False  # and has to be claimed anew
-        self._state_is_new = bool(self._state)
+        self._has_meta, self._has_claim = worker is not None, ended is not None
+        self._has_loss, self._stored_state = False, b""
         self._log_offset = self._text_offset = 0
-        if last and last[0][0] == END:
-            self._has_last_entry = True
-        elif last:
-            entry_id, entry = last[0]
-            self._entry = max(self._entry, int(entry_id.partition(b"-")[0]))
-            self._log_offset = int(entry[b"at"]) + len(entry[b"data"])
-            self._text_offset = int(entry[b"text_at"]) + len(entry[b"text"])
+        for entry_id, entry in entries:
+            if entry_id == END:
+                self._has_last_entry, self._log_offset = True, self.log.size
+            else:
+                self._entry = max(self._entry, int(entry_id.partition(b"-")[0]))
+                self._log_offset = int(entry[b"at"]) + len(entry[b"data"])
+                self._text_offset = int(entry[b"text_at"]) + len(entry[b"text"])
 
     def _is_fenced(self, worker: bytes | None, ended: bytes | None) -> bool:
         """Tell whether another worker has taken the stream over, and give it up then."""
@@ -180,26 +171,22 @@ class RedisWriter(LogWriter):
 
         :param is_beat: whether to ask as well what others did to the stream.
         """
-        if self._is_discarded:
-            self._add_end(add, "refused", _REFUSED, is_whole=False)
-            return
-        if self._is_missing:
-            self._is_missing = False
+        if not self._has_meta:
+            self._has_meta = True
             _add_all(add, self._keys.opening(self._stored, again=True))
-        if self._claim is not None and not self._is_claimed:
+        if self._claim is not None and not self._has_claim:
             add(_ignore, "HSETNX", self._meta, "ended", self._claim)
             add(self._take_claim, "HGET", self._meta, "ended")
         self._add_entry(add)
-        if self._state_is_new:
-            self._state_is_new = False
-            add(_ignore, "HSET", self._meta, "state", self._state)
+        if (state := self._state) != self._stored_state:
+            self._stored_state = state
+            add(_ignore, "HSET", self._meta, "state", state)
         now = time.monotonic()
-        if self._is_ending and self._outcome is not None:
-            self._add_end(add, self._outcome, self._keep, is_whole=True)
-        elif now >= self._give_up_at:
+        if now >= self._give_up_at:
             self.interrupt("interrupted")
-            self.log.end("interrupted", is_whole=False)
-            self._add_end(add, "interrupted", self._keep, is_whole=False)
+            self._finish("interrupted", is_whole=False)
+        if self._final is not None:
+            self._add_end(add, *self._final)
         elif is_beat:
             add(self._take_beat, "HMGET", self._meta, "worker", "ended", "stop")
             add(self._take_readers, "EXISTS", self._keys.of(self.info.id, "read"))
@@ -208,52 +195,43 @@ class RedisWriter(LogWriter):
                 _add_all(add, self._keys.renewal(self._stored))
 
     def _add_entry(self, add: Add) -> None:
-        log = self._keys.of(self.info.id, "log")
         with self.log.changed:
-            if self.log.is_lost:
-                self._text.clear()
-                if not self._is_lost_there:
-                    self._is_lost_there = True
-                    add(_ignore, "DEL", log)
-                    add(_ignore, "HSET", self._meta, "lost", 1)
-                return
-            data = self.log.slice(self._log_offset)
-            text = bytes(self._text[self._text_offset :])
-        if not data:
-            return
-        at, text_at = self._log_offset, self._text_offset
-        self._entry += 1
+            data, at = self.log.slice(self._log_offset), self._log_offset
+            text, text_at = bytes(self._text[self._text_offset :]), self._text_offset
+        if self.log.is_lost:
+            self._text.clear()
+            if not self._has_loss:
+                self._has_loss = True
+                add(_ignore, "DEL", self._log_key)
+                add(_ignore, "HSET", self._meta, "lost", 1)
+        elif data:
+            # A log that has entries must be there, or this one would become its first.
+            options = ("NOMKSTREAM",) if at else ()
+            self._entry += 1
+            entry = ("data", data, "at", at, "text", text, "text_at", text_at)
 
-        def take(reply: bytes | None) -> None:
-            if reply is None:  # the log is gone
-                self.is_doubtful = True
-            else:
+            def take(reply: bytes | None) -> None:
                 self._log_offset, self._text_offset = at + len(data), text_at + len(text)
+                self.is_doubtful = self.is_doubtful or reply is None
 
-        entry = ("data", data, "at", at, "text", text, "text_at", text_at)
-        # A log that has entries must be there, or the new one would be its first.
-        options = ("NOMKSTREAM",) if at else ()
-        add(take, "XADD", log, *options, f"{self._entry}-0", *entry)
-        if not at:
-            add(_ignore, "PEXPIRE", log, ms(REMEMBERED))
+            add(take, "XADD", self._log_key, *options, f"{self._entry}-0", *entry)
+            if not at:
+                add(_ignore, "PEXPIRE", self._log_key, ms(REMEMBERED))
 
-    def _add_end(self, add: Add, outcome: str, keep: float, *, is_whole: bool) -> None:
+    def _add_end(self, add: Add, outcome: str, is_whole: bool) -> None:
         if not self.log.is_lost and not self._has_last_entry:
-            entry = {"at": self.log.size, "whole": int(is_whole)}
-            add(_ignore, *self._keys.last_entry(self.info, outcome, **entry))
-        if self._is_discarded and self._stored.key:
+            add(_ignore, *self._keys.last_entry(self.info, outcome, self.log.size, is_whole))
+        is_refused = outcome == "refused"
+        if is_refused and self._stored.key:
             add(_ignore, "DEL", self._stored.key)
-        _add_all(add, self._keys.ending(self._stored, keep))
-        add(self._take_end, "PING")
-
-    def _take_end(self, reply: Any) -> None:
-        if not self.is_doubtful:  # all commands before this one have succeeded
-            self._over()
+        _add_all(add, self._keys.ending(self._stored, _REFUSED if is_refused else self._keep))
+        # The last reply: unless one of the others was an error, all of it is stored.
+        add(lambda _: None if self.is_doubtful else self._over(), "PING")
 
     def _take_claim(self, ended: bytes | None) -> None:
         if not self._is_fenced(None, ended):
             with self.log.changed:
-                self._is_claimed = True
+                self._has_claim = True
                 self.log.changed.notify_all()
 
     def _take_beat(self, found: list[bytes | None]) -> None:
@@ -264,7 +242,7 @@ class RedisWriter(LogWriter):
             self.interrupt("stopped")
 
     def _take_readers(self, count: int) -> None:
-        self._remote_readers = count > 0
+        self._has_readers = count > 0
 
 
 def claim_of(outcome: str, worker: str) -> bytes:
