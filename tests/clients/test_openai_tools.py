@@ -269,7 +269,9 @@ def test_a_later_step_that_breaks_off_is_raised(
 @pytest.fixture(params=["streamed", "whole"])
 def run_agent(request: pytest.FixtureRequest, provider: str, protocol: str, port: int) -> Any:
     """Return a function that runs an agent with a tool of its own, and gives its last words."""
-    agents = pytest.importorskip("agents", reason="pip install openai-agents")
+    agents = pytest.importorskip(
+        "agents", reason="The Agents SDK is not installed: pip install -e '.[agents]'"
+    )
     shown: list[str] = []
 
     @agents.function_tool
