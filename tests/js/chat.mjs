@@ -44,7 +44,10 @@ export async function play(
     steps,
     messages = [],
     tools = {},
-    sendWhen = ['lastAssistantMessageIsCompleteWithToolCalls'],
+    sendWhen = [
+      'lastAssistantMessageIsCompleteWithToolCalls',
+      'lastAssistantMessageIsCompleteWithApprovalResponses', // not in version 5
+    ],
   },
   { onError, transportOf = ours => ours, errors = [] } = {},
 ) {
@@ -82,7 +85,7 @@ export async function play(
       messages,
       transport,
       changed: note,
-      sendAutomaticallyWhen: options => sendWhen.some(name => sdk[name](options)),
+      sendAutomaticallyWhen: options => sendWhen.some(name => sdk[name]?.(options)),
       onError: told,
       onFinish: ({ finishReason, isAbort, isError }) =>
         finished.push({ finishReason, isAbort, isError }),
@@ -97,10 +100,21 @@ export async function play(
     send: text => chat.sendMessage({ text }),
     regenerate: () => chat.regenerate(),
     // Leaves the page, and comes back to what it has stored.
-    reload: () => (chat = begin(JSON.parse(JSON.stringify(chat.messages)))),
+    reload: () => {
+      chat = begin(JSON.parse(JSON.stringify(chat.messages)));
+    },
     toolOutput: async ({ id, output }) => {
       const part = chat.lastMessage.parts.find(part => part.toolCallId === id);
       if (part) await chat.addToolOutput({ tool: part.type.slice(5), toolCallId: id, output });
+    },
+    // Decides on the calls that wait: by the tools' names, whether each is approved, and why.
+    decide: async decisions => {
+      const parts = chat.messages.flatMap(message => message.parts);
+      for (const { type, state, approval } of parts) {
+        const decision = decisions[type.slice(5)];
+        if (state === 'approval-requested' && decision)
+          await chat.addToolApprovalResponse({ id: approval.id, ...decision });
+      }
     },
   };
   const snapshots = [];
@@ -111,7 +125,7 @@ export async function play(
       while (!JSON.stringify(chat.messages).includes(stopAfter)) await soon();
       await chat.stop();
     }
-    if (action !== 'reload') await acting;
+    await acting;
     await Promise.all(outputs);
     while (chat.status === 'submitted' || chat.status === 'streaming') await soon();
     snapshots.push({ status: chat.status, messages: structuredClone(chat.messages) });
