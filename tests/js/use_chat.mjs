@@ -2,7 +2,9 @@
 // Reads {code, origin} on stdin; prints the messages after the user said hi, and approved what
 // there was to approve.
 import * as ai from 'ai';
-import { Chat } from './chat.mjs';
+import { chatOf } from './chat.mjs';
+
+const Chat = chatOf(ai);
 
 let input = '';
 for await (const piece of process.stdin) input += piece;

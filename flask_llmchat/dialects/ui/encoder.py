@@ -7,7 +7,7 @@ whatever order the provider sends them in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...core.errors import ChatError
@@ -77,7 +77,6 @@ class UIEncoder:
         self._calls: dict[int, Call] = {}
         self._calls_by_id: dict[str, Call] = {}  # by the provider's ids
         self._shown_details = 0  # of those in the result
-        self._details: dict[str, Any] = {}  # those that no call of the step has yet
         # What both the call and the result of a tool of the provider's say, by its id there.
         self._provider_calls: dict[str, dict[str, Any]] = {}
 
@@ -131,19 +130,8 @@ class UIEncoder:
         # would send the next request by itself, only to be cut off again.
         cut_off = result.outcome in ("length", "content_filtered")
         calls = [c for c in shown if not (c.complete or (cut_off and c.is_cut_off()))]
-        details: dict[str, Any] = {}
         # The others have gone with their part of the reasoning.
-        new = result.reasoning_details[self._shown_details :]
-        if found := details_in({"reasoning_details": new}):
-            details = {"reasoning_details": found}
-            if not self._ends and not calls:
-                self._open_part(out, "reasoning")
-        if self._ends:
-            self._close(out, self._metadata(details))
-            details = {}
-        for call in calls:
-            self._finish_call(out, call, details)
-            details = {}
+        self._end_content(out, result.reasoning_details[self._shown_details :], calls)
         out.append(frame("finish-step"))
         usage = {"messageMetadata": {"usage": _usage(result.usage)}} if result.usage else {}
         reason = UI_REASONS.get(result.outcome, "other")
@@ -191,32 +179,35 @@ class UIEncoder:
     def _complete_calls(self, out: list[str], start: ToolsStart) -> None:
         """Give all calls of a step to the client, before the server runs those that are its own."""
         self._begin(out)
-        self._close(out)
-        found = details_in({"reasoning_details": start.reasoning_details})
-        self._shown_details += len(start.reasoning_details)
-        self._details = {"reasoning_details": found} if found else {}
         wrong = [self._calls_by_id.get(id) for id in start.wrong]
-        for call in self._shown_calls():
-            if not (call.complete or any(call is other for other in wrong)):
-                self._finish_call(out, call, self._take_details())
+        calls = [
+            call
+            for call in self._shown_calls()
+            if not (call.complete or any(call is other for other in wrong))
+        ]
+        self._end_content(out, start.reasoning_details, calls)
+        self._shown_details += len(start.reasoning_details)
 
-    def _take_details(self) -> dict[str, Any]:
-        """Return what the provider needs back with a call of the step: the first one has it."""
-        details, self._details = self._details, {}
-        return details
+    def _end_content(
+        self, out: list[str], reasoning_details: Sequence[dict[str, Any]], calls: Sequence[Call]
+    ) -> None:
+        """Close the open parts and complete the calls, of which the first one has the details."""
+        details: dict[str, Any] = {}
+        if found := details_in({"reasoning_details": reasoning_details}):
+            details = {"reasoning_details": found}
+            if not self._ends and not calls:
+                self._open_part(out, "reasoning")
+        if self._ends:
+            self._close(out, self._metadata(details))
+            details = {}
+        for call in calls:
+            self._finish_call(out, call, details)
+            details = {}
 
     def _add_result(self, out: list[str], result: ToolResult) -> None:
         call = self._calls_by_id.get(result.id)
         if result.invalid and call and not call.complete:
-            call.complete = True
-            try:
-                given = call.input()
-            except ValueError:
-                given = "".join(call.arguments)
-            self._close(out)
-            fields = {"toolCallId": call.id, "toolName": call.name, "dynamic": True}
-            fields |= {"input": given, "errorText": result.error}
-            out.append(frame("tool-input-error", **fields, **self._metadata(self._take_details())))
+            self._finish_call(out, call, {}, result.error)
         elif result.denied:
             self._add_output(out, result.id, type="tool-output-denied")
         elif result.error:
@@ -325,7 +316,13 @@ class UIEncoder:
         self._used_ids.add(id)
         return id
 
-    def _finish_call(self, out: list[str], call: Call, details: Mapping[str, Any]) -> None:
+    def _finish_call(
+        self, out: list[str], call: Call, details: Mapping[str, Any], error: str = ""
+    ) -> None:
+        """Complete a call.
+
+        :param error: why it cannot be run.
+        """
         call.complete = True
         fields: dict[str, Any] = {"toolCallId": call.id, "toolName": call.name}
         signature = {"thoughtSignature": call.signature} if call.signature else {}
@@ -333,9 +330,10 @@ class UIEncoder:
         try:
             fields["input"] = call.input()
         except ValueError:
-            reason = "The arguments of this call are not valid JSON."
-            fields |= {"input": "".join(call.arguments), "errorText": reason}
-            out.append(frame("tool-input-error", **fields, **metadata))
+            fields["input"] = "".join(call.arguments)
+            error = error or "The arguments of this call are not valid JSON."
+        if error:
+            out.append(frame("tool-input-error", **fields, errorText=error, **metadata))
         else:
             out.append(frame("tool-input-available", **fields, **metadata))
 
