@@ -13,7 +13,7 @@ from ..core.errors import ChatError
 from ..core.request import ChatRequest
 from ..core.result import ChatResult
 from ..dialects.base import Dialect, Encoder, prelude_of
-from ..transport.runtime import current_runtime
+from ..transport.runtime import PerProcess, current_runtime
 from .capacity import max_streams
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Streams:
     def __init__(self, state: AppState, name: str) -> None:
         self._state = state
         self._name = name
-        self._store: StreamStore | None = None
+        self._store: PerProcess[StreamStore] | None = None
         if state.config.store != "memory://":
             self._store = self._make()
 
@@ -64,9 +64,9 @@ class Streams:
         """Where they are kept."""
         if self._store is None:
             self._store = self._make()
-        return self._store
+        return self._store.get()
 
-    def _make(self) -> StreamStore:
+    def _make(self) -> PerProcess[StreamStore]:
         from ..streams import make_store
         from ..streams.base import Limits
 
