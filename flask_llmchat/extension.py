@@ -261,7 +261,7 @@ class LLMChat(HookSetters):
             if parent != setup.url_prefix:
                 setup.url_prefix = parent + config.url_prefix
         prefix = (setup.url_prefix or "").rstrip("/")
-        state = AppState(self, app, config, setup.subdomain or "", prefix)
+        state = AppState(self, app, config, name, setup.subdomain or "", prefix)
         states: dict[str, AppState] = app.extensions.setdefault("llmchat", {})
         refuse_collision(state, name, states)
         states[name] = state

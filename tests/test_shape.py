@@ -21,7 +21,7 @@ LAYERS = (
     {"models", "providers"},
     {"dialects", "protocols", "transport"},
     {"runs"},
-    {"openapi", "tools"},
+    {"openapi", "streams", "tools"},
     {"extension", "web"},
 )
 """Rooms import from layers before their own. Those of one layer do not know each other; only

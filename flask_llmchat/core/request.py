@@ -84,6 +84,8 @@ class ChatRequest:
     :param server_tools: the tools that the server runs for this chat, by name; see
         :class:`~flask_llmchat.Tool`. Hooks may remove some.
     :param approvals: the user's decisions on calls of these tools that waited for an approval.
+    :param tool_ids: ids of the tools that the client has selected among those of a tools loader:
+        ``selectedTools`` in a body of the ``text`` dialect. Not to be trusted.
     :param provider_tools: tools that the provider runs itself, in its own form:
         ``[{"type": "web_search"}]``. No client can set them, as they cost extra. A fallback is
         called without them.
@@ -121,6 +123,7 @@ class ChatRequest:
     tool_choice: str | dict[str, Any] | None = None
     server_tools: dict[str, Any] = field(default_factory=dict)
     approvals: Sequence[Approval] = ()
+    tool_ids: tuple[str, ...] = ()
     provider_tools: list[dict[str, Any]] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     unknown: dict[str, Any] = field(default_factory=dict, repr=False)

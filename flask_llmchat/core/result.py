@@ -23,6 +23,8 @@ Outcome = Literal[
     "timeout",
     "deadline",
     "cancelled",
+    "stopped",
+    "interrupted",
     "tool_limit",
     "refused",
 ]
@@ -33,8 +35,9 @@ Outcome = Literal[
 reported an error, or ended an empty response, or gave an unknown finish reason. ``timeout``: no
 event for ``LLMCHAT_READ_TIMEOUT`` seconds. ``deadline``: longer than ``LLMCHAT_DEADLINE`` seconds
 in all. ``cancelled``: the client disconnected, or the server did not send the response.
-``tool_limit``: the model called a tool in the last step, where it may call none. ``refused``: ended
-before the provider was called.
+``stopped``: somebody pressed stop. ``interrupted``: the server was stopped, or its process died,
+while the response was kept for others. ``tool_limit``: the model called a tool in the last step,
+where it may call none. ``refused``: ended before the provider was called.
 """
 
 
@@ -172,8 +175,8 @@ class ChatResult:
     :param provider: name of the provider row whose response was used, or was to be.
     :param model: name of the model in the request to that provider.
     :param outcome: how the chat ended: ``ok``, ``length``, ``content_filtered``, ``tool_calls``,
-        ``truncated``, ``upstream_error``, ``timeout``, ``deadline``, ``cancelled``,
-        ``tool_limit`` or ``refused``; see :data:`~flask_llmchat.Outcome`.
+        ``truncated``, ``upstream_error``, ``timeout``, ``deadline``, ``cancelled``, ``stopped``,
+        ``interrupted``, ``tool_limit`` or ``refused``; see :data:`~flask_llmchat.Outcome`.
     :param steps: the responses of the model, each with the attempts made for it. Empty for a
         chat that was refused before the provider was called.
     :param text: the response's text as far as it came, also when it broke off.
@@ -194,6 +197,9 @@ class ChatResult:
     :param duration: seconds from the request to the end.
     :param request_id: our own id of the chat, also sent as ``X-Request-ID``.
     :param upstream_request_id: the provider's id of the request, for its support.
+    :param stream_id: the id by which clients find the response while it is kept; None when it is
+        not.
+    :param message_id: the id that a page gives the response's message, in the ``ui`` dialect.
     :param caller: whose chat it was: :attr:`ChatRequest.caller`.
     :param conversation_id: :attr:`ChatRequest.conversation_id`.
     :param context: what the hooks put into :attr:`ChatRequest.context`.
@@ -219,6 +225,8 @@ class ChatResult:
     duration: float = 0.0
     request_id: str = ""
     upstream_request_id: str | None = None
+    stream_id: str | None = None
+    message_id: str | None = None
     caller: Caller | None = None
     conversation_id: str | None = None
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)

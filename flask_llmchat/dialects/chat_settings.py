@@ -9,9 +9,10 @@ from marshmallow import validate
 
 from ..core.parameters import BY_SETTING, parameters_of
 from ..core.request import ChatRequest
-from .fields import StrictBoolean, StrictInteger, StrictString
+from .fields import BoundedList, StrictBoolean, StrictInteger, StrictString
 from .parameters import with_parameters
 from .schema import PresentFieldsNested, StrictSchema
+from .size import MAX_TOOLS
 
 _FOR_HOOKS = {"description": "For the app's hooks; not sent to the provider."}
 
@@ -47,6 +48,13 @@ class _SettingsSchema(StrictSchema):
 
     model = StrictString(required=True, validate=validate.Length(1, 256))
 
+    serverTools = BoundedList(
+        StrictString(validate=validate.Length(max=64)),
+        MAX_TOOLS,
+        allow_none=True,
+        metadata={"description": "Which of the app's tools may be used; null for all it offers."},
+    )
+
     # What chatbot-ui sends besides, and uses itself.
     prompt = StrictString(allow_none=True, metadata=_FOR_HOOKS)
     contextLength = StrictInteger(0, allow_none=True, metadata=_FOR_HOOKS)
@@ -80,6 +88,7 @@ def chat_request(loaded: dict[str, Any], body: dict[str, Any]) -> ChatRequest:
         model=settings["model"],
         messages=loaded["messages"],
         **parameters_of(settings, BY_SETTING),
+        tool_ids=tuple(str(tool["id"]) for tool in loaded.get("selectedTools") or ()),
         settings=settings,
         conversation_id=loaded.get("conversation_id"),
         endpoint_id=loaded.get("endpointId") or loaded.get("customModelId") or None,

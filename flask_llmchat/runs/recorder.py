@@ -98,6 +98,8 @@ class ChatRecorder:
         self._step_start = 0  # how many of them belong to earlier steps
         self.tool_runs: Sequence[ToolRun] = ()
         self.approvals: Sequence[PendingApproval] = ()
+        self.stream_id: str | None = None
+        self.message_id: str | None = None
 
     def update(self, chat: ChatRequest) -> None:
         """Read the chat again: hooks may have changed its model or its context."""
@@ -201,6 +203,8 @@ class ChatRecorder:
             duration=time.monotonic() - self._started,
             request_id=self.request_id,
             upstream_request_id=attempt.result().upstream_request_id if attempt else None,
+            stream_id=self.stream_id,
+            message_id=self.message_id,
             caller=self._caller,
             conversation_id=self._conversation_id,
             context=self._context,
@@ -242,7 +246,7 @@ class ChatRecorder:
     def finish_failed(self, error: ChatError) -> None:
         """Emit the result of a chat that failed after its request was sent, and log the error."""
         attempt = self.attempt
-        if error.code != "cancelled":  # clients come and go: not a fault
+        if error.code not in ("cancelled", "stopped"):  # clients come and go: not a fault
             logger.warning(
                 "chat %s with %s failed: %s (status %s, the provider's request id %s): %s",
                 self.request_id,

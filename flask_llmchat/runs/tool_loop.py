@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from ..core.events import (
 from ..core.finish_reasons import effective_reason
 from ..core.request import ChatRequest, Message
 from ..core.result import ToolCall
+from ..dialects.strict_json import parse_value
 from ..protocols import Totals
 from ..transport.watchdog import TICK, CancelToken
 from .event_source import EventSource
@@ -255,6 +257,12 @@ def _set_results(messages: list[Message], texts: Mapping[str, str]) -> None:
 
 
 def _sent_call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.arguments or "{}"}
+    arguments = call.arguments if call.arguments.strip() else "{}"
+    try:
+        parse_value(arguments)
+    except ValueError:
+        # vLLM and llama.cpp refuse a conversation with arguments that are not JSON.
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    function = {"name": call.name, "arguments": arguments}
     extra = {"extra_content": call.extra_content} if call.extra_content else {}
     return {"id": call.id, "type": "function", "function": function, **extra}

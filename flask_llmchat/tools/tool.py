@@ -43,6 +43,8 @@ class Tool:
         :class:`ProposedCall` and the :class:`ToolContext`, which may be ``async``: it returns
         whether the call needs the approval, or :class:`Denied`, and is called again once it has
         come. When it fails, the call needs the approval.
+    :param id: for a tool from a tools loader: the id that a client selects it by, as in
+        :attr:`ChatRequest.tool_ids`.
     :param when: called with the chat; False does not offer the tool. What is not offered cannot be
         called.
     :param timeout: seconds that a call may take; None is ``LLMCHAT_TOOL_TIMEOUT``.
@@ -60,6 +62,7 @@ class Tool:
         args: Any = None,
         parameters: Mapping[str, Any] | None = None,
         approval: bool | Callable[[ProposedCall, ToolContext], Any] = False,
+        id: str | None = None,
         when: Callable[[ChatRequest], bool] | None = None,
         timeout: float | None = None,
         sequential: bool = False,
@@ -83,6 +86,9 @@ class Tool:
         if args is not None and parameters is not None:
             raise TypeError(f"tool {self.name!r}: give args= or parameters=, not both")
         self.approval = approval
+        if id is not None and not isinstance(id, str):
+            raise TypeError(f"tool {self.name!r}: id has to be a string, such as str(row.id)")
+        self.id = id
         self.when = when
         self.timeout = timeout
         self.sequential = sequential
@@ -110,6 +116,14 @@ class Tool:
             for parameter, described in schema.get("properties", {}).items()
         }
         self.parameters = {**schema, "properties": properties}
+
+    def __repr__(self) -> str:
+        """Return its name, its id if it has one, and where its function is."""
+        function = self._function
+        while isinstance(function, partial):
+            function = function.func
+        where = f"{function.__module__}.{getattr(function, '__qualname__', '…')}"
+        return f"<Tool {self.name!r}{f' of id {self.id!r}' if self.id else ''}: {where}>"
 
     @property
     def definition(self) -> dict[str, Any]:

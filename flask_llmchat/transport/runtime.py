@@ -5,7 +5,8 @@ from __future__ import annotations
 import _thread
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .watchdog import Watchdog, unpatched
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from .transport import Transport  # which loads httpx2 and urllib3
 
 _MAX_LOOKUPS = 3
+
+T = TypeVar("T")
 
 
 class Runtime:
@@ -22,7 +25,7 @@ class Runtime:
     :ivar transports: what these clients send requests through, by the same.
     :ivar slots: those taken by running chats.
     :ivar tool_slots: those taken by threads that run tools.
-    :ivar claims: the approvals of tool calls that were used, with the times at which they expire.
+    :ivar detached_slots: those taken by chats that go on without a client.
     :ivar event_loop: that of ``async`` tools, in the room of the tools.
     :ivar event_loop_lock: held while it is made. A real lock, also under gevent: what makes it
         lets no other greenlet run.
@@ -34,7 +37,7 @@ class Runtime:
         self.watchdog = Watchdog()
         self.slots: set[Slot] = set()
         self.tool_slots: set[Slot] = set()
-        self.claims: dict[str, tuple[float]] = {}
+        self.detached_slots: set[Slot] = set()
         self.event_loop: Any = None
         self.event_loop_lock = unpatched(_thread, "allocate_lock")()
         self._lookups: list[threading.Semaphore] = []
@@ -87,6 +90,26 @@ _inherited: list[Runtime] = []
 def current_runtime() -> Runtime:
     """Return the runtime of the present process."""
     return _current
+
+
+class PerProcess(Generic[T]):
+    """A value of which each process has one of its own, made when it is first needed.
+
+    So its locks, threads and connections are never those of the process that this one was forked
+    from, and under gevent they are made after it has replaced the standard library's.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: dict[Runtime, T] = {}
+
+    def get(self) -> T:
+        """Return this process's value."""
+        if (found := self._made.get(_current)) is None:
+            # Two first calls at once may make two, and both use the first: there is no lock, which
+            # would be of the process before the fork.
+            found = self._made.setdefault(_current, self._make())
+        return found
 
 
 def _start_anew_after_fork() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from ..core.request import ChatRequest
-from ..transport.runtime import current_runtime
 
 if TYPE_CHECKING:
     from ..tools import Tool
@@ -66,10 +64,4 @@ def _claim(state: AppState, key: str, expires_at: float) -> bool:
                 f"approval_claimer must return True or False, not {type(claimed).__name__}"
             )
         return claimed
-    claims = current_runtime().claims
-    for old, (expires,) in list(claims.items()):
-        if expires >= time.time():
-            break  # those after it are about as new
-        claims.pop(old, None)
-    mine = (expires_at,)
-    return claims.setdefault(key, mine) is mine
+    return state.streams.store.claim(f"approval:{key}", expires_at)

@@ -10,6 +10,7 @@ from ..core.request import ChatRequest
 from ..core.result import Step
 from ..tools import Tool
 from .checks import MISSING, checked_hook
+from .tools import add_tool
 
 ProfileLoader = TypeVar("ProfileLoader", bound=Callable[[], Any])
 
@@ -27,6 +28,8 @@ BeforeStep = TypeVar("BeforeStep", bound=Callable[[ChatRequest, tuple[Step, ...]
 
 ApprovalClaimer = TypeVar("ApprovalClaimer", bound=Callable[[str, float], Any])
 
+ToolsLoader = TypeVar("ToolsLoader", bound=Callable[[ChatRequest], Any])
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -41,6 +44,7 @@ class Hooks:
     before_chat: list[Callable[[ChatRequest], Any]] = field(default_factory=list)
     tools: dict[str, Tool] = field(default_factory=dict)
     approval_claimer: Callable[[str, float], Any] | None = None
+    tools_loader: Callable[[ChatRequest], Any] | None = None
     before_step: list[Callable[[ChatRequest, tuple[Step, ...]], Any]] = field(default_factory=list)
 
 
@@ -150,10 +154,18 @@ class HookSetters:
     def add_tools(self, *tools: Tool) -> None:
         """Add tools that the server runs, at any time.
 
+        :raises TypeError: for anything but a :class:`Tool`.
         :raises ValueError: when another tool has the name of one.
         """
         for tool in tools:
-            if not isinstance(tool, Tool):
-                raise TypeError(f"add_tools takes Tool objects, not {type(tool).__name__}")
-            if self.hooks.tools.setdefault(tool.name, tool) is not tool:
-                raise ValueError(f"there is a tool {tool.name!r} already: give one of them name=")
+            add_tool(self.hooks.tools, tool, "add_tools")
+
+    def tools_loader(self, function: ToolsLoader = MISSING) -> ToolsLoader:
+        """Set the function that returns the tools of one chat: ``(chat) -> Iterable[Tool]``.
+
+        For tools that are made from rows of the app's database. It runs in the request, before the
+        ``before_chat`` hooks. What it returns is offered after the tools that are registered. A
+        chat whose :attr:`ChatRequest.tool_ids` name a tool that it does not return is refused.
+        """
+        self.hooks.tools_loader = checked_hook("tools_loader", function)
+        return function

@@ -57,6 +57,11 @@ class Host:
             "orders": self.orders,
             "orders_of": self.orders_of,
             "warehouse": SimpleNamespace(count=count),
+            "saved_searches": lambda user: [
+                SimpleNamespace(id=i, name=f"search_{i}", about="A search.")
+                for i in {"7": (1, 2)}[user]
+            ],
+            "run_saved": lambda id, day: [SimpleNamespace(as_dict=lambda: [id, day])],
             "add_up": lambda year, month, stop: None,
             "db": db,
             "UsedApproval": UsedApproval,
@@ -111,7 +116,7 @@ class Host:
         return {tool["function"]["name"]: tool["function"] for tool in tools}
 
 
-@runs("docs/tools.md", count=10)
+@runs("docs/tools.md", count=11)
 def test_the_tools_pages_code_runs(
     python: list[str], host: FakeUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -153,6 +158,8 @@ def test_the_tools_pages_code_runs(
             "4",
             '{"url":"/reports/2026"}',
         ]
+        assert page.results(("search_2", {"day": "today"})) == ['[[2,"today"]]']
+        assert {"search_1", "search_2", "find_orders"} <= page.offered().keys()
         assert "yearly_report: ok after" in caplog.text
         assert "2 steps, tools: in_stock, yearly_report" in caplog.text
         number = {"number": 1, "amount": 9.5}

@@ -89,8 +89,11 @@ NAMES = ("apiKey", "API-KEY", "base_url", "azure_endpoint", "url", "extraHeaders
 OTHERS = ("csrf_token", "sessionId", "data", "pageUrl", "keywords", "x")
 MORE = [
     *({**body(), **more} for more in ({"messages": []}, {"endpointId": None}, {"x": 1})),
+    *({**body(), "selectedTools": rows} for rows in (None, [], [{"id": 7, "x": 1}], [{}], 7)),
+    *({**body(), "selectedTools": [{"id": id}]} for id in ("x", "", 1.5, True, None)),
     *({**body(), "conversationId": given} for given in ("c" * 256, None)),
     *(body(**more) for more in ({"seed": 1.0}, {"seed": 1.5}, {"stop": []}, {"stop": ["x"]})),
+    *(body(serverTools=names) for names in (None, [], ["a", ""])),
     *(body(toolChoice=choice) for choice in ("auto", {}, 1, None)),
     *(body(tools=[{"type": "function", "function": {}}] * count) for count in (0, 128, 129)),
     *(body(tools=[tool]) for tool in ({}, {"type": "mcp", "server_url": "https://a.example"})),

@@ -523,8 +523,9 @@ def test_a_connection_that_broke_after_the_tool_had_run(
         connection = http.client.HTTPConnection("127.0.0.1", port)
         headers = {"Content-Type": "application/json"}
         connection.request("POST", "/api/chat/openai", json.dumps(body), headers)
-        connection.getresponse().read(20)
-        wait_for(lambda: paid)
+        response = connection.getresponse()  # kept: it closes the connection when it is collected
+        wait_for(lambda: len(upstream.requests) == 2, 20)
+        response.close()
         connection.close()
         assert done.only.outcome == "cancelled"
     upstream.add(text_reply("It was paid."))
@@ -782,7 +783,6 @@ def test_the_apps_own_claimer(upstream: FakeUpstream, llmchat: LLMChat, paid: li
     page.messages, page.answer = sent, sent[-1]
     page.send()
     assert len(paid) == 1 and page.tool["errorText"].startswith("This was already carried out")
-    assert not current_runtime().claims.get(key)
 
 
 @pytest.mark.parametrize("answer", [OSError("redis://:secret@host"), None, 1])
@@ -801,20 +801,6 @@ def test_where_nobody_can_tell_nothing_is_run(
     upstream.add(text_reply("Sorry."))
     page.send()
     assert not paid and "could not be checked" in page.tool["errorText"]
-
-
-def test_claims_are_forgotten_when_they_expire(
-    upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
-) -> None:
-    claims = current_runtime().claims
-    claims.clear()
-    claims.update({"old": (1.0,), "older": (2.0,)})
-    page = Page(app_for(upstream, llmchat))
-    ask(page, upstream)
-    page.decide()
-    upstream.add(text_reply("Paid."))
-    page.send()
-    assert list(claims) == [paid[0][-1]]
 
 
 # ---- Where nobody can be asked

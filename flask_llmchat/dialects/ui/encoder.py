@@ -7,7 +7,7 @@ whatever order the provider sends them in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...core.errors import ChatError
@@ -62,7 +62,7 @@ class UIEncoder:
         continued = continued_message(chat.raw)
         id = continued.get("id") if continued else f"msg_{chat.request_id}"
         # Without one the client goes on with its last message, which may have none.
-        self._message = {"messageId": id} if id and isinstance(id, str) else {}
+        self.message_id = id if id and isinstance(id, str) else None
         parts = [p for p in continued.get("parts", ()) if isinstance(p, dict)]
         # Clients search the whole message for an id, so those of its earlier steps are in use.
         self._used_ids = {p["toolCallId"] for p in parts if isinstance(p.get("toolCallId"), str)}
@@ -79,7 +79,6 @@ class UIEncoder:
         self._calls: dict[int, Call] = {}
         self._calls_by_id: dict[str, Call] = {}  # by the provider's ids
         self._shown_details = 0  # of those in the result
-        self._details: dict[str, Any] = {}  # those that no call of the step has yet
         # What both the call and the result of a tool of the provider's say, by its id there.
         self._provider_calls: dict[str, dict[str, Any]] = {}
 
@@ -133,19 +132,8 @@ class UIEncoder:
         # would send the next request by itself, only to be cut off again.
         cut_off = result.outcome in ("length", "content_filtered")
         calls = [c for c in shown if not (c.complete or (cut_off and c.is_cut_off()))]
-        details: dict[str, Any] = {}
         # The others have gone with their part of the reasoning.
-        new = result.reasoning_details[self._shown_details :]
-        if found := details_in({"reasoning_details": new}):
-            details = {"reasoning_details": found}
-            if not self._ends and not calls:
-                self._open_part(out, "reasoning")
-        if self._ends:
-            self._close(out, self._metadata(details))
-            details = {}
-        for call in calls:
-            self._finish_call(out, call, details)
-            details = {}
+        self._end_content(out, result.reasoning_details[self._shown_details :], calls)
         out.append(frame("finish-step"))
         usage = {"messageMetadata": {"usage": _usage(result.usage)}} if result.usage else {}
         reason = UI_REASONS.get(result.outcome, "other")
@@ -158,10 +146,10 @@ class UIEncoder:
         """Encode that the response failed."""
         out: list[str] = []
         self._close(out)
-        if error.code == "cancelled":
-            # The protocol's word for it. StreamingBody writes nothing then, as the connection is
-            # closed; this is for other users of the encoder.
-            out.append(frame("abort", reason=error.message))
+        if error.code in ("cancelled", "stopped"):
+            # The protocol's word for it. Without the finish a text stays unfinished in some
+            # clients, and the AI SDK's WorkflowChatTransport asks for the rest without end.
+            out += [frame("abort", reason=error.message), frame("finish", finishReason="other")]
         else:
             out.append(frame("error", errorText=error.message))
         return _bytes([*out, _DONE])
@@ -177,7 +165,8 @@ class UIEncoder:
     def _begin(self, out: list[str]) -> None:
         if not self._begun:
             self._begun = True
-            out.append(frame("start", **self._message))
+            fields = {"messageId": self.message_id} if self.message_id else {}
+            out.append(frame("start", **fields))
 
     def _next_step(self, out: list[str]) -> None:
         """End the current step, and begin the next one."""
@@ -193,32 +182,35 @@ class UIEncoder:
     def _complete_calls(self, out: list[str], start: ToolsStart) -> None:
         """Give all calls of a step to the client, before the server runs those that are its own."""
         self._begin(out)
-        self._close(out)
-        found = details_in({"reasoning_details": start.reasoning_details})
-        self._shown_details += len(start.reasoning_details)
-        self._details = {"reasoning_details": found} if found else {}
         wrong = [self._calls_by_id.get(id) for id in start.wrong]
-        for call in self._shown_calls():
-            if not (call.complete or any(call is other for other in wrong)):
-                self._finish_call(out, call, self._take_details())
+        calls = [
+            call
+            for call in self._shown_calls()
+            if not (call.complete or any(call is other for other in wrong))
+        ]
+        self._end_content(out, start.reasoning_details, calls)
+        self._shown_details += len(start.reasoning_details)
 
-    def _take_details(self) -> dict[str, Any]:
-        """Return what the provider needs back with a call of the step: the first one has it."""
-        details, self._details = self._details, {}
-        return details
+    def _end_content(
+        self, out: list[str], reasoning_details: Sequence[dict[str, Any]], calls: Sequence[Call]
+    ) -> None:
+        """Close the open parts and complete the calls, of which the first one has the details."""
+        details: dict[str, Any] = {}
+        if found := details_in({"reasoning_details": reasoning_details}):
+            details = {"reasoning_details": found}
+            if not self._ends and not calls:
+                self._open_part(out, "reasoning")
+        if self._ends:
+            self._close(out, self._metadata(details))
+            details = {}
+        for call in calls:
+            self._finish_call(out, call, details)
+            details = {}
 
     def _add_result(self, out: list[str], result: ToolResult) -> None:
         call = self._calls_by_id.get(result.id)
         if result.invalid and call and not call.complete:
-            call.complete = True
-            try:
-                given = call.input()
-            except ValueError:
-                given = "".join(call.arguments)
-            self._close(out)
-            fields = {"toolCallId": call.id, "toolName": call.name, "dynamic": True}
-            fields |= {"input": given, "errorText": result.error}
-            out.append(frame("tool-input-error", **fields, **self._metadata(self._take_details())))
+            self._finish_call(out, call, {}, result.error)
         elif result.denied:
             self._add_output(out, result.id, type="tool-output-denied")
         elif result.error:
@@ -327,7 +319,13 @@ class UIEncoder:
         self._used_ids.add(id)
         return id
 
-    def _finish_call(self, out: list[str], call: Call, details: Mapping[str, Any]) -> None:
+    def _finish_call(
+        self, out: list[str], call: Call, details: Mapping[str, Any], error: str = ""
+    ) -> None:
+        """Complete a call.
+
+        :param error: why it cannot be run.
+        """
         call.complete = True
         fields: dict[str, Any] = {"toolCallId": call.id, "toolName": call.name}
         signature = {"thoughtSignature": call.signature} if call.signature else {}
@@ -335,9 +333,10 @@ class UIEncoder:
         try:
             fields["input"] = call.input()
         except ValueError:
-            reason = "The arguments of this call are not valid JSON."
-            fields |= {"input": "".join(call.arguments), "errorText": reason}
-            out.append(frame("tool-input-error", **fields, **metadata))
+            fields["input"] = "".join(call.arguments)
+            error = error or "The arguments of this call are not valid JSON."
+        if error:
+            out.append(frame("tool-input-error", **fields, errorText=error, **metadata))
         else:
             out.append(frame("tool-input-available", **fields, **metadata))
 

@@ -1,0 +1,102 @@
+"""Stores to test, and what has to hold after each test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from flask_llmchat.streams import make_store
+from flask_llmchat.streams.base import Limits, StreamInfo, StreamReader, StreamStore
+from tests.support.redis_server import PROGRAM, RedisServer
+
+LEASE = 0.6
+"""Seconds after which a worker is taken for dead, in tests of that."""
+
+
+def info(owner: str = "ada", conversation: str | None = "c1", **more: Any) -> StreamInfo:
+    values = {"request_id": "r1", "provider": "openai", "model": "gpt", "dialect": "ui"}
+    mimetype = "text/event-stream"
+    return StreamInfo(
+        owner=owner, conversation=conversation, mimetype=mimetype, **{**values, **more}
+    )
+
+
+def read_all(reader: StreamReader | None, seconds: float = 5) -> bytes:
+    """Read to the end, which has to come in time."""
+    assert reader is not None
+    until, parts = time.monotonic() + seconds, []
+    while (data := reader.read(max(until - time.monotonic(), 0))) != b"":
+        assert data is not None, b"".join(parts)
+        parts.append(data)
+    return b"".join(parts)
+
+
+def wait_until(holds: Callable[[], Any], seconds: float = 5) -> Any:
+    """Wait for something that another thread does, and return it."""
+    until = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < until, "it has not happened"
+        time.sleep(0.005)
+    return found
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    pytest.importorskip("redis")
+    if PROGRAM is None:
+        pytest.skip("redis-server is not installed")
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Iterator[RedisServer]:
+    """The server of the session, emptied."""
+    redis_server.ask("FLUSHALL")
+    yield redis_server
+    assert redis_server.keys_without_expiry() == []
+
+
+@pytest.fixture
+def worker(redis: RedisServer) -> Iterator[Callable[..., StreamStore]]:
+    """Return a function that makes one more worker of a shared store."""
+    from flask_llmchat.streams.redis_store.flusher import Timing
+    from flask_llmchat.streams.redis_store.store import RedisStore
+
+    made = []
+
+    def make(url: str = "", lease: float = 5, **limits: Any) -> StreamStore:
+        timing = Timing(gather=0.01, beat=0.05, lease=lease)
+        made.append(RedisStore(url or redis.url, "test:", Limits(**limits), timing))
+        return made[-1]
+
+    before = threading.active_count()
+    yield make
+    for store in made:
+        store.close()
+    wait_until(lambda: threading.active_count() <= before)
+
+
+@pytest.fixture(params=["memory", "redis"])
+def new_store(request: pytest.FixtureRequest) -> Callable[..., StreamStore]:
+    """Return a function that makes a store."""
+    if request.param == "redis":
+        return request.getfixturevalue("worker")
+    return lambda **limits: make_store("memory://", "", Limits(**limits)).get()
+
+
+@pytest.fixture
+def store(new_store: Callable[..., StreamStore]) -> StreamStore:
+    return new_store()
+
+
+@pytest.fixture
+def elsewhere(request: pytest.FixtureRequest, store: StreamStore) -> StreamStore:
+    """The store as another worker has it; in memory there is but one."""
+    is_shared = request.node.callspec.params["new_store"] == "redis"
+    return request.getfixturevalue("worker")() if is_shared else store
