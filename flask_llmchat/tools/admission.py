@@ -86,12 +86,11 @@ class Admission:
         decided = self._decide(tool, arguments, context)
         if decided is not None:
             return decided
-        if not self._approvals.may_ask:
-            return Ending("denied", NO_PLACE)
         try:
-            return self._approvals.request(call, arguments, context.step)
+            pending = self._approvals.request(call, arguments, context.step)
         except InvalidArguments as error:
             return Ending("refused", str(error))
+        return pending or Ending("denied", NO_PLACE)
 
     def admit_approved(self, approval: Approval, context: ToolContext) -> Admitted | Ending:
         """Return what a call runs that the user has decided on, or why it is not run.

@@ -28,12 +28,14 @@ def may_offer(state: AppState, tool: Tool, chat: ChatRequest, *, may_ask: bool) 
                 " @llmchat.caller_loader."
             )
         return False
+    if not may_ask:
+        return tool.approval is not True
     if not state.app.secret_key:
         raise RuntimeError(
             f"tool {tool.name!r} may ask for the user's approval, which is signed: set"
             " app.config['SECRET_KEY']."
         )
-    return may_ask or tool.approval is not True
+    return True
 
 
 def approvals_for(state: AppState, chat: ChatRequest, *, may_ask: bool) -> Approvals:

@@ -14,7 +14,16 @@ import pytest
 from flask import Flask, has_app_context, has_request_context
 from itsdangerous import TimestampSigner
 
-from flask_llmchat import Caller, ChatError, Denied, LLMChat, ProposedCall, ToolContext, ToolError
+from flask_llmchat import (
+    Caller,
+    ChatError,
+    ChatRequest,
+    Denied,
+    LLMChat,
+    ProposedCall,
+    ToolContext,
+    ToolError,
+)
 from flask_llmchat.testing import CUT, HOLD, FakeUpstream, error_reply, text_reply, tool_reply
 from flask_llmchat.transport.runtime import current_runtime
 from tests.support.apps import finished, make_app
@@ -875,6 +884,27 @@ def test_an_app_without_a_secret_key_is_told_so(
     page = Page(app_for(upstream, llmchat, SECRET_KEY=None))
     page.send()
     assert page.status == 500 and "app.config['SECRET_KEY']" in caplog.text
+
+
+def test_without_a_secret_key_others_can_chat(upstream: FakeUpstream, llmchat: LLMChat) -> None:
+    ran: list[Any] = []
+    rules(llmchat, lambda call, context: call.arguments["amount"] > 50, ran)
+    result = post(app_for(upstream, llmchat, SECRET_KEY=None), upstream, "text")
+    assert not ran and [run.outcome for run in result.tool_runs] == ["denied"]
+
+
+def test_a_hook_that_takes_the_caller_away(
+    app: Flask, upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
+) -> None:
+    @llmchat.before_chat
+    def nobody(chat: ChatRequest) -> None:
+        chat.caller = None
+
+    page = Page(app)
+    upstream.add(tool_reply("refund", {"order": 5, "amount": 1}), text_reply("Sorry."))
+    result = page.send()
+    assert result.outcome == "ok" and not paid
+    assert "needs the user's approval" in page.tool["errorText"]
 
 
 def test_approvals_without_tools_are_settled(upstream: FakeUpstream, llmchat: LLMChat) -> None:
