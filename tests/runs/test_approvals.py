@@ -812,6 +812,23 @@ def test_where_nobody_can_tell_nothing_is_run(
     assert not paid and "could not be checked" in page.tool["errorText"]
 
 
+def test_approved_calls_count_as_calls_of_their_chat(
+    upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
+) -> None:
+    page = Page(app_for(upstream, llmchat))
+    refunds = [("refund", {"order": order, "amount": 1}) for order in (6, 7)]
+    upstream.add(tool_reply("refund", {"order": 5, "amount": 1}, *refunds))
+    page.send()
+    page.decide()
+    page.app = app_for(upstream, llmchat, LLMCHAT_TOOL_CALLS=2)
+    upstream.add(tool_reply("find_order", {"order": 5}), text_reply("Two are paid."))
+    result = page.send()
+    assert [order for _, order, *_ in paid] == [5, 6]
+    assert [run.outcome for run in result.tool_runs].count("refused") == 2
+    assert "no tool calls left" in page.tool["errorText"]
+    assert "no tool calls left" in page.part("call_3")["errorText"]
+
+
 # ---- Where nobody can be asked
 
 
