@@ -323,6 +323,23 @@ def test_the_result_is_that_of_the_last_call_with_this_id(
     assert results_sent(upstream) == ["Order 4 was for tea.", "9.5 of order 5 was paid back."]
 
 
+def test_half_a_character_can_be_approved(upstream: FakeUpstream, llmchat: LLMChat) -> None:
+    """The page sent it back, and could not send anything in this chat any more."""
+    sent: list[str] = []
+
+    @llmchat.tool(approval=True)
+    def mail(text: str) -> None:
+        """Send a mail."""
+        sent.append(text)
+
+    page = Page(app_for(upstream, llmchat))
+    upstream.add(tool_reply("mail", '{"text": "Hi\\ud83d"}'), text_reply("Sent."))
+    page.send()
+    page.decide()
+    page.send()
+    assert sent == ["Hi\ufffd"] and page.tool["state"] == "output-available"
+
+
 # ---- Approvals that nobody gave
 
 
