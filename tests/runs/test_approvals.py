@@ -463,8 +463,10 @@ def test_a_connection_that_broke_after_the_tool_had_run(
         connection = http.client.HTTPConnection("127.0.0.1", port)
         headers = {"Content-Type": "application/json"}
         connection.request("POST", "/api/chat/openai", json.dumps(body), headers)
-        connection.getresponse().read(20)
-        wait_for(lambda: len(upstream.requests) == 2, 20)
+        response = connection.getresponse()  # which closes the connection when it is collected
+        response.read(20)
+        wait_for(lambda: len(upstream.requests) == 2)
+        response.close()
         connection.close()
         assert done.only.outcome == "cancelled"
     upstream.add(text_reply("It was paid."))

@@ -109,8 +109,19 @@ def test_the_model_gets_the_result_and_the_client_the_words(
 def test_usage_is_the_sum_of_all_steps(app: Any, upstream: FakeUpstream) -> None:
     upstream.add(tool_reply("find_orders"), text_reply("Two."))
     _, result = post(app, "text", app.provider)
-    usages = [step.attempts[-1].usage for step in result.steps]
-    assert result.usage.total_tokens == sum(usage.total_tokens for usage in usages)
+    assert result.usage.total_tokens == sum(step.usage.total_tokens for step in result.steps)
+
+
+def test_a_step_tells_what_became_of_it(app: Any, upstream: FakeUpstream) -> None:
+    upstream.add(tool_reply("find_orders", text="Let me look."), text_reply("Two."))
+    _, result = post(app, "text", app.provider)
+    called, said = result.steps
+    assert (called.text, called.finish_reason) == ("Let me look.", "tool_calls")
+    assert called.tool_runs == result.tool_runs and said.tool_runs == ()
+    assert (said.text, said.finish_reason) == ("Two.", "stop")
+    assert {step.provider for step in result.steps} == {result.provider}
+    assert {step.model for step in result.steps} == {result.model}
+    assert sum(step.duration for step in result.steps) <= result.duration
 
 
 def test_two_tools_of_one_step_both_have_results(upstream: FakeUpstream, llmchat: LLMChat) -> None:
