@@ -15,8 +15,9 @@ import pytest
 
 from flask_llmchat.streams import make_store
 from flask_llmchat.streams.base import Limits, Orphan, StoreUnavailable, StreamStore
-from tests.streams.conftest import LEASE, info, read_all, wait_until
 from tests.support.redis_server import RedisServer
+from tests.support.server_processes import free_port
+from tests.support.streams import LEASE, info, read_all, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -337,7 +338,9 @@ def test_an_invalid_address_is_refused_and_not_shown(url: str) -> None:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path, "--cluster-enabled", "yes")
+    port = str(free_port())
+    options = ("--cluster-enabled", "yes", "--cluster-port", port, "--bind", "127.0.0.1")
+    server = RedisServer(tmp_path, *options)
     yield server
     server.kill()
 
