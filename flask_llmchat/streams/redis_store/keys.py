@@ -4,7 +4,7 @@ Every key has a time to live, which the worker of a running stream renews.
 
 | key | value |
 | --- | --- |
-| ``<id>:log`` | the log, a Redis stream. An entry has bytes, text, and the offsets of both |
+| ``<id>:log`` | the log, a Redis stream. An entry has bytes and text, and where they belong |
 | ``<id>:meta`` | a hash: ``info``, ``worker``, ``key``, ``state``, flags, who has ``ended`` it |
 | ``<id>:read`` | there while somebody reads the stream |
 | ``workers`` | the workers that have, or had, running streams |
