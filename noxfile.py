@@ -93,6 +93,14 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session
+def agents(session: nox.Session) -> None:
+    """Let OpenAI's Agents SDK talk to the app."""
+    session.install("-e", ".[test,agents]")
+    session.run("python", "-c", "import agents")  # or they would be skipped
+    session.run("pytest", "-q", "tests/clients/test_openai_tools.py", "-k", "agent")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the pages; a warning is an error."""
     session.install("-e", ".[openapi,docs]")

@@ -4,6 +4,7 @@ Every public name is here. ``flask_llmchat.testing`` and ``flask_llmchat.openapi
 their own; everything else below this package may move.
 """
 
+from .core.caller import Caller
 from .core.errors import ChatError, EmptyResponse, StreamErrorEvent
 from .core.events import (
     Chunk,
@@ -22,7 +23,17 @@ from .core.events import (
 )
 from .core.profiles import Profile
 from .core.request import ChatRequest, Endpoint, Message
-from .core.result import Attempt, ChatResult, Outcome, ProviderTool, Step, ToolCall, ToolRun, Usage
+from .core.result import (
+    Attempt,
+    ChatResult,
+    Outcome,
+    PendingApproval,
+    ProviderTool,
+    Step,
+    ToolCall,
+    ToolRun,
+    Usage,
+)
 from .core.signals import chat_finished, chat_started, tool_finished
 from .dialects import (
     Components,
@@ -41,17 +52,19 @@ from .protocols import ResponseParser, Totals, UpstreamProtocol
 from .providers import Provider, Target, bearer_target, builtin_providers
 from .runs.event_source import EventSource
 from .runs.from_python import ChatStream
-from .tools import Tool, ToolContext, ToolError
+from .tools import Denied, ProposedCall, Tool, ToolContext, ToolError
 from .web.state import current_llmchat
 
 __all__ = [
     "Attempt",
+    "Caller",
     "ChatError",
     "ChatRequest",
     "ChatResult",
     "ChatStream",
     "Chunk",
     "Components",
+    "Denied",
     "Dialect",
     "DialectSpec",
     "Document",
@@ -66,7 +79,9 @@ __all__ = [
     "Message",
     "Model",
     "Outcome",
+    "PendingApproval",
     "Profile",
+    "ProposedCall",
     "Provider",
     "ProviderTool",
     "ProviderToolCall",

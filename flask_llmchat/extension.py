@@ -1,52 +1,39 @@
-"""The extension: its hooks, and the blueprint that it registers with each app."""
+"""The extension: chats from Python, and the blueprint that it registers with each app."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Blueprint, Flask, current_app, got_request_exception
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException, InternalServerError
 
+from .core.caller import Caller
 from .core.config import Config
-from .core.request import ChatRequest, Message
-from .core.result import ChatResult, Step
+from .core.request import Message
+from .core.result import ChatResult
 from .dialects import Dialect, builtin_dialects
 from .openapi import make_command
 from .providers import Provider, builtin_providers
 from .runs.from_python import ChatStream
 from .runs.sdk import user_client
-from .tools import Tool
 from .web.body import guard_body
-from .web.checks import MISSING, check_app, check_dialects, checked_hook
+from .web.checks import check_app, check_dialects
 from .web.cli.commands import make_commands
 from .web.from_python import open_chat, profile_for
+from .web.hooks import Hooks, HookSetters
 from .web.responses import close_failed, close_unsent, http_error
 from .web.routes import add_routes, refuse_collision
-from .web.state import AppState, Hooks, state_of
+from .web.state import AppState, state_of
 
 if TYPE_CHECKING:
     import openai
 
-ProfileLoader = TypeVar("ProfileLoader", bound=Callable[[], Any])
-
-KeyResolver = TypeVar(
-    "KeyResolver", bound=Callable[[str, Any], str | None] | Callable[[str, Any], Awaitable[Any]]
-)
-
-EndpointLoader = TypeVar("EndpointLoader", bound=Callable[[str], Any])
-
-BeforeChat = TypeVar("BeforeChat", bound=Callable[[ChatRequest], Any])
-
-BeforeStep = TypeVar("BeforeStep", bound=Callable[[ChatRequest, tuple[Step, ...]], Any])
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
 _DEFAULT_PREFIX = Config().url_prefix
 
 
-class LLMChat:
+class LLMChat(HookSetters):
     """Adds one chat route for each provider to a Flask app.
 
     ::
@@ -127,94 +114,6 @@ class LLMChat:
             )
         app.register_blueprint(self.blueprint)
 
-    def profile_loader(self, function: ProfileLoader = MISSING) -> ProfileLoader:
-        """Set the function that returns the profile of the current user.
-
-        It runs once per request, in its context, and may be ``async def``. It returns a
-        :class:`Profile`, a mapping, or any object with these attributes. For None the response
-        is 401.
-        """
-        self.hooks.profile_loader = checked_hook("profile_loader", function)
-        return function
-
-    def key_resolver(self, function: KeyResolver = MISSING) -> KeyResolver:
-        """Set the function that returns the key: ``(provider_name, profile) -> str | None``.
-
-        For keys that are kept elsewhere than in the profile. None means that there is no
-        key. Note that for Azure the key is sent to the endpoint that the profile names.
-        """
-        self.hooks.key_resolver = checked_hook("key_resolver", function)
-        return function
-
-    def endpoint_loader(self, function: EndpointLoader = MISSING) -> EndpointLoader:
-        """Set the function that returns a user's endpoint: ``(endpoint_id) -> Endpoint | None``.
-
-        For the ``custom`` provider. The id comes from the browser: the function has to check
-        that the endpoint belongs to the current user. For None the response is 404.
-        """
-        self.hooks.endpoint_loader = checked_hook("endpoint_loader", function)
-        return function
-
-    def before_chat(self, function: BeforeChat = MISSING) -> BeforeChat:
-        """Add a function that sees every chat before its provider is called.
-
-        ``(chat: ChatRequest) -> None``. It may change the chat, or refuse it with ``abort()`` or a
-        :class:`ChatError`. To return anything is a TypeError, because in Flask a returned value
-        refuses. It runs before the key is looked up, so it also sees chats that are never sent:
-        count in ``chat_finished`` what was really sent. The functions run in the order in which
-        they were added.
-        """
-        self.hooks.before_chat.append(checked_hook("before_chat", function))
-        return function
-
-    def before_step(self, function: BeforeStep = MISSING) -> BeforeStep:
-        """Add a function that sees every further step of a chat with tools of the server.
-
-        ``(chat: ChatRequest, steps: tuple[Step, ...]) -> None``. It is called before the model is
-        called again, with the steps so far, in an app context and without a request. It may refuse
-        the step by raising a :class:`ChatError`: the response then ends with that error.
-        """
-        self.hooks.before_step.append(checked_hook("before_step", function))
-        return function
-
-    @overload
-    def tool(self, function: Function) -> Function: ...
-    @overload
-    def tool(self, function: None = None, **options: Any) -> Callable[[Function], Function]: ...
-    def tool(self, function: Function | None = None, **options: Any) -> Any:
-        """Let models call a function of the app; the server runs it.
-
-        ::
-
-            @llmchat.tool
-            def find_orders(context: ToolContext, status: Literal["open", "sent"] = "open"):
-                \"\"\"List the user's own orders, newest first.\"\"\"
-                return [order.as_dict() for order in orders_of(context.profile.user, status)]
-
-        Type hints and docstring tell the model how to call it. It runs with an app context of its
-        own and without a request, in a thread or, if it is ``async``, on one event loop.
-
-        :param options: those of :class:`Tool`: ``name``, ``when`` and others.
-        :return: the function, unchanged.
-        :raises TypeError: when the function cannot be a tool, saying what to write.
-        :raises ValueError: for an invalid name, or one that another tool has.
-        """
-        if function is None:
-            return lambda given: self.tool(given, **options)
-        self.add_tools(Tool(function, **options))
-        return function
-
-    def add_tools(self, *tools: Tool) -> None:
-        """Add tools that the server runs, at any time.
-
-        :raises ValueError: when another tool has the name of one.
-        """
-        for tool in tools:
-            if not isinstance(tool, Tool):
-                raise TypeError(f"add_tools takes Tool objects, not {type(tool).__name__}")
-            if self.hooks.tools.setdefault(tool.name, tool) is not tool:
-                raise ValueError(f"there is a tool {tool.name!r} already: give one of them name=")
-
     def load_profile(self) -> Any:
         """Return the profile of the current user; a subclass may override this instead.
 
@@ -235,6 +134,8 @@ class LLMChat:
         *,
         model: str,
         profile: Any = None,
+        caller: Caller | str | None = None,
+        conversation_id: str | None = None,
         context: Mapping[str, Any] | None = None,
         endpoint_id: str | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
@@ -252,6 +153,8 @@ class LLMChat:
         :param messages: the conversation in the chat-completions form, or one question.
         :param model: the model's name.
         :param profile: whose keys are used; None asks the profile loader, which needs a request.
+        :param caller: whose chat it is; None asks the caller loader, if there is one.
+        :param conversation_id: for hooks and the result, 1 to 256 characters.
         :param context: for the app's own data, as in :attr:`ChatRequest.context`.
         :param endpoint_id: the user's own endpoint, for ``custom``.
         :param tools: the caller's own tools, in the chat-completions form; see ``tool_calls``.
@@ -266,6 +169,8 @@ class LLMChat:
             messages,
             parameters,
             profile=profile,
+            caller=caller,
+            conversation_id=conversation_id,
             context=context,
             endpoint_id=endpoint_id,
             whole=True,
@@ -281,6 +186,8 @@ class LLMChat:
         *,
         model: str,
         profile: Any = None,
+        caller: Caller | str | None = None,
+        conversation_id: str | None = None,
         context: Mapping[str, Any] | None = None,
         endpoint_id: str | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
@@ -306,6 +213,8 @@ class LLMChat:
             messages,
             parameters,
             profile=profile,
+            caller=caller,
+            conversation_id=conversation_id,
             context=context,
             endpoint_id=endpoint_id,
         )
@@ -352,7 +261,7 @@ class LLMChat:
             if parent != setup.url_prefix:
                 setup.url_prefix = parent + config.url_prefix
         prefix = (setup.url_prefix or "").rstrip("/")
-        state = AppState(self, app, config, setup.subdomain or "", prefix)
+        state = AppState(self, app, config, name, setup.subdomain or "", prefix)
         states: dict[str, AppState] = app.extensions.setdefault("llmchat", {})
         refuse_collision(state, name, states)
         states[name] = state

@@ -235,6 +235,60 @@ class Config:
         _count(1),
         "Characters of a tool's result. Of a longer one the model gets the beginning and the end.",
     )
+    approval_age: float = _setting(
+        900.0,
+        _SECONDS,
+        "Seconds for which a tool call waits for the user's approval.",
+    )
+    store: str = _setting(
+        "memory://",
+        _TEXT,
+        "Where streams are kept, and what may be used once: ``memory://``, for one process, or the"
+        " address of a Redis server: ``redis://``, ``rediss://`` or ``unix://``.",
+    )
+    store_prefix: str | None = _setting(
+        None,
+        _must_be("a string or None", ma.fields.String(allow_none=True)),
+        "What every key in Redis begins with; None: the names of the app and the blueprint.",
+    )
+    resumable: bool = _setting(
+        False,
+        _FLAG,
+        "Whether responses are kept while they are written, and chats go on when their clients"
+        " leave. It needs a caller loader.",
+    )
+    stream_keep: float = _setting(
+        300.0, _SECONDS, "Seconds for which a finished response can be read again, by its id."
+    )
+    stream_max_bytes: int = _setting(
+        4 * 2**20,
+        _count(1),
+        "Bytes of a response that is kept. A longer one goes on, but cannot be read again.",
+    )
+    store_max_bytes: int = _setting(
+        256 * 2**20,
+        _count(1),
+        "Bytes that the responses kept by one process may take in its memory.",
+    )
+    detached_seconds: float | None = _setting(
+        None,
+        _must_be(
+            "a finite number greater than 0, or None",
+            StrictNumber(allow_none=True),
+            lambda number: number > 0,
+        ),
+        "Seconds for which a chat goes on while nobody reads it; None: until its deadline.",
+    )
+    max_detached: int | None = _setting(
+        None,
+        _count(1, allow_none=True),
+        "Chats of one process that go on without their clients; where there are more, a chat ends"
+        " when its client leaves. None: half of those that it may run at once, or 100 where there"
+        " is no limit.",
+    )
+    max_running: int = _setting(
+        8, _count(1), "Chats of one caller that are kept and run at once; the next one gets 429."
+    )
     allow_private_endpoints: bool = _setting(
         False, _FLAG, "Whether users' own endpoints may have addresses that are not public."
     )

@@ -163,6 +163,20 @@ _ROWS = (
         outcome="deadline",
     ),
     ErrorCode(
+        code="interrupted",
+        status=502,
+        when="The server stopped before the response was complete.",
+        sentence="The server stopped before the answer was complete.",
+        outcome="interrupted",
+    ),
+    ErrorCode(
+        code="stopped",
+        status=499,
+        when="Somebody stopped the chat.",
+        sentence="The answer was stopped.",
+        outcome="stopped",
+    ),
+    ErrorCode(
         code="cancelled",
         status=499,
         when="The client left. Only `chat_finished` reports it.",

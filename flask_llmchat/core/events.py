@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,10 +105,14 @@ class ProviderToolResult:
 class ToolsStart:
     """The server begins to run the tool calls of the response that has just ended.
 
+    As the first event of a chat: the calls of an earlier chat, whose approvals have come.
+
     :param reasoning_details: those of that response.
+    :param wrong: ids of the calls that cannot be run; their results say why.
     """
 
     reasoning_details: list[dict[str, Any]] = field(default_factory=list)
+    wrong: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -132,6 +137,7 @@ class ToolResult:
     :param error: why it failed, in words for the model and the user; "" when it did not.
     :param invalid: whether the call itself was wrong, its name or its arguments, so that nothing
         was run.
+    :param denied: whether the user did not approve the call, so that nothing was run.
     """
 
     id: str
@@ -139,6 +145,21 @@ class ToolResult:
     output: Any = None
     error: str = ""
     invalid: bool = False
+    denied: bool = False
+
+
+@dataclass(slots=True)
+class ApprovalRequest:
+    """A tool call of the server's that waits for the user's approval; the chat ends without it.
+
+    :param id: that of the call.
+    :param sign: takes the id by which the client knows the call, and returns the approval's: what
+        the client sends back with the user's decision.
+    """
+
+    id: str
+    name: str
+    sign: Callable[[str], str]
 
 
 @dataclass(slots=True)
@@ -191,6 +212,7 @@ Event = (
     | ToolsStart
     | ToolProgress
     | ToolResult
+    | ApprovalRequest
     | Source
     | Document
     | Image

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from .caller import Caller
+from .result import ToolCall
 
 Message = dict[str, Any]
 """One message in OpenAI's chat-completions form: ``role``, ``content``, and the fields of tools.
@@ -25,6 +28,23 @@ REPLAY_FIELDS = frozenset(
 )
 """Fields of an earlier response, or of a tool call in one, that only some providers and models
 need. Others reject them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """What the user has decided on a tool call of an earlier response, as the client says.
+
+    :param call: the call, as the client has it. Not to be trusted.
+    :param id: the approval's id, from the request for it; what the client says counts for nothing
+        without it.
+    :param approved: whether the call may run.
+    :param reason: if not, why: in words for the model.
+    """
+
+    call: ToolCall
+    id: str = field(repr=False)
+    approved: bool
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +83,9 @@ class ChatRequest:
     :param tool_choice: ``auto``, ``none``, ``required``, or one tool.
     :param server_tools: the tools that the server runs for this chat, by name; see
         :class:`~flask_llmchat.Tool`. Hooks may remove some.
+    :param approvals: the user's decisions on calls of these tools that waited for an approval.
+    :param tool_ids: ids of the tools that the client has selected among those of a tools loader:
+        ``selectedTools`` in a body of the ``text`` dialect. Not to be trusted.
     :param provider_tools: tools that the provider runs itself, in its own form:
         ``[{"type": "web_search"}]``. No client can set them, as they cost extra. A fallback is
         called without them.
@@ -74,6 +97,9 @@ class ChatRequest:
         Those that the row does not accept are ignored.
     :param settings: ``chatSettings`` as the client sent it, for hooks; keys in camelCase.
     :param profile: what the profile loader returned.
+    :param caller: whose chat it is, as the caller loader says.
+    :param conversation_id: the conversation's id in the client, 1 to 256 characters, if the client
+        names one. Another user may name the same.
     :param endpoint_id: which of the user's own endpoints the client named, for ``custom``.
     :param endpoint: that endpoint, as the endpoint loader returned it.
     :param raw: the request body as the client sent it. Not to be trusted.
@@ -96,12 +122,16 @@ class ChatRequest:
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     server_tools: dict[str, Any] = field(default_factory=dict)
+    approvals: Sequence[Approval] = ()
+    tool_ids: tuple[str, ...] = ()
     provider_tools: list[dict[str, Any]] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     unknown: dict[str, Any] = field(default_factory=dict, repr=False)
     unknown_in_messages: dict[int, dict[str, Any]] = field(default_factory=dict, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
     profile: Any = field(default=None, repr=False)
+    caller: Caller | None = None
+    conversation_id: str | None = None
     endpoint_id: str | None = None
     endpoint: Endpoint | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from .caller import Caller
 from .events import Document, Source
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ Outcome = Literal[
     "timeout",
     "deadline",
     "cancelled",
+    "stopped",
+    "interrupted",
     "tool_limit",
     "refused",
 ]
@@ -32,8 +35,9 @@ Outcome = Literal[
 reported an error, or ended an empty response, or gave an unknown finish reason. ``timeout``: no
 event for ``LLMCHAT_READ_TIMEOUT`` seconds. ``deadline``: longer than ``LLMCHAT_DEADLINE`` seconds
 in all. ``cancelled``: the client disconnected, or the server did not send the response.
-``tool_limit``: the model called a tool in the last step, where it may call none. ``refused``: ended
-before the provider was called.
+``stopped``: somebody pressed stop. ``interrupted``: the server was stopped, or its process died,
+while the response was kept for others. ``tool_limit``: the model called a tool in the last step,
+where it may call none. ``refused``: ended before the provider was called.
 """
 
 
@@ -96,10 +100,13 @@ class ToolRun:
     """One call of a tool that the server runs, and how it ended.
 
     :param call_id: the id of the call, as the model named it.
-    :param step: the number of the step whose response called it, from 1.
+    :param step: the number of the step whose response called it, from 1; 0 for a call of an earlier
+        chat, whose approval came with this one.
     :param outcome: ``ok``; ``error``: it raised; ``timeout``; ``refused``: unknown, with wrong
-        arguments or over a limit, so that nothing was run; ``repeated``: the third same call in a
-        row, which is not run; ``abandoned``: the chat ended before it did.
+        arguments, over a limit or with an approval that is not valid, so that nothing was run;
+        ``denied``: not run, because the user or the app said no; ``repeated``: the third same call
+        in a row, which is not run; ``abandoned``: the chat ended before it did.
+    :param approved: whether the user had approved it.
     :param duration: seconds.
     :param size: characters of the result as the model gets it.
     :param arguments: the arguments, as the model wrote them: JSON text.
@@ -109,11 +116,29 @@ class ToolRun:
     call_id: str
     name: str
     step: int
-    outcome: Literal["ok", "error", "timeout", "refused", "repeated", "abandoned"]
+    outcome: Literal["ok", "error", "timeout", "refused", "denied", "repeated", "abandoned"]
+    approved: bool = False
     duration: float = 0.0
     size: int = 0
     arguments: str = field(default="", repr=False)
     result: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingApproval:
+    """A tool call that waits for the user's approval, for which the client was asked.
+
+    :param call_id: the id of the call, as the model named it.
+    :param step: the number of the step whose response called it, from 1.
+    :param key: what :attr:`ToolContext.key` will be if it is approved.
+    :param arguments: the arguments, as the model wrote them: JSON text.
+    """
+
+    call_id: str
+    name: str
+    step: int
+    key: str
+    arguments: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +175,8 @@ class ChatResult:
     :param provider: name of the provider row whose response was used, or was to be.
     :param model: name of the model in the request to that provider.
     :param outcome: how the chat ended: ``ok``, ``length``, ``content_filtered``, ``tool_calls``,
-        ``truncated``, ``upstream_error``, ``timeout``, ``deadline``, ``cancelled``,
-        ``tool_limit`` or ``refused``; see :data:`~flask_llmchat.Outcome`.
+        ``truncated``, ``upstream_error``, ``timeout``, ``deadline``, ``cancelled``, ``stopped``,
+        ``interrupted``, ``tool_limit`` or ``refused``; see :data:`~flask_llmchat.Outcome`.
     :param steps: the responses of the model, each with the attempts made for it. Empty for a
         chat that was refused before the provider was called.
     :param text: the response's text as far as it came, also when it broke off.
@@ -160,6 +185,7 @@ class ChatResult:
         encrypted and signed parts included.
     :param tool_calls: the tool calls that are left to the client.
     :param tool_runs: the calls of tools that the server has run, or refused to run.
+    :param approvals: those that wait for the user's approval; the outcome is ``tool_calls`` then.
     :param provider_tools: the tools that the provider ran itself.
     :param sources: pages that the response cites.
     :param documents: documents without a URL that it cites.
@@ -171,6 +197,11 @@ class ChatResult:
     :param duration: seconds from the request to the end.
     :param request_id: our own id of the chat, also sent as ``X-Request-ID``.
     :param upstream_request_id: the provider's id of the request, for its support.
+    :param stream_id: the id by which clients find the response while it is kept; None when it is
+        not.
+    :param message_id: the id that a page gives the response's message, in the ``ui`` dialect.
+    :param caller: whose chat it was: :attr:`ChatRequest.caller`.
+    :param conversation_id: :attr:`ChatRequest.conversation_id`.
     :param context: what the hooks put into :attr:`ChatRequest.context`.
     """
 
@@ -183,6 +214,7 @@ class ChatResult:
     reasoning_details: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     tool_calls: tuple[ToolCall, ...] = ()
     tool_runs: tuple[ToolRun, ...] = ()
+    approvals: tuple[PendingApproval, ...] = ()
     provider_tools: tuple[ProviderTool, ...] = ()
     sources: tuple[Source, ...] = ()
     documents: tuple[Document, ...] = ()
@@ -193,6 +225,10 @@ class ChatResult:
     duration: float = 0.0
     request_id: str = ""
     upstream_request_id: str | None = None
+    stream_id: str | None = None
+    message_id: str | None = None
+    caller: Caller | None = None
+    conversation_id: str | None = None
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 

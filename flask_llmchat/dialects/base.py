@@ -42,9 +42,11 @@ class Encoder(Protocol):
 class Dialect(Protocol):
     """A client format: the request bodies that it reads, and the responses that it encodes.
 
-    It keeps nothing of a chat: one instance serves all of them. Two attributes are optional:
+    It keeps nothing of a chat: one instance serves all of them. Four attributes are optional:
     ``describe(components)`` returns a :class:`~flask_llmchat.DialectSpec` for the OpenAPI document,
-    and ``routes`` is a sequence of :class:`~flask_llmchat.Route`, further routes of the dialect's.
+    ``routes`` is a sequence of :class:`~flask_llmchat.Route`, further routes of the dialect's,
+    ``asks_approval`` is True when its clients can ask the user to approve tool calls, and
+    ``prelude(chat)`` returns what a replay of a response needs after its first event.
 
     :ivar name: the value of ``chat.dialect``, which hooks see.
     :ivar path: what follows the provider in the route: ``""``, or such as ``/chat/completions``.
@@ -105,7 +107,8 @@ class Route:
     :param path: what follows the provider, in Werkzeug's syntax, such as
         ``/models/<path:model>``.
     :param name: the endpoint is ``_{name}``; no two routes of one app's dialects share a name.
-    :param handler: makes the response, or raises a :class:`ChatError`. It needs no Flask.
+    :param handler: makes the response, or raises a :class:`ChatError`. It needs no Flask. None for
+        a route that the extension has a view for.
     :param methods: the HTTP methods it takes, the first one for clients to use. GET includes HEAD.
     :param needs_profile: whether the host's decorators and its profile loader run first. Without,
         the route is open to all.
@@ -114,10 +117,25 @@ class Route:
 
     path: str
     name: str
-    handler: Callable[[RouteRequest], RouteResponse]
+    handler: Callable[[RouteRequest], RouteResponse] | None = None
     methods: Sequence[str] = ("GET",)
     needs_profile: bool = True
     describe: Callable[[Components], RouteSpec] | None = None
+
+
+def prelude_of(dialect: Dialect, chat: ChatRequest) -> bytes:
+    """Return what a replay of a response needs after its first event, beside the response itself.
+
+    The earlier parts of a message that the response continues: a client that replays it builds the
+    message anew.
+    """
+    prelude: bytes = dialect.prelude(chat) if hasattr(dialect, "prelude") else b""
+    return prelude
+
+
+def asks_approval(dialect: Dialect) -> bool:
+    """Return whether a dialect's clients can ask the user to approve tool calls."""
+    return bool(getattr(dialect, "asks_approval", False))
 
 
 def routes_of(dialect: Dialect) -> Sequence[Route]:

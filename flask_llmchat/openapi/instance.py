@@ -23,20 +23,21 @@ class RouteEntry:
     :param rule: the rule behind the blueprint's prefix, in Werkzeug's syntax.
     :param endpoint: its endpoint, without the blueprint's name. Providers' names begin with a
         letter, all other endpoints with an underscore.
-    :param purpose: ``chat`` of a provider, a ``dialect``'s own route, or the error that a wrong
+    :param purpose: ``chat`` of a provider, a ``dialect``'s own route, one for the ``stream`` of a
+        response, or the error that a wrong
         ``method`` or ``path`` gets.
     :param path: what follows the provider in the path of the dialects that are negotiated; None
         where the view's ``rest`` decides.
     :param provider: the provider of a chat.
     :param dialect: the dialect whose own route this is; it is not negotiated.
-    :param route: that route; None for the errors about it.
+    :param route: that route, or that of a stream; None for the errors about it.
     """
 
     rule: str
     endpoint: str
     methods: Sequence[str]
     view: Callable[..., Any]
-    purpose: Literal["chat", "dialect", "method", "path"]
+    purpose: Literal["chat", "dialect", "stream", "method", "path"]
     path: str | None = ""
     provider: Provider | None = None
     dialect: Dialect | None = None

@@ -95,7 +95,7 @@ class InstanceSpec:
                     **shared[entry.path],
                 }
                 yield entry.rule, "post", operation
-            elif entry.purpose == "dialect" and entry.route and entry.route.name not in routes:
+            elif entry.route and entry.route.name not in routes:
                 described = [found for found in specs if found[0] is entry.dialect]
                 routes[entry.route.name] = entry.route, self._route(entry.route, described)
         for provider in self._instance.providers.values():

@@ -15,6 +15,8 @@ from typing import Any
 from ..core.addresses import read_address
 from ..core.request import REPLAY_FIELDS
 
+_RESERVED = ("streams", "tools", "usage")  # routes beside those of the providers
+
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 _PROTOCOL = ("path", "headers", "build_body", "parser")  # what an UpstreamProtocol has
@@ -41,6 +43,8 @@ def route_name(value: Any) -> str:
             "cannot stand in a route: use lower-case letters, digits, '-' and '_', starting with a"
             " letter"
         )
+    if value in _RESERVED:
+        raise ValueError(f"{value!r} is the name of a route: choose another one")
     return text(value)
 
 

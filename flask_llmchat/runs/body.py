@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 
@@ -12,9 +13,12 @@ from ..dialects.base import Encoder
 from ..transport.runtime import Slot, current_runtime
 from ..transport.watchdog import CancelToken
 from .event_source import EventSource
+from .kept_response import KeptResponse
 from .recorder import ChatRecorder
 
 logger = logging.getLogger("flask_llmchat")
+
+_LOOK = 1.0  # seconds between two looks at whether a chat without its client may go on
 
 
 class StreamingBody:
@@ -25,6 +29,7 @@ class StreamingBody:
 
     :param cancel: the cancel token of the chat; the watchdog drops it once the body is closed.
     :param heartbeat: seconds without an event after which the encoder's heartbeat is written.
+    :param kept: keeps the response, which then goes on when its client leaves.
     :ivar slot: the chat's slot in the concurrency limit, released when the body is closed.
     """
 
@@ -36,6 +41,7 @@ class StreamingBody:
         cancel: CancelToken,
         *,
         heartbeat: float | None = None,
+        kept: KeptResponse | None = None,
     ) -> None:
         self._source = source
         self._encoder = encoder
@@ -44,8 +50,10 @@ class StreamingBody:
         self._watchdog = current_runtime().watchdog
         self._heartbeat = heartbeat if encoder.heartbeat else None
         self.slot: Slot | None = None
+        self._kept = kept
         self._first = b""
         self._begun = False
+        self._sent = False  # whether a server has begun to send it
 
     @property
     def mimetype(self) -> str:
@@ -73,7 +81,8 @@ class StreamingBody:
         """
         try:
             # Without heartbeats: they would be the first bytes.
-            self._first = self._next(None, until_tools=not getattr(self._encoder, "whole", False))
+            until_tools = not getattr(self._encoder, "whole", False)
+            self._first = self._next(None, until_tools=until_tools) or b""
         except BaseException:
             self._source.close()
             raise
@@ -85,13 +94,20 @@ class StreamingBody:
 
     def __next__(self) -> bytes:
         """Return the next bytes for the client."""
+        self._sent = True
         if self._recorder.result is not None:
             raise StopIteration
         if self._first:
             first, self._first = self._first, b""
             return first
+        data = self._advance(self._heartbeat)
+        return self._encoder.heartbeat if data is None else data
+
+    def _advance(self, timeout: float | None) -> bytes | None:
+        """Return the next bytes, those of the end among them; None when the timeout has passed."""
         try:
-            if data := self._next(self._heartbeat):
+            data = self._next(timeout)
+            if data is None or data:
                 return data
         except ChatError as error:
             return self._break(error)
@@ -104,10 +120,10 @@ class StreamingBody:
             return data
         raise StopIteration
 
-    def _next(self, timeout: float | None, *, until_tools: bool = False) -> bytes:
+    def _next(self, timeout: float | None, *, until_tools: bool = False) -> bytes | None:
         """Return the next bytes for the client; b"" when the response is complete.
 
-        :param timeout: seconds without an event after which the heartbeat is returned.
+        :param timeout: seconds without an event after which None is returned.
         """
         while events := self._source.read(timeout):
             self._recorder.observe(events)
@@ -115,7 +131,7 @@ class StreamingBody:
                 return data
             if until_tools and any(isinstance(event, ToolsStart) for event in events):
                 return b""
-        return b"" if events is not None else self._encoder.heartbeat
+        return None if events is None else b""
 
     def _break(self, error: ChatError) -> bytes:
         self._source.close()
@@ -132,14 +148,24 @@ class StreamingBody:
     def close(self) -> None:
         """End the chat, wherever it is. The server always calls this."""
         try:
+            if self._sent and self._recorder.result is None and self._kept is not None:
+                self._read_on(self._kept)
             self._source.close()
             if self._begun:  # otherwise a fallback may be tried
                 self._watchdog.remove(self._cancel)
                 if self._recorder.result is None:
                     self._finish_unread()
         finally:  # a receiver may raise a BaseException
+            if self._begun and self._kept is not None:
+                self._kept.end()
             if self.slot is not None:
                 self.slot.release()
+
+    def _read_on(self, kept: KeptResponse) -> None:
+        """Go on without the client that began the chat, for those who read its response later."""
+        with contextlib.suppress(StopIteration, StreamAborted):
+            while kept.goes_on() and self._recorder.result is None:
+                self._advance(_LOOK)
 
     def _finish_unread(self) -> None:
         # A client that stops reading is cut off at the deadline; it has not left.
@@ -147,6 +173,8 @@ class StreamingBody:
             self._recorder.finish_failed(error)
         else:
             self._recorder.finish_cancelled()
+        if self._kept is not None:
+            self._encoder.fail(error or ChatError.of("cancelled"))
 
     def __del__(self) -> None:
         """Close a body that never reached a server, or a test client that closes none."""

@@ -39,8 +39,11 @@ class Host(Protocol):
     def run_before_chat(self, chat: ChatRequest) -> None:
         """Run the ``before_chat`` hooks."""
 
-    def offer_tools(self, chat: ChatRequest) -> None:
-        """Set the tools that the server runs for a chat."""
+    def offer_tools(self, chat: ChatRequest, *, may_ask: bool) -> None:
+        """Set the tools that the server runs for a chat.
+
+        :param may_ask: whether the client can ask the user to approve calls.
+        """
 
     def tool_definitions(self, chat: ChatRequest) -> list[dict[str, Any]]:
         """Return the server's tools for a chat, in the form of chat completions.
@@ -48,8 +51,11 @@ class Host(Protocol):
         :raises ChatError: when a tool of the client's has the name of one.
         """
 
-    def tool_runner(self, chat: ChatRequest, deadline: float) -> ToolRunner:
-        """Return a new runner of the server's tools for a chat."""
+    def tool_runner(self, chat: ChatRequest, deadline: float, *, may_ask: bool) -> ToolRunner:
+        """Return a new runner of the server's tools for a chat.
+
+        :param may_ask: whether the client can ask the user to approve calls.
+        """
 
     def run_before_step(self, chat: ChatRequest, steps: tuple[Step, ...]) -> None:
         """Run the ``before_step`` hooks, in an app context of their own."""

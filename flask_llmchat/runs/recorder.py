@@ -9,13 +9,25 @@ from itertools import chain
 
 from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
-from ..core.events import Chunk, Event, Finish
+from ..core.events import Chunk, Event, Finish, StepStart, ToolProgress, ToolResult, ToolsStart
 from ..core.finish_reasons import FINISH_REASONS, effective_reason
 from ..core.request import ChatRequest
-from ..core.result import Attempt, ChatResult, Outcome, Step, ToolCall, ToolRun, Usage
+from ..core.result import (
+    Attempt,
+    ChatResult,
+    Outcome,
+    PendingApproval,
+    Step,
+    ToolCall,
+    ToolRun,
+    Usage,
+)
 from ..protocols.base import ResponseParser, Totals
 
 logger = logging.getLogger("flask_llmchat")
+
+# What the model has not written.
+_NO_TOKEN = Finish | Chunk | StepStart | ToolsStart | ToolProgress | ToolResult
 
 
 class AttemptRecord:
@@ -85,11 +97,16 @@ class ChatRecorder:
         self._earlier: list[AttemptRecord] = []  # responses before the present one
         self._step_start = 0  # how many of them belong to earlier steps
         self.tool_runs: Sequence[ToolRun] = ()
+        self.approvals: Sequence[PendingApproval] = ()
+        self.stream_id: str | None = None
+        self.message_id: str | None = None
 
     def update(self, chat: ChatRequest) -> None:
         """Read the chat again: hooks may have changed its model or its context."""
         # Not the chat itself: its messages are not needed for as long as the response.
-        self._provider, self._model, self._context = chat.provider, chat.model, chat.context
+        self._provider, self._model = chat.provider, chat.model
+        self._caller, self._conversation_id = chat.caller, chat.conversation_id
+        self._context = chat.context
 
     def start_attempt(self, provider: str, model: str) -> None:
         """Begin an attempt of the present step. What earlier ones have brought does not count."""
@@ -107,9 +124,9 @@ class ChatRecorder:
         self.attempt.upstream_request_id = upstream_request_id
 
     def fail_attempt(self, error: ChatError) -> None:
-        """Record the error that the present attempt failed with."""
-        assert self.attempt is not None
-        self.attempt.end(error)
+        """Record the error that the present attempt failed with, if one has begun."""
+        if self.attempt is not None:
+            self.attempt.end(error)
 
     def retry_attempt(self) -> None:
         """Begin another attempt at the same provider, after the present one has failed."""
@@ -135,7 +152,7 @@ class ChatRecorder:
     @property
     def has_content(self) -> bool:
         """Whether anything has come yet: then a further response may bring nothing."""
-        return self._first_token is not None
+        return self._first_token is not None or bool(self.tool_runs)
 
     def step_totals(self) -> Totals:
         """Return what the response of the present step adds up to, in all its parts."""
@@ -153,7 +170,7 @@ class ChatRecorder:
 
     def observe(self, events: list[Event]) -> None:
         """Record the time of the first text, reasoning or tool call."""
-        if self._first_token is None and not all(isinstance(e, Finish | Chunk) for e in events):
+        if self._first_token is None and not all(isinstance(e, _NO_TOKEN) for e in events):
             self._first_token = time.monotonic() - self._started
 
     def finish(self, outcome: Outcome, error: ChatError | None = None) -> None:
@@ -175,6 +192,7 @@ class ChatRecorder:
             reasoning_details=tuple(whole.reasoning_details),
             tool_calls=self._clients_calls(responses),
             tool_runs=tuple(self.tool_runs),
+            approvals=tuple(self.approvals),
             provider_tools=tuple(whole.provider_tools),
             sources=tuple(whole.sources),
             documents=tuple(whole.documents),
@@ -185,6 +203,10 @@ class ChatRecorder:
             duration=time.monotonic() - self._started,
             request_id=self.request_id,
             upstream_request_id=attempt.result().upstream_request_id if attempt else None,
+            stream_id=self.stream_id,
+            message_id=self.message_id,
+            caller=self._caller,
+            conversation_id=self._conversation_id,
             context=self._context,
         )
         self._emit(self.result)
@@ -211,7 +233,7 @@ class ChatRecorder:
         hidden = self.attempt.hidden_calls if self.attempt else frozenset()
         calls = [call for call in totals.tool_calls if call.id not in hidden]
         reason = effective_reason(totals.finish_reason, bool(calls))
-        if reason == "tool_calls" and totals.tool_calls and not calls:
+        if reason == "tool_calls" and totals.tool_calls and not (calls or self.approvals):
             reason = "stop"
         self.finish(FINISH_REASONS.get(reason, FINISH_REASONS["stop"]).outcome)
         assert self.result is not None
@@ -224,7 +246,7 @@ class ChatRecorder:
     def finish_failed(self, error: ChatError) -> None:
         """Emit the result of a chat that failed after its request was sent, and log the error."""
         attempt = self.attempt
-        if error.code != "cancelled":  # clients come and go: not a fault
+        if error.code not in ("cancelled", "stopped"):  # clients come and go: not a fault
             logger.warning(
                 "chat %s with %s failed: %s (status %s, the provider's request id %s): %s",
                 self.request_id,

@@ -7,11 +7,13 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
 from ..core.request import ChatRequest
+from ..core.result import ChatResult
 from ..dialects import Encoder
 from ..protocols import ResponseParser
 from ..providers import Provider
@@ -21,6 +23,7 @@ from .body import StreamingBody
 from .continued_response import ContinuedResponse
 from .event_source import EventSource
 from .host import Host
+from .kept_response import KeptResponse
 from .recorder import ChatRecorder
 from .response_stream import ResponseStream
 from .tool_loop import ToolLoop
@@ -37,6 +40,8 @@ class ChatRun:
 
     :param host: the app.
     :param new_encoder: makes the encoder for a response.
+    :param may_ask: whether the client can ask the user to approve tool calls.
+    :param kept: keeps the response for others; the chat then goes on when its client leaves.
     :param client: the client's socket, if the server gives access to it. When the client closes
         it, the chat is cancelled.
     """
@@ -47,12 +52,22 @@ class ChatRun:
         new_encoder: Callable[[ChatRequest], Encoder],
         chat: ChatRequest,
         client: socket.socket | None = None,
+        *,
+        may_ask: bool = False,
+        kept: KeptResponse | None = None,
     ) -> None:
         self._host = host
+        self._may_ask = may_ask
+        self._kept = kept
         self._new_encoder = new_encoder
         self._chat = chat
-        self._recorder = ChatRecorder(chat, host.chat_finished)
-        self._cancel = CancelToken(client, time.monotonic() + host.config.deadline)
+        self._recorder = ChatRecorder(chat, partial(_finish, host, kept))
+        deadline = time.monotonic() + host.config.deadline
+        if kept is None:
+            self._cancel = CancelToken(client, deadline)
+        else:  # its client may leave
+            self._cancel = CancelToken(None, deadline, "interrupted")
+            self._recorder.stream_id = kept.id
         self._watchdog = current_runtime().watchdog
         self._tools: list[dict[str, Any]] = []  # those of the server, as they are sent
 
@@ -66,6 +81,8 @@ class ChatRun:
             request = self._admit(provider)
         except BaseException as error:  # also when the worker is being stopped
             self._recorder.finish("refused", self._host.refusal(error))
+            if self._kept:
+                self._kept.discard()
             raise
         try:
             self._watchdog.add(self._cancel)
@@ -73,6 +90,8 @@ class ChatRun:
         except BaseException as error:
             self._watchdog.remove(self._cancel)
             self._recorder.finish_failed(_as_chat_error(error))
+            if self._kept:
+                self._kept.fail(_as_chat_error(error))
             raise
 
     def _admit(self, provider: Provider) -> UpstreamRequest:
@@ -81,10 +100,13 @@ class ChatRun:
         host.chat_started(chat)
         if provider.public_only:
             chat.endpoint = host.load_endpoint(chat.endpoint_id)
-        host.offer_tools(chat)
+        host.offer_tools(chat, may_ask=self._may_ask)
         host.run_before_chat(chat)
         self._recorder.update(chat)
         self._tools = host.tool_definitions(chat)
+        if self._kept:
+            self._kept.admit(chat)
+            self._kept.attach(self._cancel)
         try:
             return build_request(host, provider, self._with_tools(chat), self._cancel.deadline)
         except ChatError as error:
@@ -134,12 +156,15 @@ class ChatRun:
 
     def _attempt(self, chat: ChatRequest, request: UpstreamRequest) -> StreamingBody:
         """Call one provider, with retries, and wait for the first bytes of the response."""
-        recorder, runner = self._recorder, None
-        if self._tools:  # of its own: that of an attempt that failed is closed with it
-            runner = self._host.tool_runner(self._chat, self._cancel.deadline)
+        recorder, runner, approvals = self._recorder, None, self._chat.approvals
+        if self._tools or approvals:  # of its own: that of an attempt that failed is closed with it
+            deadline = self._cancel.deadline
+            runner = self._host.tool_runner(self._chat, deadline, may_ask=self._may_ask)
         encoder = self._new_encoder(chat)
+        recorder.message_id = getattr(encoder, "message_id", None)
+        if self._kept:
+            encoder = self._kept.encoder(encoder)
         self._cancel.forget_timeout()
-        recorder.start_attempt(chat.provider, chat.model)
 
         def open_response(request: UpstreamRequest) -> tuple[EventSource, ResponseParser]:
             # Chunks hold tool calls that the client must not see.
@@ -161,17 +186,19 @@ class ChatRun:
             return open_response(request)
 
         def open_step(request: UpstreamRequest) -> EventSource:
+            recorder.start_attempt(chat.provider, chat.model)
             source, parser = open_response(request)
             if (chat.provider_tools or chat.extra) and hasattr(parser, "continue_body"):
                 return ContinuedResponse(source, parser, request, open_continuation)
             return source
 
         try:
-            source = open_step(request)
-            if runner is not None:
-                recorder.tool_runs = runner.runs
+            if runner is None:
+                source = open_step(request)
+            else:
+                recorder.tool_runs, recorder.approvals = runner.runs, runner.approvals
                 source = ToolLoop(
-                    source,
+                    None if approvals else open_step(request),
                     request,
                     chat,
                     open_step,
@@ -183,13 +210,23 @@ class ChatRun:
                     shows_tools=getattr(encoder, "shows_tools", False),
                 )
             body = StreamingBody(
-                source, encoder, recorder, self._cancel, heartbeat=self._host.config.heartbeat
+                source,
+                encoder,
+                recorder,
+                self._cancel,
+                heartbeat=self._host.config.heartbeat,
+                kept=self._kept,
             )
             body.start()
         except BaseException as error:
             recorder.fail_attempt(_as_chat_error(error))
             raise
         return body
+
+
+def _finish(host: Host, kept: KeptResponse | None, result: ChatResult) -> None:
+    if kept is None or kept.claim_end(result.outcome):
+        host.chat_finished(result)
 
 
 def _as_chat_error(error: BaseException) -> ChatError:

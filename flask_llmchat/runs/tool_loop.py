@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ..core.errors import ChatError
 from ..core.events import (
+    ApprovalRequest,
     Event,
     Finish,
     StepStart,
@@ -21,6 +23,7 @@ from ..core.events import (
 from ..core.finish_reasons import effective_reason
 from ..core.request import ChatRequest, Message
 from ..core.result import ToolCall
+from ..dialects.strict_json import parse_value
 from ..protocols import Totals
 from ..transport.watchdog import TICK, CancelToken
 from .event_source import EventSource
@@ -37,12 +40,13 @@ class ToolLoop:
 
     After a response that calls tools of the server, these are run, and the model is called again
     with their results, until a response calls none. In the last step that is allowed the model
-    may call none, so that a chat ends in words.
+    may call none, so that a chat ends in words. A chat whose calls wait for the user's approval
+    ends with these; the next one brings the decisions, and begins with the tools.
 
-    :param source: the first response.
+    :param source: the first response; None for a chat that begins with the tools.
     :param request: the request for it.
     :param chat: the chat as it was sent, with the tools of client and server.
-    :param open_step: sends the request of a further step.
+    :param open_step: sends the request of a further step, as a new attempt.
     :param client_tools: names of the tools that the client runs itself.
     :param shows_tools: whether the client is shown the calls of the server's tools. One that is not
         gets a response with calls of its own tools at once, and those of the server's beside them
@@ -51,7 +55,7 @@ class ToolLoop:
 
     def __init__(
         self,
-        source: EventSource,
+        source: EventSource | None,
         request: UpstreamRequest,
         chat: ChatRequest,
         open_step: Callable[[UpstreamRequest], EventSource],
@@ -73,7 +77,7 @@ class ToolLoop:
         self._host = host
         self._client_tools = client_tools
         self._shows_tools = shows_tools
-        self._step = 1
+        self._step = 1 if source else 0
         self._running: list[ToolCall] = []  # the calls that are being run
         self._others: list[ToolCall] = []  # those of the same response that the client runs
         self._hidden: set[int] = set()  # indexes of calls that the client is not shown
@@ -95,6 +99,8 @@ class ToolLoop:
             left = None if until is None else max(until - time.monotonic(), 0.0)
             if self._running:
                 found = self._read_tools(left)
+            elif self._source is None:
+                found = self._resume()
             else:
                 found = self._source.read(left)
                 found = self._end_response() if found == [] else found
@@ -106,14 +112,25 @@ class ToolLoop:
 
     def interruption(self) -> ChatError | None:
         """Return why the watchdog has ended the chat, if not because the client left."""
-        return self._source.interruption()
+        return self._source.interruption() if self._source else None
 
     def close(self) -> None:
         """Stop the tools that are running, and release the connection."""
         try:
             self._runner.close()
         finally:
+            self._close_source()
+
+    def _close_source(self) -> None:
+        if self._source is not None:
             self._source.close()
+
+    def _resume(self) -> list[Event]:
+        """Run the tools that the user has decided on."""
+        approvals = self._chat.approvals
+        self._running = [approval.call for approval in approvals]
+        self._runner.resume(approvals, ToolStep(0, self._chat.provider, self._chat.model))
+        return [ToolsStart()]
 
     def _end_response(self) -> list[Event]:
         """Run the tools that the response calls, or end the chat."""
@@ -128,11 +145,13 @@ class ToolLoop:
         if self._step == self._host.config.tool_steps:
             raise ChatError.of("tool_limit", self._request.row.label)
         self._recorder.hide_calls({call.id for call in ours})
-        self._source.close()  # its connection may serve others while the tools run
+        self._close_source()  # its connection may serve others while the tools run
         self._running = ours
         step = ToolStep(self._step, self._chat.provider, self._chat.model)
         self._runner.start(ours, step)
-        return [*(self._runner.read(0) or ()), ToolsStart(totals.reasoning_details)]
+        found = self._runner.read(0) or ()
+        wrong = (event for event in found if isinstance(event, ToolResult) and event.invalid)
+        return [ToolsStart(totals.reasoning_details, {event.id for event in wrong}), *found]
 
     def _is_clients(self, call: ToolCall) -> bool:
         return call.custom or call.name in self._client_tools
@@ -155,23 +174,26 @@ class ToolLoop:
     def _next_step(self) -> list[Event]:
         """Call the model again, with the results of its tool calls."""
         ran, self._running = self._running, []
-        if self._others:
+        if self._others or self._runner.approvals:
             self._ended = True
             return [Finish("tool_calls")]
-        answered = [_assistant_message(self._recorder.step_totals(), ran)]
-        answered += [
-            {"role": "tool", "tool_call_id": call.id, "content": self._runner.text_of(call.id)}
-            for call in ran
-        ]
+        texts = {call.id: self._runner.text_of(call.id) for call in ran}
+        messages = list(self._chat.messages)
+        if self._step:
+            messages.append(_assistant_message(self._recorder.step_totals(), ran))
+            messages += [
+                {"role": "tool", "tool_call_id": id, "content": text} for id, text in texts.items()
+            ]
+        else:
+            _set_results(messages, texts)
         self._step += 1
         last = self._step == self._host.config.tool_steps
         # A choice that forces a call would force one in every step.
         choice = "none" if last else ("none" if self._chat.tool_choice == "none" else None)
-        messages = [*self._chat.messages, *answered]
         self._chat = replace(self._chat, messages=messages, tool_choice=choice)
-        self._host.run_before_step(self._chat, self._recorder.steps())
-        self._recorder.start_step()
-        self._recorder.start_attempt(self._chat.provider, self._chat.model)
+        if self._step > 1:
+            self._host.run_before_step(self._chat, self._recorder.steps())
+            self._recorder.start_step()
         self._request = self._request.for_chat(self._chat)
         self._source = self._open_step(self._request)
         self._hidden.clear()
@@ -200,7 +222,7 @@ class ToolLoop:
             if event.name and not event.custom and event.name not in self._client_tools:
                 self._hidden.add(event.index)
             return event.index in self._hidden
-        return isinstance(event, ToolProgress | ToolResult)
+        return isinstance(event, ToolProgress | ToolResult | ApprovalRequest)
 
 
 def _assistant_message(totals: Totals, calls: Sequence[ToolCall]) -> Message:
@@ -214,7 +236,23 @@ def _assistant_message(totals: Totals, calls: Sequence[ToolCall]) -> Message:
     return message
 
 
+def _set_results(messages: list[Message], texts: Mapping[str, str]) -> None:
+    """Replace the results that the last tool calls of a conversation have."""
+    for place in reversed(range(len(messages))):
+        message = messages[place]
+        if message["role"] != "tool":
+            return
+        if (text := texts.get(message["tool_call_id"])) is not None:
+            messages[place] = {**message, "content": text}
+
+
 def _sent_call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.arguments or "{}"}
+    arguments = call.arguments if call.arguments.strip() else "{}"
+    try:
+        parse_value(arguments)
+    except ValueError:
+        # vLLM and llama.cpp refuse a conversation with arguments that are not JSON.
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    function = {"name": call.name, "arguments": arguments}
     extra = {"extra_content": call.extra_content} if call.extra_content else {}
     return {"id": call.id, "type": "function", "function": function, **extra}

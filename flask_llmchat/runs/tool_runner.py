@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..core.events import ToolProgress, ToolResult
-from ..core.result import ToolCall, ToolRun
+from ..core.events import ApprovalRequest, ToolProgress, ToolResult
+from ..core.request import Approval
+from ..core.result import PendingApproval, ToolCall, ToolRun
+
+ToolEvent = ToolProgress | ToolResult | ApprovalRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +31,27 @@ class ToolRunner(Protocol):
     """Runs the tool calls of one chat, step by step. One thread or greenlet at a time uses it.
 
     Every call that it is given gets exactly one :class:`ToolResult`, whatever happens, and one
-    :class:`ToolRun`; a call is never run twice.
+    :class:`ToolRun`; a call is never run twice. A call that needs the user's approval gets one
+    :class:`ApprovalRequest` in place of both.
 
     :ivar runs: what has been run so far.
+    :ivar approvals: the calls that wait for an approval.
     """
 
     runs: list[ToolRun]
+    approvals: list[PendingApproval]
 
     def start(self, calls: Sequence[ToolCall], step: ToolStep) -> None:
         """Begin to run the calls of one step, of which none is running any more."""
 
-    def read(self, timeout: float | None = None) -> list[ToolProgress | ToolResult] | None:
+    def resume(self, approvals: Sequence[Approval], step: ToolStep) -> None:
+        """Begin to run the calls of an earlier chat, those that the user has approved."""
+
+    def read(self, timeout: float | None = None) -> list[ToolEvent] | None:
         """Wait for what comes next from the calls that are running.
 
         :param timeout: seconds to wait.
-        :return: None when the timeout has passed; ``[]`` when every call has its result.
+        :return: None when the timeout has passed; ``[]`` when no call is running any more.
         """
 
     def text_of(self, call_id: str) -> str:

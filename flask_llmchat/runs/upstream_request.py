@@ -78,6 +78,8 @@ class UpstreamRequest:
         if cancel.reason == "cancelled":
             cancel.hang_up()
             return ChatError.of("cancelled", provider=self.row.name)
+        if cancel.reason in ("stopped", "interrupted"):
+            return ChatError.of(cancel.reason, provider=self.row.name)
         if cancel.reason == "stopping":
             return ChatError(
                 "The server is being restarted. Please try again.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
 import queue
@@ -17,11 +16,12 @@ from typing import Any
 
 from ..core.config import Config
 from ..core.events import ToolProgress, ToolResult
-from ..core.request import ChatRequest
-from ..core.result import ToolCall, ToolRun
-from ..runs.tool_runner import ToolRunner, ToolStep
+from ..core.request import Approval, ChatRequest
+from ..core.result import PendingApproval, ToolCall, ToolRun
+from ..runs.tool_runner import ToolEvent, ToolRunner, ToolStep
 from ..transport.runtime import Slot, current_runtime
-from .arguments import InvalidArguments, parse_arguments
+from .admission import Admission, Admitted
+from .approvals import Approvals, Pending
 from .context import ToolContext
 from .event_loop import callable_from_any_thread
 from .tool import Tool
@@ -29,7 +29,6 @@ from .worker import ENDED, FAILED, Ending, Worker
 
 logger = logging.getLogger("flask_llmchat")
 
-_SAME_IN_A_ROW = 2
 _POLL = 0.05  # seconds between two looks for a free thread
 # Seconds that a stopping server waits for tools. Shorter than the watchdog's notice: within that
 # the client has to be told, once they are over, or it gets a cut in place of the error.
@@ -45,6 +44,7 @@ class Runner(ToolRunner):
     in one is told so by ``cancelled``, and its thread counts until it ends.
 
     :param tools: those offered to the model.
+    :param approvals: how its calls are approved.
     :param enter: makes an app context.
     :param finished: called with each :class:`~flask_llmchat.ToolRun`, in an app context of its own.
     :param deadline: :func:`time.monotonic` at which the chat has to be over.
@@ -57,31 +57,28 @@ class Runner(ToolRunner):
         chat: ChatRequest,
         config: Config,
         *,
+        approvals: Approvals,
         enter: Callable[[], AbstractContextManager[Any]],
         finished: Callable[[ToolRun], None],
         deadline: float,
     ) -> None:
         self.runs: list[ToolRun] = []
-        self._tools: dict[str, Tool] = {}
-        for tool in tools:
-            if self._tools.setdefault(tool.name, tool) is not tool:
-                raise ValueError(f"two tools are called {tool.name!r}")
+        self.approvals: list[PendingApproval] = []
+        self._admission = Admission(tools, config.tool_calls, approvals)
         # Not the chat itself: its messages are not needed.
         self._profile, self._context = chat.profile, chat.context
-        self._request_id = chat.request_id
+        self._caller, self._request_id = chat.caller, chat.request_id
         self._config = config
+        self._approvals = approvals
         self._enter = enter
         self._finished = finished
         self._deadline = deadline
         self._step = ToolStep(1, chat.provider, chat.model)
         self._waiting: deque[Worker] = deque()
         self._running: list[Worker] = []
-        self._events: list[ToolProgress | ToolResult] = []
+        self._events: list[ToolEvent] = []
         self._texts: dict[str, str] = {}
         self._mailbox: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-        self._calls = 0
-        self._last_call = ("", "")
-        self._same_calls = 0
         self._waits_until = math.inf  # for a thread
 
     def text_of(self, call_id: str) -> str:
@@ -91,17 +88,32 @@ class Runner(ToolRunner):
     def start(self, calls: Sequence[ToolCall], step: ToolStep) -> None:
         """Begin to run the calls of one step, of which none is running any more."""
         self._step = step
-        post = callable_from_any_thread(self._mailbox.put)
         for call in calls:
-            admitted = self._admit(call)
-            if isinstance(admitted, Ending):
-                self._finish(call, admitted)
-            else:
-                limit = self._config.tool_result
-                self._waiting.append(Worker(*admitted, limit=limit, enter=self._enter, post=post))
+            self._queue(call, self._admission.admit(call, self._context_of(call)))
         self._begin()
 
-    def read(self, timeout: float | None = None) -> list[ToolProgress | ToolResult] | None:
+    def resume(self, approvals: Sequence[Approval], step: ToolStep) -> None:
+        """Begin to run the calls of an earlier chat, those that the user has approved."""
+        self._step = step
+        for approval in approvals:
+            context = self._context_of(approval.call)
+            self._queue(approval.call, self._admission.admit_approved(approval, context))
+        self._begin()
+
+    def _queue(self, call: ToolCall, admitted: Admitted | Ending | Pending) -> None:
+        if isinstance(admitted, Ending):
+            self._finish(call, admitted)
+        elif isinstance(admitted, Pending):
+            self.approvals.append(admitted.record)
+            self._events.append(admitted.request)
+        else:
+            post = callable_from_any_thread(self._mailbox.put)
+            limit = self._config.tool_result
+            self._waiting.append(
+                Worker(*admitted, call=call, limit=limit, enter=self._enter, post=post)
+            )
+
+    def read(self, timeout: float | None = None) -> list[ToolEvent] | None:
         """Wait for what comes next from the calls that are running."""
         until = math.inf if timeout is None else time.monotonic() + timeout
         while True:
@@ -138,37 +150,6 @@ class Runner(ToolRunner):
                 self._finish(self._waiting.popleft().call, Ending("refused", text))
             self._events = []
 
-    def _admit(self, call: ToolCall) -> tuple[Tool, ToolCall, dict[str, Any]] | Ending:
-        """Return what a call runs, or why it is not run."""
-        tool = self._tools.get(call.name)
-        if tool is None:
-            names = ", ".join(self._tools)
-            text = f"There is no tool {call.name[:64]!r}. The tools are: {names}."
-            return Ending("refused", text, invalid=True)
-        try:
-            arguments = parse_arguments(call.arguments)
-            this = (call.name, json.dumps(arguments, sort_keys=True))
-        except (InvalidArguments, RecursionError) as error:
-            return Ending("refused", str(error), invalid=True)
-        self._same_calls = self._same_calls + 1 if this == self._last_call else 1
-        self._last_call = this
-        if self._same_calls > _SAME_IN_A_ROW:
-            text = "This call was not run: it repeats the last two. Use their results."
-            return Ending("repeated", text)
-        if self._calls >= self._config.tool_calls:
-            text = "This call was not run: the chat has no tool calls left. Answer without."
-            return Ending("refused", text)
-        self._calls += 1
-        try:
-            # Before the call begins, so that a client is never shown one that cannot. The request,
-            # which is there in the first step alone, is not seen.
-            return tool, call, Context().run(tool.load, arguments)
-        except InvalidArguments as error:
-            return Ending("refused", str(error), invalid=True)
-        except Exception:
-            logger.exception("the arguments of tool %r could not be checked", tool.name)
-            return Ending("error", FAILED)
-
     def _begin(self) -> None:
         """Begin as many of the waiting calls as may run."""
         while self._waiting and len(self._running) < self._config.tool_concurrency:
@@ -196,17 +177,32 @@ class Runner(ToolRunner):
             return Slot(self._config.tool_threads, current_runtime().tool_slots)
         return None
 
-    def _start(self, worker: Worker, slot: Slot | None) -> None:
-        worker.started = time.monotonic()
-        timeout = worker.tool.timeout or self._config.tool_timeout
-        context = ToolContext(
+    def _context_of(self, call: ToolCall, **more: Any) -> ToolContext:
+        return ToolContext(
             profile=self._profile,
             context=self._context,
+            caller=self._caller,
             provider=self._step.provider,
             model=self._step.model,
             request_id=self._request_id,
-            call_id=worker.call.id,
+            call_id=call.id,
             step=self._step.number,
+            **more,
+        )
+
+    def _start(self, worker: Worker, slot: Slot | None) -> None:
+        # Only now: a call that never began can still be approved.
+        if worker.grant and (reason := self._approvals.claim(worker.grant)):
+            if slot is not None:
+                slot.release()
+            self._finish(worker.call, Ending("refused", reason))
+            return
+        worker.started = time.monotonic()
+        timeout = worker.tool.timeout or self._config.tool_timeout
+        context = self._context_of(
+            worker.call,
+            approved=worker.grant is not None,
+            approval_key=worker.grant.key if worker.grant else "",
             deadline=min(worker.started + timeout, self._deadline),
             cancelled=threading.Event(),
             on_progress=worker.on_progress,
@@ -250,6 +246,7 @@ class Runner(ToolRunner):
             name=call.name,
             step=self._step.number,
             outcome=ending.outcome,
+            approved=worker is not None and worker.grant is not None,
             duration=time.monotonic() - worker.started if worker else 0.0,
             size=len(ending.text),
             arguments=call.arguments,
@@ -258,8 +255,9 @@ class Runner(ToolRunner):
         self.runs.append(run)
         self._texts[call.id] = ending.text
         error = "" if ending.outcome == "ok" else ending.text
+        invalid, denied = ending.invalid, ending.by_user
         self._events.append(
-            ToolResult(call.id, call.name, ending.output, error=error, invalid=ending.invalid)
+            ToolResult(call.id, call.name, ending.output, error, invalid=invalid, denied=denied)
         )
         logger.info(
             "chat %s, step %s: tool %.64r (call %.64r) %s after %.0f ms;"

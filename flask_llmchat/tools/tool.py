@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from ..core.request import ChatRequest
+from .approvals import ProposedCall
 from .arguments import InvalidArguments, from_hints, from_json_schema, from_marshmallow
 from .context import ToolContext
 from .docstring import read_docstring
@@ -38,6 +39,12 @@ class Tool:
     :param parameters: a JSON schema of the arguments, in place of type hints. It is told to the
         model, but only names are checked against it: none required is missing, and the function
         takes them all.
+    :param approval: whether a call runs only after the user has approved it. Or a function of a
+        :class:`ProposedCall` and the :class:`ToolContext`, which may be ``async``: it returns
+        whether the call needs the approval, or :class:`Denied`, and is called again once it has
+        come. When it fails, the call needs the approval.
+    :param id: for a tool from a tools loader: the id that a client selects it by, as in
+        :attr:`ChatRequest.tool_ids`.
     :param when: called with the chat; False does not offer the tool. What is not offered cannot be
         called.
     :param timeout: seconds that a call may take; None is ``LLMCHAT_TOOL_TIMEOUT``.
@@ -54,6 +61,8 @@ class Tool:
         description: str | None = None,
         args: Any = None,
         parameters: Mapping[str, Any] | None = None,
+        approval: bool | Callable[[ProposedCall, ToolContext], Any] = False,
+        id: str | None = None,
         when: Callable[[ChatRequest], bool] | None = None,
         timeout: float | None = None,
         sequential: bool = False,
@@ -72,8 +81,14 @@ class Tool:
             raise ValueError(f"tool {self.name!r}: timeout has to be seconds, not {timeout!r}")
         if when is not None and not callable(when):
             raise TypeError(f"tool {self.name!r}: when has to be a function of the chat")
+        if not (isinstance(approval, bool) or callable(approval)):
+            raise TypeError(f"tool {self.name!r}: approval has to be True, False or a function")
         if args is not None and parameters is not None:
             raise TypeError(f"tool {self.name!r}: give args= or parameters=, not both")
+        self.approval = approval
+        if id is not None and not isinstance(id, str):
+            raise TypeError(f"tool {self.name!r}: id has to be a string, such as str(row.id)")
+        self.id = id
         self.when = when
         self.timeout = timeout
         self.sequential = sequential
@@ -101,6 +116,14 @@ class Tool:
             for parameter, described in schema.get("properties", {}).items()
         }
         self.parameters = {**schema, "properties": properties}
+
+    def __repr__(self) -> str:
+        """Return its name, its id if it has one, and where its function is."""
+        function = self._function
+        while isinstance(function, partial):
+            function = function.func
+        where = f"{function.__module__}.{getattr(function, '__qualname__', '…')}"
+        return f"<Tool {self.name!r}{f' of id {self.id!r}' if self.id else ''}: {where}>"
 
     @property
     def definition(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from ..core.result import ToolCall
 from ..transport.gevent_wait import yield_now
 from ..transport.runtime import Slot
+from .approvals import Grant
 from .context import ToolContext, ToolError
 from .event_loop import event_loop
 from .results import read_result, shortened
@@ -23,7 +24,7 @@ from .tool import Tool
 
 logger = logging.getLogger("flask_llmchat")
 
-ToolOutcome = Literal["ok", "error", "timeout", "refused", "repeated", "abandoned"]
+ToolOutcome = Literal["ok", "error", "timeout", "refused", "denied", "repeated", "abandoned"]
 
 FAILED = "The tool failed."
 ENDED = "The chat ended before the tool did."
@@ -36,12 +37,14 @@ class Ending:
     :param text: the result, or why there is none, as the model gets it.
     :param output: the result as the page gets it.
     :param invalid: whether the call itself was wrong.
+    :param by_user: whether the user has denied it.
     """
 
     outcome: ToolOutcome
     text: str
     output: Any = None
     invalid: bool = False
+    by_user: bool = False
 
 
 class _Stopped(Exception):
@@ -51,6 +54,7 @@ class _Stopped(Exception):
 class Worker:
     """One tool call of a chat, in a thread or a task of its own.
 
+    :param grant: the user's approval of it, if it needed one.
     :param limit: characters of its result.
     :param enter: makes the app context that it runs in.
     :param post: is called, from any thread, with the worker that has progressed or ended.
@@ -62,15 +66,17 @@ class Worker:
     def __init__(
         self,
         tool: Tool,
-        call: ToolCall,
         arguments: dict[str, Any],
+        grant: Grant | None,
         *,
+        call: ToolCall,
         limit: int,
         enter: Callable[[], AbstractContextManager[Any]],
         post: Callable[[Worker], Any],
     ) -> None:
         self.tool = tool
         self.call = call
+        self.grant = grant
         self.progress: deque[Any] = deque(maxlen=1)
         self.ending: Ending | None = None
         self.context = ToolContext()

@@ -25,6 +25,7 @@ class Runtime:
     :ivar transports: what these clients send requests through, by the same.
     :ivar slots: those taken by running chats.
     :ivar tool_slots: those taken by threads that run tools.
+    :ivar detached_slots: those taken by chats that go on without a client.
     :ivar event_loop: that of ``async`` tools, in the room of the tools.
     :ivar event_loop_lock: held while it is made. A real lock, also under gevent: what makes it
         lets no other greenlet run.
@@ -36,6 +37,7 @@ class Runtime:
         self.watchdog = Watchdog()
         self.slots: set[Slot] = set()
         self.tool_slots: set[Slot] = set()
+        self.detached_slots: set[Slot] = set()
         self.event_loop: Any = None
         self.event_loop_lock = unpatched(_thread, "allocate_lock")()
         self._lookups: list[threading.Semaphore] = []

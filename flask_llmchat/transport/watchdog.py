@@ -33,7 +33,7 @@ _WRITE_GRACE = 5.0  # seconds after its deadline in which a stalled client may s
 # Seconds before a stopping server gives up waiting, in which clients get an error instead of a cut.
 _STOP_NOTICE = 2.0
 
-Reason = Literal["cancelled", "timeout", "deadline", "stopping"]
+Reason = Literal["cancelled", "timeout", "deadline", "stopping", "stopped", "interrupted"]
 
 # Present on Linux alone: distinguishes a client that has closed from one that has sent more.
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)
@@ -44,14 +44,29 @@ class CancelToken:
 
     :param client: the client's socket; None where the server does not expose it.
     :param deadline: :func:`time.monotonic` at which the chat has to be over; by default never.
+    :param when_stopping: the reason when the server of this process stops.
     :ivar idle_deadline: :func:`time.monotonic` at which the present wait for an event becomes too
         long; infinity while nothing is waited for. Set by the chat's own thread.
     :ivar reason: why reading was ended; None while it was not.
     """
 
-    __slots__ = ("_client", "_lock", "_upstream", "deadline", "idle_deadline", "reason")
+    __slots__ = (
+        "_client",
+        "_lock",
+        "_upstream",
+        "deadline",
+        "idle_deadline",
+        "reason",
+        "when_stopping",
+    )
 
-    def __init__(self, client: socket.socket | None = None, deadline: float = math.inf) -> None:
+    def __init__(
+        self,
+        client: socket.socket | None = None,
+        deadline: float = math.inf,
+        when_stopping: Reason = "stopping",
+    ) -> None:
+        self.when_stopping = when_stopping
         self._client = client
         self._upstream: socket.socket | None = None
         self._lock = threading.RLock()
@@ -182,7 +197,7 @@ class Watchdog:
                     # thread is then stuck in a write, and would keep its slot until the deadline.
                     cancel.hang_up()
             elif now >= self._stops_at:
-                cancel.interrupt("stopping")
+                cancel.interrupt(cancel.when_stopping)
             elif now >= cancel.deadline:
                 cancel.interrupt("deadline")
             elif now >= cancel.idle_deadline:

@@ -51,6 +51,15 @@ def read_body(limit: int) -> None:
     kept[_CONTENT] = content
 
 
+def read_optional_body(limit: int) -> dict[str, Any]:
+    """Read and parse the request's body; {} when there is none.
+
+    :raises ChatError: as :func:`read_body` and :func:`parse_body` do.
+    """
+    read_body(limit)
+    return parse_body() if request.environ.get(_CONTENT, b"").strip() else {}
+
+
 def declares_too_large(limit: int) -> bool:
     """Return whether the Content-Length is larger than the limit."""
     return request.content_length is not None and request.content_length > limit

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from flask import Flask, Response, request
@@ -12,7 +13,6 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from ..core.error_codes import UNEXPECTED
 from ..core.errors import ChatError
 from ..dialects.base import Dialect
-from ..runs.body import StreamingBody
 from .body import declares_too_large, drain_for_unread_body, too_large_error
 from .negotiation import negotiate
 from .request import request_id
@@ -29,8 +29,26 @@ _STREAM_HEADERS = {
 }
 
 
-def streaming_response(body: StreamingBody) -> Response:
-    """Return the response to a chat whose first bytes have come."""
+class Body(Protocol):
+    """The body of a response that is sent while it is written."""
+
+    @property
+    def mimetype(self) -> str:
+        """Its media type."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Further headers of the response."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Iterate over its bytes."""
+
+    def close(self) -> None:
+        """End it. The server always calls this."""
+
+
+def streaming_response(body: Body) -> Response:
+    """Return the response to a chat whose first bytes have come, or that is read again."""
     request.environ.setdefault(_BODIES, WeakSet()).add(body)
     response = Response(body, mimetype=body.mimetype)
     response.headers.update({**_STREAM_HEADERS, **body.headers, "X-Request-ID": request_id()})

@@ -9,10 +9,11 @@ from typing import Any
 
 from flask.blueprints import BlueprintSetupState
 
-from ..dialects.base import Dialect, routes_of
+from ..dialects.base import Dialect, Route, routes_of
 from ..openapi.instance import RouteEntry
 from .refusals import no_such_path_view, unknown_provider_view, wrong_method_view
 from .state import AppState
+from .stream_views import list_view, stream_routes
 from .views import chat_view, route_view
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -59,6 +60,11 @@ def _decorated(state: AppState, view: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _entries(state: AppState) -> Iterator[RouteEntry]:
+    if state.config.resumable:
+        view = _decorated(state, list_view(state))
+        yield RouteEntry(
+            rule="/streams", endpoint="_streams", methods=("GET",), view=view, purpose="stream"
+        )
     for provider in state.providers.values():
         view = _decorated(state, chat_view(state, provider))
         # One endpoint for all paths of a provider: a limit or an exemption is for all of them.
@@ -109,21 +115,28 @@ def _entries(state: AppState) -> Iterator[RouteEntry]:
 def _shared_entries(state: AppState) -> Iterator[RouteEntry]:
     """Give what stands behind each provider: the dialects' own routes, and wrong methods."""
     methods: dict[str, list[str]] = {path: ["POST"] for path in state.paths}
-    owners: dict[str, Dialect] = {}
-    for dialect in state.llmchat.dialects:
-        for route in routes_of(dialect):
-            view = route_view(state, dialect, route)
-            yield RouteEntry(
-                rule=route.path,
-                endpoint=f"_{route.name}",
-                methods=route.methods,
-                view=_decorated(state, view) if route.needs_profile else view,
-                purpose="dialect",
-                dialect=dialect,
-                route=route,
-            )
-            methods.setdefault(route.path, []).extend(route.methods)
-            owners.setdefault(route.path, dialect)
+    owners: dict[str, Dialect | None] = {}
+    found: list[tuple[Dialect | None, Route, Callable[..., Any]]]
+    found = [(None, *of_streams) for of_streams in stream_routes(state)]
+    of_streams = {route.path for _, route, _ in found}
+    found += [
+        (dialect, route, route_view(state, dialect, route))
+        for dialect in state.llmchat.dialects
+        for route in routes_of(dialect)
+        if route.path not in of_streams
+    ]
+    for dialect, route, view in found:
+        yield RouteEntry(
+            rule=route.path,
+            endpoint=f"_{route.name}",
+            methods=route.methods,
+            view=_decorated(state, view) if route.needs_profile else view,
+            purpose="dialect" if dialect else "stream",
+            dialect=dialect,
+            route=route,
+        )
+        methods.setdefault(route.path, []).extend(route.methods)
+        owners.setdefault(route.path, dialect)
     views: dict[str, Callable[..., Any]] = {}
     for path, allowed in methods.items():
         endpoint = "_".join(["_not", *allowed]).lower()

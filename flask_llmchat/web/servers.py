@@ -47,6 +47,7 @@ def server() -> Server:
         if module.startswith("gunicorn.workers.") and config is not None:
             return Server(
                 threads=config.threads if module.endswith(".gthread") else None,
+                workers=config.workers,
                 grace=float(config.graceful_timeout),
                 is_stopping=partial(_is_stopping, worker),
                 unfit=_SYNC_WORKER if module.endswith(".sync") else unpatched_gevent(),

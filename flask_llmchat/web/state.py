@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.local import LocalProxy
 
 from ..core.addresses import safe_repr
+from ..core.caller import Caller, as_caller
 from ..core.config import Config
 from ..core.errors import ChatError
 from ..core.profiles import read_text
@@ -23,12 +23,14 @@ from ..core.signals import chat_finished, chat_started, tool_finished
 from ..openapi.instance import RouteEntry
 from ..protocols import check_protocols
 from ..providers import Provider
-from ..runs.tool_runner import ToolRunner, tool_name
+from ..runs.tool_runner import ToolRunner
+from .approvals import approvals_for, may_offer
 from .missing_key import why_no_key
+from .streams import Streams
+from .tools import definitions, with_loaded
 
 if TYPE_CHECKING:
     from ..extension import LLMChat
-    from ..tools import Tool
 
 
 logger = logging.getLogger("flask_llmchat")
@@ -36,25 +38,15 @@ logger = logging.getLogger("flask_llmchat")
 _MAX_WARNINGS = 100  # that are logged once
 
 
-@dataclass(slots=True)
-class Hooks:
-    """The host's functions that one instance calls. Each may be ``async def``."""
-
-    profile_loader: Callable[[], Any] | None = None
-    key_resolver: Callable[[str, Any], Any] | None = None
-    endpoint_loader: Callable[[str], Any] | None = None
-    before_chat: list[Callable[[ChatRequest], Any]] = field(default_factory=list)
-    tools: dict[str, Tool] = field(default_factory=dict)
-    before_step: list[Callable[[ChatRequest, tuple[Step, ...]], Any]] = field(default_factory=list)
-
-
 class AppState:
     """One instance in one app: its settings, its providers, and how its hooks are called.
 
+    :param name: name of its blueprint.
     :param subdomain: the subdomain that its routes are under; "" for none.
     :param prefix: what stands in front of the provider's name in every rule.
     :ivar config: the app's settings, checked.
     :ivar providers: the providers served here, by name.
+    :ivar streams: the responses that are kept.
     :ivar paths: what may follow a provider in a chat's path, the longest first.
     :ivar routes: the table of its routes.
     :ivar routes_by_rule: the same by their whole rules, which is how a request finds its entry.
@@ -62,7 +54,7 @@ class AppState:
     """
 
     def __init__(
-        self, llmchat: LLMChat, app: Flask, config: Config, subdomain: str, prefix: str
+        self, llmchat: LLMChat, app: Flask, config: Config, name: str, subdomain: str, prefix: str
     ) -> None:
         self.llmchat = llmchat
         self.hooks = llmchat.hooks
@@ -105,6 +97,7 @@ class AppState:
                     raise ValueError(
                         f"LLMCHAT_FALLBACKS[{failed!r}] names {name!r}, which cannot be one"
                     )
+        self.streams = Streams(self, name)
         self.paths = sorted({dialect.path for dialect in llmchat.dialects}, key=len, reverse=True)
 
     def current_route(self) -> RouteEntry | None:
@@ -136,6 +129,12 @@ class AppState:
         if profile is None:
             raise ChatError("Profile not found", "no_permission", status=401)
         return profile
+
+    def load_caller(self, profile: Any) -> Caller | None:
+        """Return whose chat it is; None without a caller loader."""
+        if (loader := self.hooks.caller_loader) is None:
+            return None
+        return as_caller(self.app.ensure_sync(loader)(profile), "caller_loader")
 
     def resolve_key(self, provider: Provider, profile: Any) -> str:
         """Return the key for a provider; "" when there is none."""
@@ -180,35 +179,34 @@ class AppState:
                     " call abort() or raise ChatError; to change it, change the chat it is given"
                 )
 
-    def offer_tools(self, chat: ChatRequest) -> None:
-        """Set the tools that the server runs for a chat."""
-        if (
-            self.config.tool_steps > 1
-            and "tools" not in self.providers[chat.provider].unsupported_params
-        ):
-            chat.server_tools = {
-                name: tool
-                for name, tool in self.hooks.tools.items()
-                if tool.when is None or self.app.ensure_sync(tool.when)(chat)
-            }
+    def offer_tools(self, chat: ChatRequest, *, may_ask: bool) -> None:
+        """Set the tools that the server runs for a chat.
+
+        :param may_ask: whether the client can ask the user to approve calls.
+        """
+        takes_none = "tools" in self.providers[chat.provider].unsupported_params
+        if self.config.tool_steps == 1 or takes_none:
+            return
+        tools, sync = self.hooks.tools, self.app.ensure_sync
+        if (loader := self.hooks.tools_loader) is not None:
+            tools = with_loaded(tools, sync(loader)(chat), chat)
+        wanted = chat.settings.get("serverTools")
+        chat.server_tools = {
+            name: tool
+            for name, tool in tools.items()
+            if (wanted is None or name in wanted)
+            and may_offer(self, tool, chat, may_ask=may_ask)
+            and (tool.when is None or sync(tool.when)(chat))
+        }
 
     def tool_definitions(self, chat: ChatRequest) -> list[dict[str, Any]]:
         """Return the server's tools for a chat, in the form of chat completions.
 
         :raises ChatError: with status 422, when a tool of the client's has the name of one.
         """
-        if not chat.server_tools:
-            return []
-        for place, tool in enumerate(chat.tools or ()):
-            if (name := tool_name(tool)) in chat.server_tools:
-                raise ChatError(
-                    f"tools.{place}: {safe_repr(name)} is the name of a tool of the server's.",
-                    provider=chat.provider,
-                    status=422,
-                )
-        return [tool.definition for tool in chat.server_tools.values()]
+        return definitions(chat)
 
-    def tool_runner(self, chat: ChatRequest, deadline: float) -> ToolRunner:
+    def tool_runner(self, chat: ChatRequest, deadline: float, *, may_ask: bool) -> ToolRunner:
         """Return a new runner of the server's tools for a chat."""
         from ..tools.runner import Runner
 
@@ -216,6 +214,7 @@ class AppState:
             chat.server_tools.values(),
             chat,
             self.config,
+            approvals=approvals_for(self, chat, may_ask=may_ask),
             enter=self.app.app_context,
             finished=lambda run: self.send_signal(tool_finished, run=run),
             deadline=deadline,

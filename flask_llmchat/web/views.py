@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, request
 
 from ..core.errors import ChatError
-from ..dialects.base import Dialect, Route, RouteRequest
+from ..dialects.base import Dialect, Route, RouteRequest, asks_approval
 from ..providers import Provider
 from ..runs.run import ChatRun
 from .body import forget_body, parse_body, read_body
@@ -18,6 +18,8 @@ from .request import refuse_cross_site, request_id
 from .responses import error_response, streaming_response
 from .servers import client_socket
 from .state import AppState
+from .stream_views import replay
+from .streams import AlreadyOpen
 
 
 def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
@@ -40,9 +42,23 @@ def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
                 chat.provider, chat.profile, chat.request_id = provider.name, profile, request_id()
                 chat.dialect = dialects.request.name
                 provider.accept_params(chat)
-                streaming = ChatRun(state, dialects.response.encoder, chat, client_socket()).start(
-                    provider
+                chat.caller = state.load_caller(profile)
+                kept = None
+                if config.resumable:
+                    state.streams.watch()
+                    try:
+                        kept = state.streams.open(chat, dialects.response, body)
+                    except AlreadyOpen as found:
+                        return replay(state, found.info, slot, {})
+                run = ChatRun(
+                    state,
+                    dialects.response.encoder,
+                    chat,
+                    client_socket(),
+                    may_ask=asks_approval(dialects.request) and asks_approval(dialects.response),
+                    kept=kept,
                 )
+                streaming = run.start(provider)
             except BaseException:
                 slot.release()
                 raise
@@ -60,6 +76,8 @@ def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
 
 def route_view(state: AppState, dialect: Dialect, route: Route) -> Callable[..., Response]:
     """Return the view for a dialect's own route."""
+    handler = route.handler
+    assert handler is not None
 
     def view(provider: str, **values: Any) -> Response:
         try:
@@ -69,7 +87,7 @@ def route_view(state: AppState, dialect: Dialect, route: Route) -> Callable[...,
             if route.needs_profile:
                 state.require_profile()
             models = state.config.models.get(provider, {})
-            found = route.handler(RouteRequest(row, models, values, request_id()))
+            found = handler(RouteRequest(row, models, values, request_id()))
         except ChatError as error:
             return error_response(dialect, error)
         return Response(

@@ -63,7 +63,7 @@ def made_by(*ops: str) -> list[dict[str, Any]]:
             if op in ("ask", "theirs"):
                 results = run_js("ui.mjs", {"jobs": jobs, "atOnce": 8})
             else:
-                results = run_js("ui_older.mjs", {"sdk": op, "jobs": jobs})
+                results = run_js("ui_any.mjs", {"sdk": op, "jobs": jobs})
             made.append(dict(zip(STREAMS, results, strict=True)))
     return made
 

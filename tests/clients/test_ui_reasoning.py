@@ -63,9 +63,9 @@ ORDERS = {
 }
 STEPS = [
     {"send": "How warm is it there?"},
-    {"toolOutput": {"id": "c1", "output": "21", "until": 2}},
-    {"toolOutput": {"id": "c2", "output": {"celsius": 12}, "until": 2}},
-    {"toolOutput": {"id": "c3", "output": "-3", "until": 3}},
+    {"toolOutput": {"id": "c1", "output": "21"}},
+    {"toolOutput": {"id": "c2", "output": {"celsius": 12}}},
+    {"toolOutput": {"id": "c3", "output": "-3"}},
     {"send": "Where is it best?"},
     {"send": "Thank you"},
 ]

@@ -349,6 +349,8 @@ def test_thinking_goes_back_to_those_who_want_it(
             asked({"role": "user", "content": [{"type": "text"}]}),
             "messages.0.content.0.text: Missing data",
         ),
+        (asked(conversationId="c" * 257), "conversationId: Length must be between 1 and 256"),
+        (asked(conversationId=7), "conversationId: Not a valid string"),
         (asked({"role": "user", "content": []}), "messages.0.content: Must have 1 to 256 parts"),
         (asked({"role": "user", "content": "\ud83d"}), "messages.0.content: Holds half a char"),
         (asked("Hi"), "messages.0: Invalid input type"),  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from flask_llmchat.core.request import Message
 from flask_llmchat.dialects.ui.dialect import UIDialect
 from flask_llmchat.dialects.ui.files import _unescaped
 from tests.support.recordings import CASES, needs_cases
-from tests.support.ui_conversations import HI, PNG, assistant, file, user
+from tests.support.ui_conversations import HI, INTERRUPTED, PNG, assistant, file, user
 
 
 def read(*messages: Any) -> list[Message]:
@@ -140,7 +140,7 @@ def test_stored_calls_of_version_4_are_read() -> None:
     broken_off = {"type": "tool-invocation", "toolInvocation": call_of_4("partial-call")}
     assert len(read(HI, assistant(broken_off, "Hm"), HI)) == 3
     waiting = {"type": "tool-invocation", "toolInvocation": call_of_4("call")}
-    assert read(HI, assistant(waiting), HI)[2]["content"] == "This tool call was not carried out."
+    assert read(HI, assistant(waiting), HI)[2]["content"] == INTERRUPTED
     with pytest.raises(ChatError, match="messages.1.parts.0: state is not one of"):
         read(HI, assistant({"type": "tool-invocation", "toolInvocation": {"state": []}}))
 

@@ -84,7 +84,7 @@ for _ in range(900):
         (NO_SETTINGS, "new DefaultChatTransport({api, body: {chatSettings: {model}}})"),
         (ui_body(chatSettings={}), "chatSettings.model: Missing data"),
         (ui_body(chatSettings={"model": "m", "apiKey": "x"}), "chatSettings.apiKey: Unknown field"),
-        (ui_body(id=7), "id: Not a valid string"),
+        (ui_body(chatSettings={"model": "m", "serverTools": {}}), "chatSettings.serverTools: Not"),
         (ui_body(messageId=[]), "messageId: Not a valid string"),
         (ui_body(endpointId="x" * 257), "endpointId: Longer than maximum length 256"),
         (with_messages(*[HI] * 51), "messages: 51 are too many; at most 50 are allowed."),
@@ -438,7 +438,8 @@ def test_a_failure_closes_what_is_open() -> None:
         assert told[0] == {**begun[2], "type": begun[2]["type"].replace("start", "end")}
         assert told[1:] == [{"type": "error", "errorText": "It broke\noff."}, "[DONE]"]
     told = frames(encoder().fail(ChatError("Gone.", "cancelled")))
-    assert told == [{"type": "abort", "reason": "Gone."}, "[DONE]"]
+    ended = {"type": "finish", "finishReason": "other"}
+    assert told == [{"type": "abort", "reason": "Gone."}, ended, "[DONE]"]
 
 
 TEXTS = st.text(st.characters(codec=None), max_size=5)

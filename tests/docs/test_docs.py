@@ -26,7 +26,7 @@ from gunicorn.app.wsgiapp import WSGIApplication
 import flask_llmchat
 from flask_llmchat import LLMChat, chat_finished, current_llmchat, openapi
 from flask_llmchat.core.errors import StreamAborted
-from flask_llmchat.testing import CUT, FakeUpstream, Reply, sse_reply, text_reply
+from flask_llmchat.testing import CUT, HOLD, FakeUpstream, Reply, sse_reply, text_reply, tool_reply
 from tests.support.apps import body, make_app, profile_for
 from tests.support.docs_blocks import ROOT, blocks_of, heard, runs, unclaimed
 from tests.support.edge_case_streams import call, delta, wire
@@ -96,7 +96,7 @@ def test_the_from_python_pages_code_runs(
     python: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-0123456789")
-    document = SimpleNamespace(id=1, text="Long.", summary="")
+    document = SimpleNamespace(id=1, owner="ann", text="Long.", summary="")
     vectors = {"object": "list", "model": "e", "data": [{"index": 0, "embedding": [0.5]}]}
     with FakeUpstream(paths=("/chat/completions", "/responses", "/embeddings")) as upstream:
         llmchat = LLMChat()
@@ -151,7 +151,7 @@ def test_the_servers_pages_fallbacks_can_be_set(python: list[str]) -> None:
     make_app(config={"LLMCHAT_FALLBACKS": config["LLMCHAT_FALLBACKS"]})
 
 
-@runs("docs/hooks.md", count=2)
+@runs("docs/hooks.md", count=3)
 def test_the_hooks_pages_code_runs(
     python: list[str],
     host: FakeUpstream,
@@ -169,6 +169,7 @@ def test_the_hooks_pages_code_runs(
         exec(python[0], names)
         app: Flask = names["app"]
         exec(python[1], names)
+        exec(python[2], names)
         login = LoginManager(app)
         login.request_loader(user_by_header)
         client = app.test_client()
@@ -312,21 +313,40 @@ def curl(command: str) -> str:
 
 
 @pytest.mark.external
-@runs("docs/use-chat.md", "js", 4)
+@runs("docs/use-chat.md", "js", 6)
 def test_the_use_chat_pages_code_runs(js: list[str], upstream: FakeUpstream) -> None:
-    simple, settings, tools, text = js
+    simple, settings, tools, approvals, resuming, text = js
     called = [call(0, "c1", "city", "{}"), delta("tool_calls")]
     upstream.add(text_reply("Hello"), sse_reply(wire(called)), text_reply("Rome!"))
-    with served(make_app(upstream)) as port, served(make_app(upstream, profile={})) as keyless:
+    upstream.add(tool_reply("pay"), text_reply("It is paid."))
+    llmchat = LLMChat()
+    llmchat.caller_loader(lambda profile: "ada")
+    llmchat.tool(approval=True, name="pay")(lambda: "Paid.")
+    config = {"SECRET_KEY": "secret", "LLMCHAT_RESUMABLE": True}
+    asking = make_app(upstream, config=config, llmchat=llmchat)
+    upstream.add(text_reply("Half", finish_reason=None, done=False, then=[HOLD]))
+    with (
+        served(make_app(upstream)) as port,
+        served(make_app(upstream, profile={})) as keyless,
+        served(asking) as asks,
+    ):
         ran = [
             run_js("use_chat.mjs", {"code": code, "origin": f"http://127.0.0.1:{at}"})
-            for code, at in ((simple, port), (settings, keyless), (tools, port), (text, port))
+            for code, at in (
+                (simple, port),
+                (settings, keyless),
+                (tools, port),
+                (approvals, asks),
+                (resuming, asks),
+                (text, port),
+            )
         ]
-    assert [told["shown"] for told in ran] == [[], ["settings"], [], []]
+    assert [told["shown"] for told in ran] == [[], ["settings"], [], [], [], []]
     missing = "OpenAI API Key not found. Please set it in your profile settings."
-    assert [told["error"] for told in ran] == [None, missing, None, None]
+    assert [told["error"] for told in ran] == [None, missing, None, None, None, None]
     last = [told["messages"][-1]["parts"][-1].get("text") for told in ran]
-    assert last == ["Hello", "Hi", "Rome!", "Hello from the fake upstream."]
+    paid, fake = "It is paid.", "Hello from the fake upstream."
+    assert last == ["Hello", "Hi", "Rome!", paid, "Half", fake]
     assert ran[0]["messages"][1]["metadata"]["usage"]["outputTokens"] == 1
     sent = upstream.requests[1].json
     assert (sent["model"], sent["tools"][0]["function"]["name"]) == ("gpt-6-luna", "city")

@@ -1,26 +1,140 @@
-// What useChat keeps a chat in, without React.
-import { AbstractChat } from 'ai';
+// A chat as a page has it, with any major of the AI SDK: what useChat keeps it in, without React,
+// and what the user does.
 
 class State {
   status = 'ready';
   error = undefined;
-  constructor(messages) {
+  constructor(messages, changed = () => {}) {
     this.messages = messages;
+    this.changed = changed;
   }
   pushMessage = message => {
     this.messages = [...this.messages, message];
+    this.changed(message);
   };
   popMessage = () => {
     this.messages = this.messages.slice(0, -1);
   };
   replaceMessage = (index, message) => {
     this.messages = this.messages.map((old, i) => (i === index ? structuredClone(message) : old));
+    this.changed(message);
   };
   snapshot = thing => structuredClone(thing);
 }
 
-export class Chat extends AbstractChat {
-  constructor({ messages = [], ...init }) {
-    super({ ...init, state: new State(messages) });
+export const chatOf = ({ AbstractChat }) =>
+  class Chat extends AbstractChat {
+    constructor({ messages = [], changed, ...init }) {
+      super({ ...init, state: new State(messages, changed) });
+    }
+  };
+
+const MAX_REQUESTS = 20; // a page that sends more would send for ever
+const soon = () => new Promise(resolve => setTimeout(resolve, 5));
+
+// Plays what the user does, one step after the other, and tells what came of each.
+// tools: the outputs of those that the page runs, by name.
+// sendWhen: names of the SDK's functions, of which one has to say that the page sends by itself.
+// onError, transportOf: for a page whose requests do not all go to us.
+export async function play(
+  sdk,
+  {
+    api,
+    body,
+    steps,
+    messages = [],
+    tools = {},
+    sendWhen = [
+      'lastAssistantMessageIsCompleteWithToolCalls',
+      'lastAssistantMessageIsCompleteWithApprovalResponses', // not in version 5
+    ],
+  },
+  { onError, transportOf = ours => ours, errors = [] } = {},
+) {
+  const finished = []; // how each request has ended
+  const requests = []; // the bodies of those to us
+  const called = []; // the tools that the page was asked to run
+  const shown = []; // every state that a tool part was seen in
+  const outputs = new Set();
+  const Chat = chatOf(sdk);
+  const told = onError ?? (error => errors.push({ message: error.message }));
+  const transport = transportOf(
+    new sdk.DefaultChatTransport({
+      api,
+      body,
+      fetch: (url, init) => {
+        requests.push(JSON.parse(init.body));
+        if (requests.length > MAX_REQUESTS) throw new Error('The page sends for ever.');
+        return fetch(url, init);
+      },
+    }),
+  );
+
+  function note({ parts }) {
+    for (const { toolCallId, state, input, output, errorText, preliminary } of parts) {
+      if (!toolCallId || state === 'input-streaming') continue;
+      const seen = JSON.stringify({ toolCallId, state, input, output, errorText, preliminary });
+      const last = shown.findLast(other => other.toolCallId === toolCallId);
+      if (JSON.stringify(last) !== seen) shown.push(JSON.parse(seen));
+    }
   }
+
+  const begin = messages =>
+    new Chat({
+      id: 'chat-1',
+      messages,
+      transport,
+      changed: note,
+      sendAutomaticallyWhen: options => sendWhen.some(name => sdk[name]?.(options)),
+      onError: told,
+      onFinish: ({ finishReason, isAbort, isError }) =>
+        finished.push({ finishReason, isAbort, isError }),
+      onToolCall({ toolCall: { toolName: tool, toolCallId } }) {
+        called.push(tool);
+        if (tool in tools) outputs.add(chat.addToolOutput({ tool, toolCallId, output: tools[tool] }));
+      },
+    });
+
+  let chat = begin(messages);
+  const actions = {
+    send: text => chat.sendMessage({ text }),
+    regenerate: () => chat.regenerate(),
+    // Leaves the page, and comes back to what it has stored.
+    reload: () => {
+      chat = begin(JSON.parse(JSON.stringify(chat.messages)));
+    },
+    toolOutput: async ({ id, output }) => {
+      const part = chat.lastMessage.parts.find(part => part.toolCallId === id);
+      if (part) await chat.addToolOutput({ tool: part.type.slice(5), toolCallId: id, output });
+    },
+    // Decides on the calls that wait: by the tools' names, whether each is approved, and why.
+    decide: async decisions => {
+      const parts = chat.messages.flatMap(message => message.parts);
+      for (const { type, state, approval } of parts) {
+        const decision = decisions[type.slice(5)];
+        if (state === 'approval-requested' && decision)
+          await chat.addToolApprovalResponse({ id: approval.id, ...decision });
+      }
+    },
+  };
+  const snapshots = [];
+  for (const { stopAfter, ...step } of steps) {
+    const [[action, value]] = Object.entries(step);
+    const acting = actions[action](value);
+    if (stopAfter) {
+      while (!JSON.stringify(chat.messages).includes(stopAfter)) await soon();
+      await chat.stop();
+    }
+    await acting;
+    await Promise.all(outputs);
+    while (chat.status === 'submitted' || chat.status === 'streaming') await soon();
+    snapshots.push({ status: chat.status, messages: structuredClone(chat.messages) });
+    try {
+      await sdk.validateUIMessages({ messages: chat.messages });
+      await sdk.convertToModelMessages(chat.messages);
+    } catch (error) {
+      told(error);
+    }
+  }
+  return { snapshots, errors, finished, requests, called, shown };
 }

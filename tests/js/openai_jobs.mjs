@@ -27,7 +27,9 @@ for (const { url, route, body, accumulate, results, list, retrieve, retries } of
     } else if (retrieve) {
       out.model = await client.models.retrieve(retrieve);
     } else if (body.stream) {
+      out.chunks = [];
       for await (const chunk of await client.chat.completions.create(body)) {
+        out.chunks.push(chunk);
         out.text += chunk.choices[0]?.delta.content ?? "";
       }
       out.complete = true;

@@ -1,17 +1,17 @@
 // Speaks to our app with the AI SDK's own client, and to the same upstream with its own server.
 // Reads {jobs: [{op, ...}], atOnce} on stdin, prints what came of each.
+import * as ai from 'ai';
 import {
   DefaultChatTransport,
   TextStreamChatTransport,
   asSchema,
   convertToModelMessages,
-  lastAssistantMessageIsCompleteWithToolCalls,
   readUIMessageStream,
   streamText,
   toUIMessageStream,
   uiMessageChunkSchema,
 } from 'ai';
-import { Chat } from './chat.mjs';
+import { play } from './chat.mjs';
 import { functions, modelOf } from './models.mjs';
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
@@ -119,54 +119,20 @@ async function theirs(job) {
   return { chunks, message, errors };
 }
 
-// A chat as a page has it: what the user does, one after the other. Our server and theirs take
-// turns with the requests, in this order and again from its beginning.
-async function chat({ api, body, steps, messages, order = ['ours'], theirs }) {
+// A chat as a page has it. Our server and theirs take turns with the requests, in this order and
+// again from its beginning.
+function chat({ order = ['ours'], theirs, ...job }) {
   const errors = [];
-  const finished = [];
-  const ours = new DefaultChatTransport({ api, body });
+  const onError = error => errors.push(told(error));
   let sent = 0;
-  const transport = {
+  const transportOf = ours => ({
     sendMessages: options =>
       order[sent++ % order.length] === 'ours'
         ? ours.sendMessages(options)
-        : served({ ...theirs, messages: options.messages }, error => errors.push(told(error))),
+        : served({ ...theirs, messages: options.messages }, onError),
     reconnectToStream: () => null,
-  };
-  const chat = new Chat({
-    id: 'chat-1',
-    messages,
-    transport,
-    sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithToolCalls,
-    onError: error => errors.push(told(error)),
-    onFinish: ({ finishReason, isAbort, isError }) =>
-      finished.push({ finishReason, isAbort, isError }),
   });
-  const snapshots = [];
-  for (const step of steps) {
-    if (step.send) await chat.sendMessage({ text: step.send });
-    if (step.regenerate) await chat.regenerate();
-    if (step.stopAfter) {
-      const sending = chat.sendMessage({ text: 'stop me' });
-      while (!JSON.stringify(chat.messages).includes(step.stopAfter))
-        await new Promise(resolve => setTimeout(resolve, 5));
-      await chat.stop();
-      await sending;
-    }
-    if (step.toolOutput) {
-      const part = chat.lastMessage.parts.find(p => p.toolCallId === step.toolOutput.id);
-      if (!part) break; // an error is among them
-      await chat.addToolOutput({
-        tool: part.type.slice(5),
-        toolCallId: part.toolCallId,
-        output: step.toolOutput.output,
-      });
-      while (finished.length < step.toolOutput.until)
-        await new Promise(resolve => setTimeout(resolve, 5));
-    }
-    snapshots.push({ status: chat.status, messages: structuredClone(chat.messages) });
-  }
-  return { snapshots, errors, finished };
+  return play(ai, job, { errors, onError, transportOf });
 }
 
 const operations = { ask, theirs, chat };

@@ -89,7 +89,11 @@ NAMES = ("apiKey", "API-KEY", "base_url", "azure_endpoint", "url", "extraHeaders
 OTHERS = ("csrf_token", "sessionId", "data", "pageUrl", "keywords", "x")
 MORE = [
     *({**body(), **more} for more in ({"messages": []}, {"endpointId": None}, {"x": 1})),
+    *({**body(), "selectedTools": rows} for rows in (None, [], [{"id": 7, "x": 1}], [{}], 7)),
+    *({**body(), "selectedTools": [{"id": id}]} for id in ("x", "", 1.5, True, None)),
+    *({**body(), "conversationId": given} for given in ("c" * 256, None)),
     *(body(**more) for more in ({"seed": 1.0}, {"seed": 1.5}, {"stop": []}, {"stop": ["x"]})),
+    *(body(serverTools=names) for names in (None, [], ["a", ""])),
     *(body(toolChoice=choice) for choice in ("auto", {}, 1, None)),
     *(body(tools=[{"type": "function", "function": {}}] * count) for count in (0, 128, 129)),
     *(body(tools=[tool]) for tool in ({}, {"type": "mcp", "server_url": "https://a.example"})),
@@ -114,6 +118,7 @@ BODIES = [
         for more in ({"trigger": "x"}, {"trigger": "x", "messages": []})
     ),
     (OPENAI, {**ui_body(), "messages": None}),
+    *((OPENAI, ui_body(id=odd)) for odd in (None, "", "c" * 257, 7, {"a": []})),
     *((COMPLETIONS, asked(n=n)) for n in (None, 1, True)),
     *((COMPLETIONS, asked(modalities=m)) for m in (["text"], ["audio"], "text")),
     *((COMPLETIONS, asked(thinking=t)) for t in (True, {"type": "enabled"}, "on")),

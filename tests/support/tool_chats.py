@@ -13,7 +13,8 @@ from flask import Flask
 from flask_llmchat import ChatRequest, Tool, ToolCall, ToolRun
 from flask_llmchat.core.config import Config
 from flask_llmchat.core.events import ToolProgress, ToolResult
-from flask_llmchat.runs.tool_runner import ToolStep
+from flask_llmchat.runs.tool_runner import ToolEvent, ToolStep
+from flask_llmchat.tools.approvals import Approvals, ApprovalSigner
 from flask_llmchat.tools.runner import Runner
 from flask_llmchat.transport.runtime import current_runtime
 
@@ -28,15 +29,22 @@ class Chat:
     """A chat whose tools are run.
 
     :param seconds: until its deadline.
+    :param signer: signs approvals, for which the client can ask then.
     """
 
     def __init__(
-        self, *tools: Callable[..., Any] | Tool, app: Flask | None = None, seconds: float = 20
+        self,
+        *tools: Callable[..., Any] | Tool,
+        app: Flask | None = None,
+        seconds: float = 20,
+        signer: ApprovalSigner | None = None,
     ) -> None:
+        self.signer = signer
+        self.claimed: list[str] = []
         self.tools = [tool if isinstance(tool, Tool) else Tool(tool) for tool in tools]
         self.app = app or Flask("host")
         self.finished: list[ToolRun] = []
-        self.events: list[ToolProgress | ToolResult] = []
+        self.events: list[ToolEvent] = []
         self.seconds = seconds
 
     def with_settings(self, **settings: Any) -> Chat:
@@ -52,11 +60,22 @@ class Chat:
             self.tools,
             chat,
             Config(**settings),
+            approvals=Approvals(
+                signer=self.signer,
+                may_ask=self.signer is not None,
+                enter=self.app.app_context,
+                sync=self.app.ensure_sync,
+                claimer=self.claim,
+            ),
             enter=self.app.app_context,
             finished=self.finished.append,
             deadline=time.monotonic() + self.seconds,
         )
         return self
+
+    def claim(self, key: str, expires_at: float) -> bool:
+        self.claimed.append(key)
+        return self.claimed.count(key) == 1
 
     def start(self, *calls: ToolCall, step: int = 1) -> None:
         if not hasattr(self, "runner"):

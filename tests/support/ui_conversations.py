@@ -82,7 +82,6 @@ SAME: dict[str, list[Json]] = {
     ],
     "large numbers": [HI, assistant(done([1e21, 1.5e300, 2**53, 123456.789]))],
     "no output": [HI, assistant(tool("output-available"))],
-    "preliminary": [HI, assistant(done(1, preliminary=True))],
     "inputs of all kinds": [
         HI,
         assistant(
@@ -246,6 +245,7 @@ SAME: dict[str, list[Json]] = {
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
 NOT_RUN = {"role": "tool", "tool_call_id": "c1", "content": "This tool call was not carried out."}
+INTERRUPTED = "This tool call was interrupted. Whether it was carried out is not known."
 DETAIL = {"type": "reasoning.text", "text": "Hm", "signature": "s"}
 FIRST, LAST = {"role": "user", "content": "Hi"}, {"role": "user", "content": "Go on"}
 
@@ -256,18 +256,25 @@ def called(*results: Json, **more: Any) -> list[Json]:
 
 # Where it throws, or sends what no provider takes, we send these.
 OURS: dict[str, tuple[list[Json], list[Json]]] = {
-    "a call that was not run": (
+    "a call without a result": (
         [HI, assistant(tool("input-available")), GO],
-        [FIRST, *called(NOT_RUN), LAST],
+        [FIRST, *called({**NOT_RUN, "content": INTERRUPTED}), LAST],
     ),
-    "a call at the end": ([HI, assistant(tool("input-available"))], [FIRST, *called(NOT_RUN)]),
+    "a call at the end": (
+        [HI, assistant(tool("input-available"))],
+        [FIRST, *called({**NOT_RUN, "content": INTERRUPTED})],
+    ),
+    "a preliminary result": (
+        [HI, assistant(done([1], preliminary=True)), GO],
+        [FIRST, *called({**NOT_RUN, "content": f"{INTERRUPTED} It had come to this: [1]"}), LAST],
+    ),
     "approval asked for at the end": (
         [HI, assistant(tool("approval-requested", approval=approval()))],
         [FIRST, *called(NOT_RUN)],
     ),
-    "approved, and not run": (
+    "approved, and then the user went on": (
         [HI, assistant(tool("approval-responded", approval=approval(True))), GO],
-        [FIRST, *called(NOT_RUN), LAST],
+        [FIRST, *called({**NOT_RUN, "content": INTERRUPTED}), LAST],
     ),
     "run by the provider": (
         [HI, assistant("A", done(1, providerExecuted=True)), GO],

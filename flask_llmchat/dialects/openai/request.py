@@ -10,7 +10,7 @@ from marshmallow import fields, validate
 from ...core.errors import ChatError
 from ...core.parameters import BY_WIRE_NAME, parameters_of
 from ...core.request import ChatRequest
-from ..chat_settings import ENDPOINT
+from ..chat_settings import ENDPOINT, ConversationId
 from ..fields import BoundedList, StrictBoolean, StrictString, is_encodable
 from ..json_schema import Components, JSONSchema
 from ..parameters import with_parameters
@@ -69,6 +69,7 @@ class ChatSchema(StrictSchema):
         allow_none=True, metadata={"description": "Whether to stream the response in chunks."}
     )
     stream_options = fields.Nested(StreamOptionsSchema, allow_none=True)
+    conversationId = ConversationId()
     endpointId = StrictString(allow_none=True, validate=validate.Length(max=256), metadata=ENDPOINT)
 
     # What is not supported says what to do instead.
@@ -119,6 +120,7 @@ def chat_request(body: dict[str, Any]) -> ChatRequest:
         unknown_in_messages={
             i: m.pop(UNDECLARED) for i, m in enumerate(messages) if UNDECLARED in m
         },
+        conversation_id=loaded.get("conversationId"),
         endpoint_id=loaded.get("endpointId") or None,
         raw=body,
     )

@@ -8,12 +8,12 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from ..chat_settings import ChatBodySchema
-from ..fields import BoundedList, StrictString, is_encodable_text
+from ..chat_settings import ChatBodySchema, ConversationId
+from ..fields import BoundedList, StrictInteger, StrictString, Union, is_encodable_text
 from ..json_schema import TEXT, Components, JSONSchema, closed_object
 from ..messages import MessageSchema, plain_message
 from ..schema import StrictSchema
-from ..size import MAX_PARTS, MAX_TOTAL_PARTS, is_plain_text
+from ..size import MAX_PARTS, MAX_TOOLS, MAX_TOTAL_PARTS, is_plain_text
 
 
 class InlineDataSchema(StrictSchema):
@@ -106,8 +106,27 @@ _MESSAGE = MessageSchema()
 _GEMINI_MESSAGE = GeminiMessageSchema()
 
 
+class SelectedToolSchema(StrictSchema):
+    """A tool of the user, as chatbot-ui posts its row. Everything but the id is ignored."""
+
+    class Meta:
+        """Leaves other fields out: what a tool is, only the app says."""
+
+        unknown = ma.EXCLUDE
+
+    id = Union(StrictInteger(), StrictString(validate=validate.Length(1, 256)), required=True)
+
+
 class TextBodySchema(ChatBodySchema):
     """Messages in OpenAI's form or in Gemini's, as chatbot-ui posts them."""
+
+    selectedTools = BoundedList(
+        fields.Nested(SelectedToolSchema),
+        MAX_TOOLS,
+        allow_none=True,
+        metadata={"description": "Tools of the user, which the app has. Only their ids are read."},
+    )
+    conversationId = ConversationId(attribute="conversation_id")
 
     messages = BoundedList(
         AnyMessage(),

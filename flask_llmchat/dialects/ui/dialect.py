@@ -16,7 +16,9 @@ from ..chat_settings import chat_request
 from ..json_schema import CODES, Components, DialectSpec, RouteSpec, const
 from ..schema import load
 from ..size import MAX_UI_PARTS, check_size
+from .approvals import approvals_in, continued_message
 from .encoder import UIEncoder
+from .prelude import prelude_of
 from .request import UIBodySchema
 
 _BODY = UIBodySchema()
@@ -44,11 +46,13 @@ class UIDialect:
 
     name = "ui"
     path = ""
+    asks_approval = True
     mimetype = UIEncoder.mimetype
-    # The AI SDK requests it when the page is set to resume streams.
+    # The AI SDK requests it when the page is set to resume streams. Where they are kept, the
+    # extension's own route takes its place.
     routes = (
         Route(
-            "/<chat_id>/stream",
+            "/<path:name>/stream",
             "stream",
             _no_stream,
             needs_profile=False,
@@ -73,7 +77,13 @@ class UIDialect:
         :raises ChatError: with status 422, naming the fields and parts that are wrong and why.
         """
         check_size(body.get("messages"), max_messages, MAX_UI_PARTS, MAX_UI_PARTS)
-        return chat_request(load(_BODY, body), body)
+        chat = chat_request(load(_BODY, body), body)
+        chat.approvals = approvals_in(body)
+        return chat
+
+    def prelude(self, chat: ChatRequest) -> bytes:
+        """Return the parts of the message that the response continues."""
+        return prelude_of(continued_message(chat.raw).get("parts", ()))
 
     def encoder(self, chat: ChatRequest) -> Encoder:
         """Return a new encoder for the response to this chat."""

@@ -7,11 +7,12 @@ whatever order the provider sends them in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...core.errors import ChatError
 from ...core.events import (
+    ApprovalRequest,
     Document,
     Event,
     Image,
@@ -32,6 +33,7 @@ from ...core.reasoning import details_in
 from ...core.request import ChatRequest
 from ...core.result import ChatResult, Usage, new_call_id
 from ..finite_json import dump, encode
+from .approvals import continued_message
 from .calls import Call, signature_in
 from .frames import frame, media_type_of, source_frame
 from .reasoning import metadata_of, parts_of
@@ -57,13 +59,14 @@ class UIEncoder:
 
     def __init__(self, chat: ChatRequest) -> None:
         self._namespace = chat.provider
-        continued = _continued(chat.raw)
-        self._message_id = continued.get("id") or f"msg_{chat.request_id}"
+        continued = continued_message(chat.raw)
+        self.message_id = continued.get("id") or f"msg_{chat.request_id}"
         parts = [p for p in continued.get("parts", ()) if isinstance(p, dict)]
         # Clients search the whole message for an id, so those of its earlier steps are in use.
         self._used_ids = {p["toolCallId"] for p in parts if isinstance(p.get("toolCallId"), str)}
         self._sources = sum(p.get("type") in ("source-url", "source-document") for p in parts)
-        self._started = False
+        self._begun = False  # the message
+        self._started = False  # its first step
         self._hidden: list[dict[str, Any]] = []  # details that came before visible content
         self._open = ""  # "text" or "reasoning": the kind of the part that deltas belong to
         self._head = ""  # the prefix of its deltas
@@ -104,11 +107,15 @@ class UIEncoder:
             elif isinstance(event, StepStart):
                 self._next_step(out)
             elif isinstance(event, ToolsStart):
-                self._complete_calls(out, event.reasoning_details)
+                self._complete_calls(out, event)
             elif isinstance(event, ToolProgress):
                 self._add_output(out, event.id, output=event.output, preliminary=True)
             elif isinstance(event, ToolResult):
                 self._add_result(out, event)
+            elif isinstance(event, ApprovalRequest):
+                call = self._calls_by_id[event.id]
+                id = event.sign(call.id)
+                out.append(frame("tool-approval-request", approvalId=id, toolCallId=call.id))
             elif isinstance(event, Image):
                 self._start(out)
                 out.append(frame("file", url=event.url, mediaType=media_type_of(event.url)))
@@ -123,19 +130,8 @@ class UIEncoder:
         # would send the next request by itself, only to be cut off again.
         cut_off = result.outcome in ("length", "content_filtered")
         calls = [c for c in shown if not (c.complete or (cut_off and c.is_cut_off()))]
-        details: dict[str, Any] = {}
         # The others have gone with their part of the reasoning.
-        new = result.reasoning_details[self._shown_details :]
-        if found := details_in({"reasoning_details": new}):
-            details = {"reasoning_details": found}
-            if not self._ends and not calls:
-                self._open_part(out, "reasoning")
-        if self._ends:
-            self._close(out, self._metadata(details))
-            details = {}
-        for call in calls:
-            self._finish_call(out, call, details)
-            details = {}
+        self._end_content(out, result.reasoning_details[self._shown_details :], calls)
         out.append(frame("finish-step"))
         usage = {"messageMetadata": {"usage": _usage(result.usage)}} if result.usage else {}
         reason = UI_REASONS.get(result.outcome, "other")
@@ -148,20 +144,26 @@ class UIEncoder:
         """Encode that the response failed."""
         out: list[str] = []
         self._close(out)
-        if error.code == "cancelled":
-            # The protocol's word for it. StreamingBody writes nothing then, as the connection is
-            # closed; this is for other users of the encoder.
-            out.append(frame("abort", reason=error.message))
+        if error.code in ("cancelled", "stopped"):
+            # The protocol's word for it. Without the finish a text stays unfinished in some
+            # clients, and the AI SDK's WorkflowChatTransport asks for the rest without end.
+            out += [frame("abort", reason=error.message), frame("finish", finishReason="other")]
         else:
             out.append(frame("error", errorText=error.message))
         return _bytes([*out, _DONE])
 
     def _start(self, out: list[str]) -> None:
         if not self._started:
+            self._begin(out)
             self._started = True
-            out += [frame("start", messageId=self._message_id), frame("start-step")]
+            out.append(frame("start-step"))
             for detail in self._hidden:
                 self._end_reasoning(out, detail)
+
+    def _begin(self, out: list[str]) -> None:
+        if not self._begun:
+            self._begun = True
+            out.append(frame("start", messageId=self.message_id))
 
     def _next_step(self, out: list[str]) -> None:
         """End the current step, and begin the next one."""
@@ -174,28 +176,40 @@ class UIEncoder:
     def _shown_calls(self) -> list[Call]:
         return [call for _, call in sorted(self._calls.items()) if call.shown]
 
-    def _complete_calls(self, out: list[str], reasoning_details: list[dict[str, Any]]) -> None:
+    def _complete_calls(self, out: list[str], start: ToolsStart) -> None:
         """Give all calls of a step to the client, before the server runs those that are its own."""
-        self._close(out)
-        found = details_in({"reasoning_details": reasoning_details})
-        self._shown_details += len(reasoning_details)
-        details = {"reasoning_details": found} if found else {}
-        for call in self._shown_calls():
-            if not call.complete:
-                self._finish_call(out, call, details)
-                details = {}
+        self._begin(out)
+        wrong = [self._calls_by_id.get(id) for id in start.wrong]
+        calls = [
+            call
+            for call in self._shown_calls()
+            if not (call.complete or any(call is other for other in wrong))
+        ]
+        self._end_content(out, start.reasoning_details, calls)
+        self._shown_details += len(start.reasoning_details)
+
+    def _end_content(
+        self, out: list[str], reasoning_details: Sequence[dict[str, Any]], calls: Sequence[Call]
+    ) -> None:
+        """Close the open parts and complete the calls, of which the first one has the details."""
+        details: dict[str, Any] = {}
+        if found := details_in({"reasoning_details": reasoning_details}):
+            details = {"reasoning_details": found}
+            if not self._ends and not calls:
+                self._open_part(out, "reasoning")
+        if self._ends:
+            self._close(out, self._metadata(details))
+            details = {}
+        for call in calls:
+            self._finish_call(out, call, details)
+            details = {}
 
     def _add_result(self, out: list[str], result: ToolResult) -> None:
         call = self._calls_by_id.get(result.id)
         if result.invalid and call and not call.complete:
-            call.complete = True
-            try:
-                given = call.input()
-            except ValueError:
-                given = "".join(call.arguments)
-            self._close(out)
-            names = {"toolCallId": call.id, "toolName": call.name, "dynamic": True}
-            out.append(frame("tool-input-error", **names, input=given, errorText=result.error))
+            self._finish_call(out, call, {}, result.error)
+        elif result.denied:
+            self._add_output(out, result.id, type="tool-output-denied")
         elif result.error:
             self._add_output(out, result.id, type="tool-output-error", errorText=result.error)
         else:
@@ -204,11 +218,11 @@ class UIEncoder:
     def _add_output(
         self, out: list[str], id: str, type: str = "tool-output-available", **fields: Any
     ) -> None:
-        if call := self._calls_by_id.get(id):  # a client stops at a result without a call
-            if not call.complete:
-                self._close(out)
-                self._finish_call(out, call, {})
+        # A client stops at a result without a call.
+        if call := self._calls_by_id.get(id):
             out.append(frame(type, toolCallId=call.id, **fields))
+        elif not self._started and id in self._used_ids:  # of an earlier step, approved meanwhile
+            out.append(frame(type, toolCallId=id, **fields))
 
     def _open_part(self, out: list[str], kind: str) -> None:
         """Open a text, or another part of the reasoning."""
@@ -302,7 +316,13 @@ class UIEncoder:
         self._used_ids.add(id)
         return id
 
-    def _finish_call(self, out: list[str], call: Call, details: Mapping[str, Any]) -> None:
+    def _finish_call(
+        self, out: list[str], call: Call, details: Mapping[str, Any], error: str = ""
+    ) -> None:
+        """Complete a call.
+
+        :param error: why it cannot be run.
+        """
         call.complete = True
         fields: dict[str, Any] = {"toolCallId": call.id, "toolName": call.name}
         signature = {"thoughtSignature": call.signature} if call.signature else {}
@@ -310,9 +330,10 @@ class UIEncoder:
         try:
             fields["input"] = call.input()
         except ValueError:
-            reason = "The arguments of this call are not valid JSON."
-            fields |= {"input": "".join(call.arguments), "errorText": reason}
-            out.append(frame("tool-input-error", **fields, **metadata))
+            fields["input"] = "".join(call.arguments)
+            error = error or "The arguments of this call are not valid JSON."
+        if error:
+            out.append(frame("tool-input-error", **fields, errorText=error, **metadata))
         else:
             out.append(frame("tool-input-available", **fields, **metadata))
 
@@ -320,22 +341,6 @@ class UIEncoder:
 def _bytes(out: list[str]) -> bytes:
     # Half a surrogate pair stays an escape: its other half may be in the next delta.
     return "".join(out).encode("utf-8", "backslashreplace")
-
-
-def _continued(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the message that the response continues; {} for a new message.
-
-    A response continues a message after the client has run a tool. A regenerated response must not
-    replace the one before.
-    """
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        return {}
-    last = messages[-1]
-    if body.get("trigger") == "regenerate-message" or not isinstance(last, dict):
-        return {}
-    continues = last.get("role") == "assistant" and isinstance(last.get("id"), str)
-    return last if continues and isinstance(last.get("parts"), list) else {}
 
 
 def _usage(usage: Usage) -> dict[str, int]:

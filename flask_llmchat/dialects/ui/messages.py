@@ -21,9 +21,11 @@ from .json_text import JSONText
 from .reasoning import StepReasoning
 from .version4 import to_version5
 
-_DENIED = "Tool call execution denied."
+DENIED = "Tool call execution denied."
 
-_NOT_RUN = "This tool call was not carried out."
+NOT_RUN = "This tool call was not carried out."
+
+_INTERRUPTED = "This tool call was interrupted. Whether it was carried out is not known."
 
 _TOOL_GONE = "Tool output omitted because the tool is no longer available."
 
@@ -261,12 +263,13 @@ class _AssistantReader(_Reader):
         self._results.append({"role": "tool", "tool_call_id": id, "content": result})
 
     def _result(self, part: dict[str, Any], state: Any) -> str:
-        """Return the result of a tool call that the client had to run."""
+        """Return the result of a tool call."""
         if state == "output-available":
             # The AI SDK's server sets False for calls of tools that it does not have.
-            return (
-                _TOOL_GONE if part.get("dynamic") is False else self._text_or_json(part, "output")
-            )
+            output = self._text_or_json(part, "output")
+            if part.get("preliminary") is True:
+                return f"{_INTERRUPTED} It had come to this: {output}"
+            return _TOOL_GONE if part.get("dynamic") is False else output
         if state == "output-error":
             known = part.get("errorText") is not None
             return self._text_or_json(part, "errorText") if known else "unknown error"
@@ -276,10 +279,12 @@ class _AssistantReader(_Reader):
         approval = approval if isinstance(approval, dict) else {}
         denied = state == "approval-responded" and approval.get("approved") is False
         if denied or state == "output-denied":
-            return _DENIED if approval.get("reason") is None else text_of(approval, "reason")
-        # The AI SDK's server throws MissingToolResultsError here, and the chat is stuck: a provider
-        # refuses a call without a result. The user went on, or the call was this server's to run.
-        return _NOT_RUN
+            return DENIED if approval.get("reason") in (None, "") else text_of(approval, "reason")
+        # The AI SDK's server throws MissingToolResultsError for the others, and the chat is stuck:
+        # a provider refuses a call without a result.
+        if state == "input-available" or approval.get("approved") is True:
+            return _INTERRUPTED  # the page, or this server, may have begun with it
+        return NOT_RUN
 
     def _arguments(self, part: dict[str, Any], state: Any) -> str:
         value = part.get("input")

@@ -7,7 +7,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from ..chat_settings import ChatBodySchema, SettingsSchema
+from ..chat_settings import ChatBodySchema, SettingsSchema, as_conversation_id
 from ..fields import StrictString
 from ..schema import PresentFieldsNested
 from ..size import MAX_UI_PARTS
@@ -33,6 +33,21 @@ _NO_MESSAGES = (
 )
 
 
+class ChatId(ma.fields.Raw):
+    """The id that the AI SDK gives a chat. One that no conversation can have counts as none."""
+
+    def __init__(self) -> None:
+        told = (
+            "The chat's id in the client; other than a string of up to 256 characters it is none."
+        )
+        super().__init__(
+            allow_none=True, attribute="conversation_id", metadata={"description": told}
+        )
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
+        return as_conversation_id(value)
+
+
 class UIBodySchema(ChatBodySchema):
     """The body that the AI SDK's transports post. Clients may add fields for the app's hooks."""
 
@@ -56,7 +71,7 @@ class UIBodySchema(ChatBodySchema):
             " at least one that can be sent to a model."
         },
     )
-    id = StrictString(allow_none=True, metadata={"description": "The chat's id in the client."})
+    id = ChatId()
     trigger = StrictString(allow_none=True, metadata={"description": "Why the transport sends it."})
     messageId = StrictString(
         allow_none=True, metadata={"description": "The message to regenerate."}

@@ -17,7 +17,8 @@ from ...core.profiles import Profile, is_set
 from ...models import default_model, get_model, models_of
 from ...providers import Provider, bearer_target
 from ...providers.azure import azure_target
-from ..state import AppState, Hooks, state_of
+from ..hooks import Hooks
+from ..state import AppState, state_of
 from .chat import Conversation, note, questions, replace_bad_characters
 
 if TYPE_CHECKING:
