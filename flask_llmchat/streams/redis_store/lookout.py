@@ -109,7 +109,8 @@ class Lookout:
             return
         stored = Stored(read_info(info), worker, (key or b"").decode())
         claim = claim_of("interrupted", self.worker)
-        _, ended = self._connection.ask(("HSETNX", meta, "ended", claim), ("HGET", meta, "ended"))
+        setting = self._keys.setting(stream_id, "HSETNX", "ended", claim)
+        *_, ended = self._connection.ask(*setting, ("HGET", meta, "ended"))
         if ended != claim and self._is_alive(json.loads(ended)["worker"]):
             return  # it is being ended
         if ended == claim and stream_id not in self._told:

@@ -130,14 +130,15 @@ class RedisWriter(LogWriter):
         found: list[Any] = []
         add(found.extend, "HMGET", self._meta, "worker", "ended")
         add(found.append, "XREVRANGE", self._log_key, "+", "-", "COUNT", 1)
+        add(found.append, "EXISTS", self._keys.of(self.info.id, "over"))
         add(lambda count: self._take_look(found, count), "XLEN", self._log_key)
 
     def _take_look(self, found: list[Any], count: int) -> None:
-        if len(found) < 3:
+        if len(found) < 4:
             return  # a command was refused
         self.is_doubtful = False
-        worker, ended, entries = found
-        if self._is_fenced(worker, ended):
+        worker, ended, entries, was_over = found
+        if self._is_fenced(worker, ended, was_over):
             return
         self._has_meta, self._has_claim = worker is not None, ended is not None
         self._has_loss, self._stored_state = False, b""
@@ -153,9 +154,9 @@ class RedisWriter(LogWriter):
                 self._log_offset = int(entry[b"at"]) + len(entry[b"data"])
                 self._text_offset = int(entry[b"text_at"]) + len(entry[b"text"])
 
-    def _is_fenced(self, worker: bytes | None, ended: bytes | None) -> bool:
+    def _is_fenced(self, worker: bytes | None, ended: bytes | None, was_over: int = 0) -> bool:
         """Tell whether another worker has taken the stream over, and give it up then."""
-        is_foreign = worker is not None and worker.decode() != self._stored.worker
+        is_foreign = was_over if worker is None else worker.decode() != self._stored.worker
         if is_foreign or (ended is not None and ended != self._claim):
             self._is_foreign = True
             self.log.end("interrupted", is_whole=False)
@@ -178,12 +179,12 @@ class RedisWriter(LogWriter):
             self._has_meta = True
             _add_all(add, self._keys.opening(self._stored, again=True))
         if self._claim is not None and not self._has_claim:
-            add(_ignore, "HSETNX", self._meta, "ended", self._claim)
+            _add_all(add, self._keys.setting(self.info.id, "HSETNX", "ended", self._claim))
             add(self._take_claim, "HGET", self._meta, "ended")
         self._add_entry(add)
         if (state := self._state) != self._stored_state:
             self._stored_state = state
-            add(_ignore, "HSET", self._meta, "state", state)
+            _add_all(add, self._keys.setting(self.info.id, "HSET", "state", state))
         now = time.monotonic()
         if now >= self._give_up_at:
             self.interrupt("interrupted")
@@ -207,7 +208,7 @@ class RedisWriter(LogWriter):
             if not self._has_loss:
                 self._has_loss = True
                 add(_ignore, "DEL", self._log_key)
-                add(_ignore, "HSET", self._meta, "lost", 1)
+                _add_all(add, self._keys.setting(self.info.id, "HSET", "lost", 1))
         elif data:
             # A log that has entries must be there, or this one would become its first.
             options = ("NOMKSTREAM",) if at else ()
