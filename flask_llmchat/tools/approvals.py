@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
@@ -53,6 +54,14 @@ class Denied:
     """
 
     reason: str = "This call is not allowed."
+
+    def __post_init__(self) -> None:
+        """Refuse what would not look like a denial.
+
+        :raises TypeError: for a reason that is no text, or none.
+        """
+        if not (isinstance(self.reason, str) and self.reason.strip()):
+            raise TypeError(f"the reason of Denied has to be words, not {self.reason!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +228,13 @@ class Approvals:
         try:
             # In an empty context, as the tool itself: in the first step there is a request.
             unused = Context().run(self.claimer, grant.key, grant.expires_at)
-            return "" if unused else USED
         except Exception:
             logger.exception("the approval of a tool call could not be claimed")
             return "This call was not run: its approval could not be checked. Try again later."
+        # Asked last: its call may have waited, and once it has expired its use may be forgotten.
+        if time.time() >= grant.expires_at:
+            return NOT_VALID
+        return "" if unused else USED
 
     def _decide(
         self, rule: Callable[..., Any], call: ProposedCall, context: ToolContext

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -49,9 +50,11 @@ class Page:
         self.kinds = [frame["type"] for frame in frames]
         for frame in frames:
             kind = frame["type"]
-            if kind == "start" and self.answer.get("id") != frame["messageId"]:
-                self.answer = {"id": frame["messageId"], "role": "assistant", "parts": []}
-                self.messages.append(self.answer)
+            if kind == "start":
+                if self.messages[-1]["role"] == "user":
+                    self.messages.append({"role": "assistant", "parts": []})
+                self.answer = self.messages[-1]
+                self.answer |= {"id": frame["messageId"]} if "messageId" in frame else {}
             elif kind == "start-step":
                 self.parts.append({"type": "step-start"})
             elif kind == "text-delta":
@@ -282,6 +285,34 @@ def test_a_number_that_a_browser_cannot_write_is_not_asked_for(
     assert results_sent(upstream) == [page.tool["errorText"]]
 
 
+def test_a_hook_may_add_messages(
+    app: Flask, upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
+) -> None:
+    note = {"role": "system", "content": "It is Sunday."}
+    llmchat.before_chat(lambda chat: chat.messages.append(note))
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    upstream.add(text_reply("Paid."))
+    page.send()
+    assert upstream.requests[-1].json["messages"][-1] == note
+    assert results_sent(upstream) == ["9.5 of order 5 was paid back."] and len(paid) == 1
+
+
+def test_the_result_is_that_of_the_last_call_with_this_id(
+    app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    upstream.add(tool_reply("find_order", {"order": 4}), text_reply("For tea."))
+    page = Page(app)
+    page.send()
+    page.messages.append({**ASKED, "id": "u2"})
+    ask(page, upstream)
+    page.decide()
+    upstream.add(text_reply("Paid."))
+    page.send()
+    assert results_sent(upstream) == ["Order 4 was for tea.", "9.5 of order 5 was paid back."]
+
+
 # ---- Approvals that nobody gave
 
 
@@ -449,6 +480,34 @@ def test_an_approval_is_used_once(app: Flask, upstream: FakeUpstream, paid: list
     assert result.outcome == "ok"
 
 
+def test_an_approval_that_has_expired_meanwhile_is_not_used_again(
+    upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that was approved in time waits for others, until its first use is forgotten."""
+    page = Page(app_for(upstream, llmchat, LLMCHAT_APPROVAL_AGE=60, LLMCHAT_TOOL_CONCURRENCY=1))
+    now, waited = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: now() + waited[0])
+
+    @llmchat.tool(approval=True)
+    def long() -> str:
+        """Take a minute."""
+        waited[0] = 61
+        return "Done."
+
+    upstream.add(tool_reply("long", {}, ("refund", {"order": 5, "amount": 1})))
+    page.send()
+    page.decide()
+    both = json.loads(json.dumps(page.messages))
+    del page.parts[1]
+    upstream.add(text_reply("Paid."), text_reply("Sorry."))
+    page.send()
+    assert len(paid) == 1
+    page.messages, page.answer = both, both[-1]
+    result = page.send()
+    assert [run.outcome for run in result.tool_runs] == ["ok", "refused"]
+    assert len(paid) == 1 and page.tool["errorText"] == NOT_VALID
+
+
 def test_a_connection_that_broke_after_the_tool_had_run(
     upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
 ) -> None:
@@ -539,7 +598,56 @@ def test_a_call_without_a_decision_is_settled_too(
     assert [order for _, order, *_ in paid] == [5]
     states = [part["state"] for part in page.parts if "toolCallId" in part]
     assert states == ["output-available", "output-denied"]
-    assert results_sent(upstream)[1] == "This tool call was not carried out."
+    denied = "Tool call execution denied."
+    assert results_sent(upstream)[1] == denied
+    page.messages.append({**ASKED, "id": "u2"})
+    upstream.add(text_reply("Yes?"))
+    page.send()
+    assert results_sent(upstream)[1] == denied
+
+
+@pytest.mark.parametrize("id", [None, 5, ""])
+def test_a_message_needs_no_id(
+    id: Any, app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    del page.answer["id"]
+    if id is not None:
+        page.answer["id"] = id
+    upstream.add(text_reply("Paid."))
+    page.send()
+    assert len(paid) == 1 and results_sent(upstream) == ["9.5 of order 5 was paid back."]
+    assert page.answer.get("id") == id and len(page.messages) == 2
+
+
+@pytest.mark.parametrize("approved", [None, "yes", 1, [True]])
+def test_a_decision_that_is_none_is_a_no(
+    approved: Any, app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    page.tool["approval"] |= {"approved": approved, "reason": "\ud83d"}
+    upstream.add(text_reply("No."))
+    page.send()
+    assert not paid and page.kinds[:3] == ["start", "tool-output-denied", "start-step"]
+    assert results_sent(upstream) == ["Tool call execution denied."]
+
+
+def test_a_part_of_version_4_has_no_approval(
+    app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    old = {"state": "result", "toolName": "old", "toolCallId": "c0", "args": {}, "result": 1}
+    part = {"type": "tool-invocation", "state": "approval-responded", "toolInvocation": old}
+    page.parts.append(part)
+    upstream.add(text_reply("Paid."))
+    page.send()
+    assert results_sent(upstream) == ["9.5 of order 5 was paid back.", "1"] and len(paid) == 1
 
 
 # ---- The app's own rule
@@ -611,6 +719,18 @@ def test_a_rule_that_fails_asks(
         result = page.send()
     assert not ran and len(result.approvals) == 1
     assert "the approval function of tool 'pay'" in caplog.text
+
+
+@pytest.mark.parametrize("reason", ["", " ", None, 5])
+def test_a_denial_has_a_reason(reason: Any, upstream: FakeUpstream, llmchat: LLMChat) -> None:
+    """Without words it looked as if the tool had run."""
+    with pytest.raises(TypeError, match="reason of Denied has to be words"):
+        Denied(reason)
+    ran: list[Any] = []
+    rules(llmchat, lambda call, context: Denied(reason), ran)
+    page = Page(app_for(upstream, llmchat))
+    upstream.add(tool_reply("pay", {"amount": 10}))
+    assert len(page.send().approvals) == 1 and not ran
 
 
 def test_a_rule_may_be_async(upstream: FakeUpstream, llmchat: LLMChat) -> None:
@@ -798,6 +918,52 @@ def test_the_provider_fails_after_the_tool_has_run(
     assert page.kinds[1] == "tool-output-available" and len(paid) == 1
     assert result.error is not None and len(result.tool_runs) == 1
     assert len(upstream.requests) == 2  # no fallback: tools have run
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_a_server_that_stops_says_what_became_of_the_tool(
+    obeys: bool, upstream: FakeUpstream, llmchat: LLMChat
+) -> None:
+    """Otherwise nobody would know, and the user might have it done again."""
+    release = threading.Event()
+
+    @llmchat.tool(approval=True, timeout=1)
+    def pay(context: ToolContext) -> str:
+        """Pay."""
+        (token,) = current_runtime().watchdog._tokens
+        token.interrupt("stopping")
+        (context.cancelled if obeys else release).wait(10)
+        return "Paid."
+
+    page = Page(app_for(upstream, llmchat))
+    upstream.add(tool_reply("pay"))
+    page.send()
+    page.decide()
+    result = page.send()
+    release.set()
+    assert result.error is not None and result.error.code == "overloaded"
+    assert page.kinds[0] == "start" and page.kinds[2:] == ["error"]
+    ended = "The chat ended before the tool did."
+    assert page.tool.get("output", page.tool.get("errorText")) == ("Paid." if obeys else ended)
+
+
+def test_a_client_that_does_not_read_has_not_left(upstream: FakeUpstream, llmchat: LLMChat) -> None:
+    @llmchat.tool(approval=True)
+    def pay() -> str:
+        """Pay."""
+        return "Paid."
+
+    page = Page(app_for(upstream, llmchat, LLMCHAT_DEADLINE=2.0))
+    upstream.add(tool_reply("pay"))
+    page.send()
+    page.decide()
+    body = {"chatSettings": SETTINGS, "messages": page.messages}
+    with finished(page.app) as done:
+        response = page.app.test_client().post("/api/chat/openai", json=body)
+        (token,) = current_runtime().watchdog._tokens
+        wait_for(lambda: token.reason)
+        response.close()
+        assert done.only.outcome == "deadline"
 
 
 def test_a_chat_that_is_refused_uses_no_approval(
