@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flask import has_app_context, has_request_context
+from flask import abort, has_app_context, has_request_context
 from openai import APIStatusError, OpenAI
 
 from flask_llmchat import (
@@ -288,6 +288,20 @@ def test_hooks_see_every_further_step_and_may_refuse_it(
     text, result = post(make_app(upstream, llmchat=llmchat), "ui")
     assert seen == [1, 2] and len(upstream.requests) == 2
     assert "That was enough." in text and result.error.code == "rate_limited"
+
+
+@pytest.mark.parametrize("dialect", ["ui", "openai, whole"])
+def test_a_step_is_refused_by_abort_as_a_chat_is(
+    dialect: str, upstream: FakeUpstream, llmchat: LLMChat
+) -> None:
+    @llmchat.before_step
+    def refuse(chat: ChatRequest, steps: tuple[Step, ...]) -> None:
+        abort(429, "That was enough.")
+
+    upstream.add(tool_reply("find_orders"))
+    text, result = post(make_app(upstream, llmchat=llmchat), dialect)
+    assert result.error.code == "rate_limited" and len(result.tool_runs) == 1
+    assert "That was enough." in text
 
 
 def test_hidden_reasoning_goes_back_between_the_steps(app: Any, upstream: FakeUpstream) -> None:
