@@ -158,6 +158,8 @@ class ToolLoop:
         if self._others:
             self._ended = True
             return [Finish("tool_calls")]
+        if time.monotonic() >= self._cancel.deadline:
+            raise self._request.timed_out()  # tools time out then, too, before the watchdog looks
         answered = [_assistant_message(self._recorder.step_totals(), ran)]
         answered += [
             {"role": "tool", "tool_call_id": call.id, "content": self._runner.text_of(call.id)}

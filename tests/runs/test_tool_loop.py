@@ -22,7 +22,7 @@ from flask_llmchat import (
     ToolRun,
     tool_finished,
 )
-from flask_llmchat.testing import CUT, HOLD, FakeUpstream, error_reply, text_reply, tool_reply
+from flask_llmchat.testing import CUT, FakeUpstream, error_reply, text_reply, tool_reply
 from tests.support.apps import KEYS, finished, make_app
 from tests.support.servers import served
 
@@ -457,10 +457,11 @@ def test_a_chat_over_its_deadline_ends_in_the_middle_of_a_tool(
         context.cancelled.wait(10)
         return "late"
 
-    upstream.add(tool_reply("slow"), text_reply(then=[HOLD], finish_reason=None, done=False))
+    upstream.add(tool_reply("slow"), text_reply("Never."))
     app = make_app(upstream, llmchat=llmchat, config={"LLMCHAT_DEADLINE": 1.0})
     text, result = post(app, "ui")
     assert result.outcome == "deadline" and '"type":"error"' in text
+    assert len(result.tool_runs) == 1 and len(upstream.requests) == 1
 
 
 def test_without_tools_nothing_of_them_is_sent(upstream: FakeUpstream) -> None:
