@@ -8,6 +8,7 @@ import os
 import sqlite3
 import sys
 import threading
+from collections import Counter
 from typing import Any
 
 import soak_tools
@@ -139,27 +140,36 @@ def from_python() -> Any:
 
 @app.get("/held")
 def held() -> dict[str, int]:
+    """Tell what is held by what is running, and must be nothing when nothing is."""
+    runtime = current_runtime()
+    return {
+        "places": len(runtime.slots),
+        "watched": len(runtime.watchdog),
+        "tool threads": len(runtime.tool_slots),
+        "tool tasks": len(runtime.event_loop._tasks) if runtime.event_loop else 0,
+        "own threads": sum(t.name.startswith("flask_llmchat") for t in threading.enumerate()),
+        "entered contexts": len(entered) - 1,  # without this request's own
+        "sessions": len(sessions),
+    }
+
+
+@app.get("/kept")
+def kept() -> dict[str, int]:
+    """Tell what may be kept when nothing is running, and must not grow."""
     gc.collect()
-    alive = gc.get_objects()
+    # Not isinstance(), which asks the things themselves: some of openai's load half of it then.
+    alive = Counter(map(type, gc.get_objects()))
     with open("/proc/self/status", encoding="ascii") as status:
         memory = next(line for line in status if line.startswith("VmRSS"))
-    runtime = current_runtime()
-    names = [thread.name for thread in threading.enumerate()]
     gevent = sys.modules.get("gevent")
+    transports = current_runtime().transports.values()
     return {
         "memory KiB": int(memory.split()[1]),
         "blocks": sys.getallocatedblocks(),  # without the memory that malloc keeps
-        "threads": len(names),
-        "own threads": sum(name.startswith("flask_llmchat") for name in names),
-        "greenlets": sum(type(thing).__name__ == "Greenlet" for thing in alive),
+        "threads": threading.active_count(),
+        "greenlets": alive[gevent.Greenlet] if gevent else 0,
         "loop references": gevent.get_hub().loop.activecnt if gevent else 0,
-        "contexts": sum(isinstance(thing, AppContext) for thing in alive),
-        "entered contexts": len(entered) - 1,  # without this request's own
-        "sessions": len(sessions),
+        "contexts": alive[AppContext],
         "open files": len(os.listdir("/proc/self/fd")),
-        "connections": sum(len(each._pool._idle) for each in runtime.transports.values()),
-        "watched": len(runtime.watchdog),
-        "places": len(runtime.slots),
-        "tool threads": len(runtime.tool_slots),
-        "tool tasks": len(runtime.event_loop._tasks) if runtime.event_loop else 0,
+        "connections": sum(len(transport._pool._idle) for transport in transports),
     }
