@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import linecache
 import os
 import sqlite3
 import sys
@@ -156,6 +157,7 @@ def held() -> dict[str, int]:
 @app.get("/kept")
 def kept() -> dict[str, int]:
     """Tell what may be kept when nothing is running, and must not grow."""
+    linecache.clearcache()  # the files of tracebacks in the log
     gc.collect()
     # Not isinstance(), which asks the things themselves: some of openai's load half of it then.
     alive = Counter(map(type, gc.get_objects()))
