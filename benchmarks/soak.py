@@ -17,6 +17,7 @@ import json
 import os
 import random
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -43,12 +44,12 @@ SERVERS = {
 CLIENTS = 48  # at once
 WAITING = 24  # chats that want more threads than there are
 
-# What the log may have of exceptions: those of the tools, and how a response is broken off.
 UNCLOSED = re.compile(r".*ResourceWarning.*")
 RAISED = re.compile(
     r"^(?:[\w.]*(?:Error|Exception|Exit|Aborted)(?::.*)?|Exception ignored.*|Task .*)$",
     re.MULTILINE,
 )
+# Those of the tools, and how a response is broken off.
 EXPECTED = re.compile(
     r"SystemExit|RuntimeError: a (?:tool|teardown function) that fails"
     r"|flask_llmchat\.core\.errors\.StreamAborted: chat \w+ broke off"
@@ -142,17 +143,17 @@ class Soak:
     def stop(self) -> None:
         """Stop the server while tools are running."""
 
+        kinds = [*STOPPED] * 6
+        calls = sum(len(CALLS[kind]) for kind in kinds)
+
         def begun() -> bool:
-            calls = sum(len(CALLS[kind]) for kind in stopped)
-            found = {line["begun"] for line in self.written() if "begun" in line}
-            return sum(any(kind in call for kind in STOPPED) for call in found) == calls
+            return sum(":stopped" in line.get("begun", "") for line in self.written()) == calls
 
         def terminate() -> None:
             self.wait_for(begun, "tools do not begin")
             self.process.terminate()
 
-        stopped = [*STOPPED] * 6
-        self.run(stopped, terminate)
+        self.run(kinds, terminate)
         self.process.wait(30)
 
     def compare(self, provider: Provider) -> None:
@@ -196,7 +197,7 @@ def grown(before: dict[str, int], after: dict[str, int]) -> list[str]:
     """Return what has grown from one round to a later one."""
     wrong = []
     # gthread starts its threads as they are needed, and keeps them. A connection may be closing.
-    spare = {"threads": 64, "greenlets": 2, "contexts": 1, "open files": 100, "loop references": 2}
+    spare = {"threads": 64, "greenlets": 2, "contexts": 1, "open files": 2, "loop references": 2}
     for name, more in spare.items():
         if after[name] > before[name] + more:
             wrong.append(f"{name}: {before[name]} before, {after[name]} after")
@@ -227,6 +228,7 @@ def run(server: str, chats: int, dialects: list[str], rounds: int) -> list[str]:
             soak.process.terminate()
             soak.process.wait(30)
     if not soak.wrong:
+        shutil.rmtree(folder)
         print(
             f"{server}: all {len(soak.tags)} chats ended once and as they should:",
             dict(Counter(map(outcome_of, soak.tags))),

@@ -30,19 +30,24 @@ from flask_llmchat import (
 )
 from flask_llmchat.transport.runtime import current_runtime
 
-llmchat = LLMChat()
 app = Flask(__name__)
 app.config.update(
     LLMCHAT_BASE_URLS={"openai": os.environ["UPSTREAM"]},
-    LLMCHAT_READ_TIMEOUT=2,
-    LLMCHAT_DEADLINE=5,
     LLMCHAT_HEARTBEAT=0.5,
     LLMCHAT_MAX_RETRIES=1,
     LLMCHAT_TOOL_STEPS=3,
-    LLMCHAT_TOOL_TIMEOUT=1.5,
     LLMCHAT_TOOL_THREADS=64,
 )
-app.register_blueprint(llmchat.blueprint)
+# One instance for each limit, or a slow machine would reach one where another is to be reached.
+LIMITS = {
+    "none": {"LLMCHAT_DEADLINE": 60, "LLMCHAT_READ_TIMEOUT": 30, "LLMCHAT_TOOL_TIMEOUT": 30},
+    "deadline": {"LLMCHAT_DEADLINE": 4},
+    "silence": {"LLMCHAT_DEADLINE": 60, "LLMCHAT_READ_TIMEOUT": 2, "LLMCHAT_TOOL_TIMEOUT": 1.5},
+}
+instances: dict[str, LLMChat] = {}
+for name, settings in LIMITS.items():
+    app.config.update(settings)
+    instances[name] = LLMChat(app, name=name, url_prefix=f"/{name}")
 # Sets, as adding to one needs no lock: threads and gevent's greenlets would share it.
 sessions: set[str] = set()
 entered: set[AppContext] = set()
@@ -59,18 +64,15 @@ def _tag(chat: ChatRequest) -> str:
     return tag
 
 
-@llmchat.profile_loader
 def load_profile() -> dict[str, str]:
     return {"openai_api_key": "sk-soak"}
 
 
-@llmchat.before_chat
 def refuse(chat: ChatRequest) -> None:
     if _tag(chat).endswith(":refused"):
         abort(429)
 
 
-@llmchat.before_step
 def refuse_step(chat: ChatRequest, steps: tuple[Step, ...]) -> None:
     if _tag(chat).endswith(":tools, no further"):
         abort(429)
@@ -100,8 +102,12 @@ def leave(error: BaseException | None) -> None:
             raise RuntimeError("a teardown function that fails")
 
 
-# Other chats have none, as most of them have none in earnest.
-llmchat.add_tools(*soak_tools.tools(open_session, when=lambda chat: ":tools" in _tag(chat)))
+for llmchat in instances.values():
+    llmchat.profile_loader(load_profile)
+    llmchat.before_chat(refuse)
+    llmchat.before_step(refuse_step)
+    # Other chats have none, as most of them have none in earnest.
+    llmchat.add_tools(*soak_tools.tools(open_session, when=lambda chat: "tools" in _tag(chat)))
 
 
 @chat_started.connect_via(app)
@@ -121,10 +127,10 @@ def told(sender: Flask, run: ToolRun) -> None:
     _write(told=run.call_id)
 
 
-@app.post("/python")
-def from_python() -> Any:
+@app.post("/python/<limit>")
+def from_python(limit: str) -> Any:
     """Make the chat in Python; of one whose client leaves, the stream is left."""
-    tag = request.get_json()["messages"][0]["content"]
+    llmchat, tag = instances[limit], request.get_json()["messages"][0]["content"]
     asked: dict[str, Any] = {"model": "m", "profile": load_profile()}
     try:
         if "left" not in tag:
@@ -132,7 +138,7 @@ def from_python() -> Any:
             return {}
         with llmchat.stream("openai", tag, **asked) as chat:
             for event in chat:
-                if type(event).__name__ == ("ToolsStart" if ":tools" in tag else "TextDelta"):
+                if type(event).__name__ == ("ToolsStart" if "tools" in tag else "TextDelta"):
                     break
         return {}
     except ChatError as error:
@@ -165,6 +171,7 @@ def kept() -> dict[str, int]:
         memory = next(line for line in status if line.startswith("VmRSS"))
     gevent = sys.modules.get("gevent")
     transports = current_runtime().transports.values()
+    connections = sum(len(transport._pool._idle) for transport in transports)
     return {
         "memory KiB": int(memory.split()[1]),
         "blocks": sys.getallocatedblocks(),  # without the memory that malloc keeps
@@ -172,6 +179,6 @@ def kept() -> dict[str, int]:
         "greenlets": alive[gevent.Greenlet] if gevent else 0,
         "loop references": gevent.get_hub().loop.activecnt if gevent else 0,
         "contexts": alive[AppContext],
-        "open files": len(os.listdir("/proc/self/fd")),
-        "connections": sum(len(transport._pool._idle) for transport in transports),
+        "connections": connections,
+        "open files": len(os.listdir("/proc/self/fd")) - connections,
     }

@@ -74,7 +74,7 @@ PROVIDER: dict[str, tuple[int, str, Callable[[], Reply]]] = {
 FORMS = ("plain", "waits", "pieces", "alone", "streams")
 QUICK = [(form, "return") for form in FORMS]
 CALLS = {
-    **{kind: QUICK for kind in PROVIDER if kind.startswith("tools")},
+    **{kind: QUICK for kind in PROVIDER if "tools" in kind},
     "tools fail": [
         ("plain", "raise"),
         ("waits", "exit"),
@@ -88,23 +88,29 @@ CALLS = {
     ],
     # Of those that take long only one needs a thread, so that there are enough for all chats.
     "tools time out": [("plain", "be deaf"), ("waits", "be deaf"), ("streams", "be deaf")],
-    "tools, deadline": [("long_pieces", "wait"), ("long_waits", "wait"), ("long_streams", "wait")],
-    "tools left": [("long_plain", "wait"), ("long_waits", "wait"), ("streams", "be deaf")],
-    "tools half left": [("long_pieces", "wait"), ("waits", "be deaf"), ("long_streams", "wait")],
+    "tools, deadline": [("pieces", "wait"), ("waits", "wait"), ("streams", "wait")],
+    "tools left": [("plain", "wait"), ("waits", "wait"), ("streams", "be deaf")],
+    "tools half left": [("pieces", "wait"), ("waits", "be deaf"), ("streams", "wait")],
 }
 
 # The same for chats that come at once, at the end: more calls than there are threads, and calls
 # that run while the server stops. Their outcome is "cancelled", whatever their clients do.
-STOPPED = ("tools, stopped", "tools, hung")
-CALLS["tools left waiting"] = [*[("long_plain", "wait")] * 4, *QUICK]
-CALLS["tools, stopped"] = [(f"long_{form}", "wait") for form in FORMS if form != "alone"]
-CALLS["tools, hung"] = [("long_plain", "hang"), ("long_waits", "be deaf")]
+STOPPED = ("stopped tools", "stopped tools that hang")
+CALLS["tools left waiting"] = [*[("plain", "wait")] * 4, *QUICK]
+CALLS["stopped tools"] = [(form, "wait") for form in FORMS if form != "alone"]
+CALLS["stopped tools that hang"] = [("plain", "hang"), ("waits", "be deaf")]
 
+# The instance of the app, by the limit that such a chat reaches.
+LIMITS = {
+    "endless": "deadline",
+    "tools, deadline": "deadline",
+    **dict.fromkeys(("no bytes", "silent", "tools, silent", "tools time out"), "silence"),
+}
 DIALECTS = {
-    "text": ("/api/chat/openai", {"chatSettings": {"model": "m"}}, "content"),
-    "ui": ("/api/chat/openai", {"chatSettings": {"model": "m"}}, "parts"),
-    "openai": ("/api/chat/openai/chat/completions", {"model": "m", "stream": True}, "content"),
-    "python": ("/python", {}, "content"),
+    "text": ("/{limit}/openai", {"chatSettings": {"model": "m"}}, "content"),
+    "ui": ("/{limit}/openai", {"chatSettings": {"model": "m"}}, "parts"),
+    "openai": ("/{limit}/openai/chat/completions", {"model": "m", "stream": True}, "content"),
+    "python": ("/python/{limit}", {}, "content"),
 }
 
 # Requests to the provider, where that is not one. A client that leaves at once may send none.
@@ -172,11 +178,12 @@ class Provider:
 
 def post(port: int, tag: str, dialect: str) -> socket.socket:
     path, body, form = DIALECTS[dialect]
+    limit = LIMITS.get(kind_of(tag), "none")
     said: Any = tag if form == "content" else [{"type": "text", "text": tag}]
     content = json.dumps({**body, "messages": [{"role": "user", form: said}]}).encode()
     client = socket.create_connection(("127.0.0.1", port), timeout=60)
     client.sendall(
-        f"POST {path} HTTP/1.1\r\nHost: soak\r\nConnection: close\r\n"
+        f"POST {path.format(limit=limit)} HTTP/1.1\r\nHost: soak\r\nConnection: close\r\n"
         "Content-Type: application/json\r\n"
         f"Content-Length: {len(content)}\r\n\r\n".encode()
         + content
@@ -196,7 +203,7 @@ def chat(port: int, tag: str, dialect: str) -> str:
         while piece := client.recv(4096 if kind == "slow" else 65536):
             received += piece
             if "left" in kind and leaves_after in received and dialect != "python":
-                if kind.startswith("tools"):
+                if "tools" in kind:
                     time.sleep(random.uniform(0, 0.8))  # between all of its events
                 if kind != "tools half left":
                     return ""

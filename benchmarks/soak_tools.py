@@ -11,7 +11,7 @@ from flask import g
 
 from flask_llmchat import ChatRequest, Tool, ToolContext, ToolError
 
-_DEAF = 2.5  # seconds: longer than a tool may take, and shorter than a chat
+_DEAF = 2.5  # seconds: longer than a tool may take
 _LONG = 60.0
 
 
@@ -74,8 +74,6 @@ def tools(
             await asyncio.sleep(_LONG if do == "be deaf" else 0.01)
         yield 2
 
-    made = [Tool(plain, name="alone", sequential=True, when=when)]
-    for function in (plain, pieces, waits, streams):
-        made.append(Tool(function, when=when))
-        made.append(Tool(function, name=f"long_{function.__name__}", timeout=_LONG, when=when))
-    return made
+    functions = (plain, pieces, waits, streams)
+    alone = Tool(plain, name="alone", sequential=True, when=when)
+    return [alone, *(Tool(function, when=when) for function in functions)]
