@@ -107,7 +107,7 @@ class HookSetters:
 
         ``(chat: ChatRequest, steps: tuple[Step, ...]) -> None``. It is called before the model is
         called again, with the steps so far, in an app context and without a request. It may refuse
-        the step by raising a :class:`ChatError`: the response then ends with that error.
+        the step with ``abort()`` or a :class:`ChatError`: the response then ends with that error.
         """
         self.hooks.before_step.append(checked_hook("before_step", function))
         return function
