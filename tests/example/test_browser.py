@@ -73,10 +73,10 @@ class ChatTab(Tab):
 
     def ask(self, text: str) -> None:
         self.page.locator("#send:enabled").wait_for()
-        turns = self.page.locator(".turn").count()
-        self.page.locator("#question").fill(text)
-        self.page.locator("#question").press("Enter")
-        self.page.locator(f".turn:nth-child({turns + 1})").wait_for()
+        question = self.page.locator("#question")
+        question.fill(text)
+        question.press("Enter")
+        expect(question).to_have_value("")  # it is a turn now
 
     def reload(self) -> None:
         """Load the saved chat anew.
@@ -491,6 +491,26 @@ def test_saved_chats_are_listed_and_opened_again(new_tab: NewTab, site: Site, sh
     expect(chats).to_have_text(["The second of my questions"])
     page.goto(address)
     page.get_by_text("There is no such chat.").wait_for()
+
+
+def test_an_older_list_of_chats_comes_late(new_tab: NewTab) -> None:
+    tab = new_tab()
+    page = tab.page
+    held: list[Any] = []
+    page.route("**/api/chats", lambda route: held.append(route))
+    page.goto("/")
+    with page.expect_request("**/api/chats"):
+        tab.ask("Hello?")
+    tab.wait_for_end()
+    older, newer = held
+    current = page.locator("#chats a[aria-current]", has_text="Hello?")
+    newer.continue_()
+    current.wait_for()
+    with page.expect_response("**/api/chats") as response:
+        older.fulfill(json=[])
+    response.value.finished()
+    tab.settle()
+    expect(current).to_have_count(1)
 
 
 def test_edit_and_regenerate(new_tab: NewTab, site: Site, shot: Shot) -> None:
