@@ -36,6 +36,7 @@ async function answer(turn) {
   const since = () => (performance.now() - began) / 1000;
   setRunning(controller);
   turn.answer = emptyAnswer();
+  stopWaiting();
   turn.view.showWaiting(choices.label());
   announce("Waiting for the answer.");
   following = true;
@@ -63,19 +64,18 @@ async function answer(turn) {
     nowSaved();
   }
   turn.answer.metadata.total = since();
-  turn.view.showEnd(turn.answer, { problem });
-  announceEnd(turn, problem);
+  const shown = problem?.elsewhere ? await catchUp(turn) : turn;
+  shown.view.showEnd(shown.answer, { problem, isLast: shown === turns.at(-1) });
+  announceEnd(shown, problem);
   if (running === controller) setRunning(null);
-  if (problem?.elsewhere) await catchUp(turn, problem);
 }
 
-// Show the chat as it has become in another window, with what was asked here: its user can ask
-// it again, having seen what was said there.
-async function catchUp({ question: asked }, problem) {
-  await open();
-  await loadAll().catch(() => {}); // what is not here now will be asked for with the question
-  const turn = turns.find(({ question }) => question.id === asked.id) ?? addTurn(asked);
-  turn.view.showEnd(turn.answer, { problem, isLast: turn === turns.at(-1) });
+// Show the chat as it has become in another window; return the turn of what was asked here. Its
+// user can ask it again, having seen what was said there.
+async function catchUp({ question: asked }) {
+  // What is not here now will be asked for with the question.
+  await open(running).then(loadAll).catch(() => {});
+  return turns.find(({ question }) => question.id === asked.id) ?? addTurn(asked);
 }
 
 function requestBody(turn) {
@@ -175,12 +175,7 @@ const actions = {
 };
 
 function addTurn(message) {
-  for (const turn of turns) {
-    turn.view.setLast(false);
-    if (turn.answer.metadata.outcome !== "running") continue;
-    turn.answer.metadata.outcome = "lost"; // the page no longer waits for it
-    restore(turn);
-  }
+  for (const turn of turns) turn.view.setLast(false);
   const turn = newTurn(message, byId("turns"));
   turns.push(turn);
   byId("empty").hidden = true;
@@ -196,7 +191,7 @@ function newTurn(message, list) {
 }
 
 function dropAfter(turn) {
-  for (const later of turns.splice(turns.indexOf(turn) + 1)) later.view.item.remove();
+  for (const later of turns.splice(turns.indexOf(turn) + 1)) later.view.remove();
 }
 
 function canSubmit() {
@@ -217,28 +212,48 @@ async function nowSaved() {
   if (address && location.pathname !== address) history.replaceState(null, "", address);
 }
 
-// wait: until the next look, in ms, if an answer is still being written.
-async function open(wait = 1000) {
-  const response = await ask(`/api/chats/${chatId}`).catch(() => null);
+// by: what aborts the question that shows the chat anew, if one does.
+async function open(by = null) {
+  const response = await ask(`/api/chats/${chatId}`, { signal: by?.signal }).catch(() => null);
   if (!response?.ok) {
     if (!turns.length) showMissing(response);
     return;
   }
   const { messages, older: before } = await response.json();
-  if (running) return; // the user was faster
-  const unfinished = messages.at(-1)?.metadata.outcome === "running";
-  // In another window, or in this one before a reload.
-  if (unfinished) setTimeout(open, wait, Math.min(wait * 2, 16_000));
-  if (unfinished && turns.at(-1)?.question.id === messages.at(-2).id) return; // nothing is new
-  byId("turns").replaceChildren();
+  if (running !== by) return; // the user was faster
+  for (const turn of turns) turn.view.remove();
   turns = turnsOf(messages, byId("turns"));
   turns.forEach(restore);
   setOlder(before);
   byId("empty").hidden = true;
   byId("missing").hidden = true;
   following = true;
-  const last = turns.at(-1)?.answer.metadata;
-  if (last?.provider) choices.pick(last.provider, last.model);
+  const last = turns.at(-1);
+  if (isUnfinished(last)) setTimeout(look, 1000, last);
+  const answered = messages.findLast(({ metadata }) => metadata.provider);
+  if (answered) choices.pick(answered.metadata.provider, answered.metadata.model);
+}
+
+// Whether its answer is being written: for another window, or for this one before a reload.
+const isUnfinished = (turn) => turn?.answer.metadata.outcome === "running";
+
+// Show such an answer when it is complete. wait: until the next look, in ms.
+async function look(turn, wait = 2000) {
+  const response = await ask(`/api/chats/${chatId}`).catch(() => null);
+  const { messages } = response?.ok ? await response.json() : { messages: [] };
+  if (!isUnfinished(turn) || !turns.includes(turn)) return; // the page no longer waits for it
+  const at = messages.findIndex(({ id }) => id === turn.question.id);
+  if (at < 0) return;
+  turn.answer = messages[at + 1];
+  if (isUnfinished(turn)) setTimeout(look, wait, turn, Math.min(wait * 2, 16_000));
+  else restore(turn);
+}
+
+function stopWaiting() {
+  for (const turn of turns.filter(isUnfinished)) {
+    turn.answer.metadata.outcome = "lost";
+    restore(turn);
+  }
 }
 
 function turnsOf(messages, list) {

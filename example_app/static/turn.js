@@ -128,6 +128,7 @@ export class TurnView {
     this.show(answer);
     const text = textOf(answer);
     const note = problem ?? endingOf(about, answer.parts.length);
+    this.#note.hidden = !note;
     if (note) this.#showNote(note, Boolean(problem));
     this.#showFoot(text, about, isLast);
   }
@@ -136,6 +137,11 @@ export class TurnView {
   get spoken() {
     const texts = this.#body.querySelectorAll(":scope > .markdown");
     return [...texts].map((node) => node.innerText).join("\n");
+  }
+
+  remove() {
+    this.#stopClock();
+    this.item.remove();
   }
 
   setLast(isLast) {
@@ -166,7 +172,6 @@ export class TurnView {
       if (wait) children.push(this.#countDown(wait, again));
     }
     this.#note.replaceChildren(...children);
-    this.#note.hidden = false;
   }
 
   // Until the provider accepts requests again, according to Retry-After.

@@ -26,6 +26,7 @@ from tests.support.servers import served
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="Playwright is not installed: pip install -e '.[browser]'"
 )
+expect = playwright.expect
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"
@@ -33,6 +34,7 @@ needs_chromium = pytest.mark.skipif(
 
 PASSWORD = "correct horse"
 WAIT = 30_000  # ms; for a busy machine, on which the first chat's import of the SDK takes long
+expect.set_options(timeout=WAIT)
 
 Shot = Callable[[Any, str], None]
 
@@ -134,6 +136,7 @@ def tabs_of(browser: Any, site: Site, kind: Callable[[Any, Site], Any]) -> Itera
     :param kind: the class of a tab.
     """
     tabs: list[Tab] = []
+    site.upstream._queue.clear()  # what a test that failed has left
 
     def open_tab(**options: Any) -> Any:
         context = browser.new_context(base_url=site.address, **options)
