@@ -121,7 +121,7 @@ class ApprovalSigner:
             raise InvalidApproval from None
         if not secrets.compare_digest(value, expected.encode()):
             raise InvalidApproval
-        return Grant(key, signed.timestamp() + self._age)
+        return Grant(key, signed.timestamp() + self._age + 1)  # the last second counts as a whole
 
     def _digest(
         self, key: str, call_id: str, name: str, arguments: Any, *, exact: bool = False
