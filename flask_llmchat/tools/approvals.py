@@ -194,10 +194,14 @@ class Approvals:
         """
         assert self.signer is not None  # or the tool would not have been offered
         key, sign = secrets.token_urlsafe(16), self.signer.sign
-        sign(key, call.id, call.name, arguments)
         return Pending(
             PendingApproval(
-                call_id=call.id, name=call.name, step=step, key=key, arguments=call.arguments
+                call_id=call.id,
+                name=call.name,
+                step=step,
+                key=key,
+                id=sign(key, call.id, call.name, arguments),
+                arguments=call.arguments,
             ),
             ApprovalRequest(
                 call.id, call.name, lambda call_id: sign(key, call_id, call.name, arguments)

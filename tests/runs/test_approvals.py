@@ -180,6 +180,23 @@ def test_what_the_user_approves_is_carried_out(
     assert len(result.steps) == 1 and len(result.steps[0].attempts) == 1
 
 
+def test_a_conversation_that_the_app_has_saved_can_still_be_decided_on(
+    app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    """Also when the page knew the call by another id, since the provider repeats its ids."""
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    (pending,) = ask(page, upstream).approvals
+    page.tool["toolCallId"] = pending.call_id
+    page.tool["approval"] = {"id": pending.id}
+    page.decide()
+    upstream.add(text_reply("Paid again."))
+    page.send()
+    assert len(paid) == 2 and paid[1][-1] == pending.key
+    assert pending.id not in repr(pending)
+
+
 def test_the_next_turn_sends_what_was_carried_out(
     app: Flask, upstream: FakeUpstream, paid: list[Any]
 ) -> None:
