@@ -155,7 +155,7 @@ def _respond(request: ReceivedRequest) -> Reply:
     """Respond as a provider would, by the first word that has a prepared response."""
     _started[os.getpid()].requests.clear()  # kept for tests; here they would fill memory
     messages = request.json["messages"]
-    question = next((m for m in reversed(messages) if m["role"] == "user"), {})
+    question: dict[str, Any] = next((m for m in reversed(messages) if m["role"] == "user"), {})
     words = re.findall(r"[a-z]+", _text_of(question).lower())
     if messages[-1]["role"] == "tool":
         return _go_on(messages, words)
