@@ -1,6 +1,7 @@
 // What an answer is made of, each part shown in its own way: text, reasoning, tool calls,
 // images, sources.
 
+import { asText, toldOf } from "./calls.js";
 import { button, el } from "./dom.js";
 import { addressBeside, imageOrLink, linkTo, safeUrl } from "./links.js";
 import { Markdown } from "./markdown.js";
@@ -101,56 +102,27 @@ function toolView(decide) {
   let phase = "";
   return [
     node,
-    (part, { writing, asks }) => {
-      const before = phase;
+    (part, how) => {
+      const told = toldOf(part, how);
+      const asks = told.phase === "asks";
       shown = part;
-      phase = phaseOf(part, writing, asks);
-      const [told, hinted] = PHASES[phase];
-      const found = part.errorText ?? part.output;
-      summary.textContent = told(`the tool “${part.type.slice(5)}”`);
+      summary.textContent = told.summary;
       input.textContent = asText(part.input);
-      hint.textContent = hinted;
-      hint.hidden = !hinted;
-      result.textContent = found === undefined ? "" : asText(found);
-      result.hidden = found === undefined;
-      choice.hidden = phase !== "asks";
-      choice.ariaLabel = summary.textContent;
+      hint.textContent = told.hint;
+      hint.hidden = !told.hint;
+      result.textContent = told.found === undefined ? "" : asText(told.found);
+      result.hidden = told.found === undefined;
+      choice.hidden = !asks;
+      choice.ariaLabel = told.summary;
       yes.ariaPressed = String(part.approval?.approved === true);
       no.ariaPressed = String(part.approval?.approved === false);
-      if (phase === before) return; // whoever folds or unfolds it has the last word
-      const askedFor = part.approval !== undefined;
-      if (["asks", "unknown", "unanswered"].includes(phase)) node.open = true;
-      else if (askedFor) node.open = phase === "failed";
+      // Its reader may fold and unfold it meanwhile. What was unfolded to be decided on is folded
+      // after that.
+      if (told.phase !== phase && (told.unfolded || part.approval)) node.open = told.unfolded;
+      phase = told.phase;
     },
   ];
 }
-
-function phaseOf({ state, output, errorText, approval }, writing, asks) {
-  if (state === "output-denied") return "denied";
-  if (errorText !== undefined) return "failed";
-  if (output !== undefined) return "done";
-  if (state === "approval-requested") return asks ? "asks" : writing ? "runs" : "passed";
-  if (writing) return "runs";
-  if (state !== "approval-responded") return "unanswered";
-  return approval.approved ? "unknown" : "denied";
-}
-
-// What is said of a call: in its summary, and above its result.
-const PHASES = {
-  runs: [(tool) => `Uses ${tool}`, ""],
-  done: [(tool) => `Used ${tool}`, "Its result:"],
-  failed: [(tool) => `Tried ${tool}`, "Its error:"],
-  asks: [(tool) => `May ${tool} be used?`, "It is used only if you say yes, and with just this."],
-  denied: [(tool) => `Did not use ${tool}`, "You said no."],
-  passed: [(tool) => `Asked for ${tool}`, "You went on without a yes or no."],
-  unknown: [(tool) => `Asked for ${tool}`, "You said yes. What came of it is not known here."],
-  unanswered: [
-    (tool) => `Asks for ${tool}`,
-    "It has no result. If you go on, that is what the model is told.",
-  ],
-};
-
-const asText = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
 
 function fileView({ url }) {
   const node = el("p", { className: "picture" }, imageOrLink(url, "An image by the model"));
