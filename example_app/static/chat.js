@@ -74,7 +74,8 @@ async function answer(turn, { goesOn = false } = {}) {
       turn.answer.metadata.outcome = "stopped";
     } else {
       console.warn(error);
-      const lost = turn.answer.parts.length ? brokenOff("The connection was lost.") : UNREACHABLE;
+      const isPartial = isTaken && turn.answer.parts.length;
+      const lost = isPartial ? brokenOff("The connection was lost.") : UNREACHABLE;
       problem = error.problem ?? lost;
     }
     nowSaved();
