@@ -89,8 +89,8 @@ would now put that into words of its own."""
 _FOUND_NOTHING = "The server has run the call, and has found no open order of yours."
 
 _CANCELLING = """\
-A model may ask for this, and you decide. Nothing happens until you say yes, and your yes counts \
-for this call alone, and once."""
+A model may ask to cancel {items}, and you decide. Nothing happens until you say yes, and your yes \
+counts for one call alone, and once."""
 
 _CARRIED_OUT = """\
 This is what the server tells the model: {results} A model would now put that into words of its \
@@ -226,9 +226,9 @@ def _go_on(messages: list[dict[str, Any]], words: list[str]) -> Reply:
     if not orders:
         return _say(_FOUND_NOTHING)
     if "cancel" in words:
-        numbers = [order["number"] for order in (orders if "all" in words else orders[:1])]
-        calls = [("cancel_order", {"number": number}) for number in numbers]
-        return _call(*calls, text=_CANCELLING)
+        count = len(orders) if "all" in words else 1
+        calls = [("cancel_order", {"number": order["number"]}) for order in orders[:count]]
+        return _call(*calls, text=_CANCELLING.format(items=" and ".join(items[:count])))
     return _say(_FOUND.format(count=len(items), items=", ".join(items)))
 
 
