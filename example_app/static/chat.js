@@ -4,7 +4,16 @@ import { ask, asSentence, problemFrom, problemOf, UNREACHABLE } from "./api.js";
 import * as choices from "./choices.js";
 import { announce, byId } from "./dom.js";
 import * as images from "./images.js";
-import { Assembler, emptyAnswer, filesOf, isAnswered, newId, question } from "./message.js";
+import {
+  Assembler,
+  emptyAnswer,
+  filesOf,
+  isAnswered,
+  newId,
+  question,
+  setDecided,
+  waitingIn,
+} from "./message.js";
 import { refresh } from "./sidebar.js";
 import { events } from "./sse.js";
 import { TurnView } from "./turn.js";
@@ -30,39 +39,50 @@ const known = new Set();
 
 // ---- Asking, and reading the answer while it is being written
 
-async function answer(turn) {
+// goesOn: whether the answer that is there goes on, now that its user has decided on its calls.
+async function answer(turn, { goesOn = false } = {}) {
   const controller = new AbortController();
   const began = performance.now();
   const since = () => (performance.now() - began) / 1000;
   setRunning(controller);
-  turn.answer = emptyAnswer();
   stopWaiting();
-  turn.view.showWaiting(choices.label());
+  if (goesOn) {
+    turn.view.showGoingOn(turn.answer);
+  } else {
+    turn.answer = emptyAnswer();
+    turn.view.showWaiting(choices.label());
+  }
+  turn.answer.metadata = choices.chosen();
   announce("Waiting for the answer.");
   following = true;
   let problem = null;
+  let isTaken = false;
   try {
     await loadAll(); // the model is sent the whole conversation
     controller.signal.throwIfAborted();
     const response = await ask(choices.url(), {
       method: "POST",
-      body: requestBody(turn),
+      body: requestBody(turn, goesOn),
       headers: { Accept: "text/event-stream" },
       signal: controller.signal,
     });
     nowSaved();
-    if (response.ok) problem = await read(response.body, turn, since);
+    isTaken = response.ok;
+    if (isTaken) problem = await read(response.body, turn, since);
     else problem = await problemOf(response);
   } catch (error) {
     if (controller.signal.aborted) {
       turn.answer.metadata.outcome = "stopped";
     } else {
       console.warn(error);
-      const lost = turn.answer.parts.length ? brokenOff("The connection was lost.") : UNREACHABLE;
+      const isPartial = isTaken && turn.answer.parts.length;
+      const lost = isPartial ? brokenOff("The connection was lost.") : UNREACHABLE;
       problem = error.problem ?? lost;
     }
     nowSaved();
   }
+  // Otherwise the user decides again. Should the server know of it all the same, it says so.
+  if (!isTaken) setDecided(turn.answer, false);
   turn.answer.metadata.total = since();
   const shown = problem?.elsewhere ? await catchUp(turn) : turn;
   shown.view.showEnd(shown.answer, { problem, isLast: shown === turns.at(-1) });
@@ -78,24 +98,27 @@ async function catchUp({ question: asked }) {
   return turns.find(({ question }) => question.id === asked.id) ?? addTurn(asked);
 }
 
-function requestBody(turn) {
+function requestBody(turn, goesOn) {
   const messages = [];
   for (const earlier of turns) {
     if (earlier === turn) break;
     if (isAnswered(earlier.answer)) messages.push(earlier.question, earlier.answer);
   }
-  const sent = [...messages, turn.question].map(({ id, role, parts }) => ({ id, role, parts }));
+  messages.push(turn.question);
+  if (goesOn) messages.push(turn.answer);
+  const sent = messages.map(({ id, role, parts }) => ({ id, role, parts }));
   return { id: chatId, messages: sent, known: [...known], chatSettings: choices.settings() };
 }
 
 // Read an answer to its end; return what went wrong, or null.
 async function read(body, turn, since) {
   const assembler = new Assembler(turn.answer);
+  const before = turn.answer.parts.length;
   const paint = painter(turn);
   for await (const data of events(body)) {
     if (data === "[DONE]") break;
     assembler.add(JSON.parse(data));
-    if (turn.answer.parts.length) turn.answer.metadata.firstWord ??= since();
+    if (turn.answer.parts.length > before) turn.answer.metadata.firstWord ??= since();
     paint();
   }
   const { metadata } = turn.answer;
@@ -132,8 +155,10 @@ function painter(turn) {
 
 function announceEnd({ answer, view }, problem) {
   const text = view.spoken;
+  const waiting = waitingIn(answer).length;
   if (problem) announce([problem.message, problem.advice].filter(Boolean).join(" "));
   else if (answer.metadata.outcome === "stopped") announce("Stopped.");
+  else if (waiting) announce(`${text} A tool waits for your yes or no.`);
   else if (text.length < 500) announce(`The answer: ${text}`);
   else announce(`The answer is complete. It has ${text.split(/\s+/).length} words.`);
 }
@@ -156,6 +181,17 @@ const actions = {
     input.focus(); // the button is about to go
     dropAfter(turn);
     answer(turn);
+  },
+  decide(view, part, approved) {
+    if (running) return;
+    const turn = turns.find((other) => other.view === view);
+    part.approval.approved = approved;
+    view.show(turn.answer);
+    if (waitingIn(turn.answer).some(({ approval }) => approval.approved === undefined)) return;
+    setDecided(turn.answer, true);
+    const { provider, model } = turn.answer.metadata;
+    choices.pick(provider, model); // of another one it is not a call
+    answer(turn, { goesOn: true });
   },
   edit(view) {
     if (running) return;

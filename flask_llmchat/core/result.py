@@ -131,6 +131,8 @@ class PendingApproval:
     :param call_id: the id of the call, as the model named it.
     :param step: the number of the step whose response called it, from 1.
     :param key: what :attr:`ToolContext.key` will be if it is approved.
+    :param id: the approval's signed id. Save it with the conversation, as the part's ``approval``,
+        and the user can still decide when the page has been loaded anew.
     :param arguments: the arguments, as the model wrote them: JSON text.
     """
 
@@ -138,6 +140,7 @@ class PendingApproval:
     name: str
     step: int
     key: str
+    id: str = field(default="", repr=False)
     arguments: str = field(default="", repr=False)
 
 

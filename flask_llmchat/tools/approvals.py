@@ -130,7 +130,7 @@ class ApprovalSigner:
             raise InvalidApproval from None
         if not secrets.compare_digest(value, expected.encode()):
             raise InvalidApproval
-        return Grant(key, signed.timestamp() + self._age)
+        return Grant(key, signed.timestamp() + self._age + 1)  # the last second counts as a whole
 
     def _digest(
         self, key: str, call_id: str, name: str, arguments: Any, *, exact: bool = False
@@ -203,10 +203,14 @@ class Approvals:
         """
         assert self.signer is not None  # or the tool would not have been offered
         key, sign = secrets.token_urlsafe(16), self.signer.sign
-        sign(key, call.id, call.name, arguments)
         return Pending(
             PendingApproval(
-                call_id=call.id, name=call.name, step=step, key=key, arguments=call.arguments
+                call_id=call.id,
+                name=call.name,
+                step=step,
+                key=key,
+                id=sign(key, call.id, call.name, arguments),
+                arguments=call.arguments,
             ),
             ApprovalRequest(
                 call.id, call.name, lambda call_id: sign(key, call_id, call.name, arguments)

@@ -29,6 +29,7 @@ from tests.support.chromium import (
     Site,
     Tab,
     chromium,
+    contrast_of,
     example_site,
     expect,
     needs_chromium,
@@ -953,28 +954,11 @@ def test_contrast_is_enough_in_light_and_dark(new_tab: NewTab, scheme: str, shot
     assert {name: ratio for name, ratio in contrast.items() if ratio < 4.5} == {}
 
 
-# Of the colours of some texts and of what is behind them; WCAG asks for 4.5.
-CONTRAST = """() => {
-  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
-  const light = (color) => {
-    const [r, g, b] = numbers(color).map((c) =>
-      (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (node) => {
-    const color = getComputedStyle(node).backgroundColor;
-    return numbers(color)[3] === 0 ? behind(node.parentElement) : color;
-  };
-  const told = {};
-  for (const place of [".question .text", ".from", ".markdown p", ".markdown a", ".address",
-    ".code code", ".code .bar span", ".facts", ".note span", ".copy", "#chats a", ".hint",
-    "#send", ".wide th", ".who"]) {
-    const node = document.querySelector(place);
-    const pair = [light(getComputedStyle(node).color), light(behind(node))].sort((a, b) => b - a);
-    told[place] = (pair[0] + 0.05) / (pair[1] + 0.05);
-  }
-  return told;
-}"""
+CONTRAST = contrast_of(
+    *(".question .text", ".from", ".markdown p", ".markdown a", ".address", ".code code"),
+    *(".code .bar span", ".facts", ".note span", ".copy", "#chats a", ".hint", "#send"),
+    *(".wide th", ".who"),
+)
 
 
 PICTURED = """\

@@ -303,3 +303,29 @@ def test_nothing_overflows_on_a_phone(new_tab: NewTab, shot: Shot) -> None:
     tab.wait_for_note("This is what a rate limit looks like")
     assert tab.fits()
     shot(tab.page, "phone")
+
+
+def test_a_tool_asks_first(new_tab: NewTab, shot: Shot) -> None:
+    tab = new_tab(viewport={"width": 360, "height": 740})
+    page = tab.page
+    calls = page.locator("details", has_text="cancel_order").locator("summary")
+    for name, told in (("No", "Did not use"), ("Yes", "Used")):
+        tab.ask("Cancel my latest order")
+        expect(calls.last).to_have_text("May the tool “cancel_order” be used?")
+        expect(page.locator("details[open]")).to_contain_text('"number": ')
+        assert tab.fits()
+        shot(page, f"asks-{name}")
+        with tab.sending():
+            page.get_by_role("button", name=name, exact=True).click()
+        expect(calls.last).to_have_text(f"{told} the tool “cancel_order”")
+        tab.wait_for_answer("A model would now")
+        tab.wait_for_end()
+        expect(page.locator("details[open]")).to_have_count(0)
+    expect(page.locator(".question")).to_have_count(2)
+    expect(page.locator(".answer")).to_have_count(2)
+    page.goto("/")
+    page.get_by_role("button", name="Chats").click()
+    page.locator("#chats a", has_text="Cancel my latest order").click()
+    expect(calls).to_have_text(
+        ["Did not use the tool “cancel_order”", "Used the tool “cancel_order”"]
+    )

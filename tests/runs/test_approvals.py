@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -180,6 +181,23 @@ def test_what_the_user_approves_is_carried_out(
     (run,) = result.tool_runs
     assert (run.outcome, run.step, run.approved, run.result) == ("ok", 0, True, said)
     assert len(result.steps) == 1 and len(result.steps[0].attempts) == 1
+
+
+def test_a_conversation_that_the_app_has_saved_can_still_be_decided_on(
+    app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    """Also when the page knew the call by another id, since the provider repeats its ids."""
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    (pending,) = ask(page, upstream).approvals
+    page.tool["toolCallId"] = pending.call_id
+    page.tool["approval"] = {"id": pending.id}
+    page.decide()
+    upstream.add(text_reply("Paid again."))
+    page.send()
+    assert len(paid) == 2 and paid[1][-1] == pending.key
+    assert pending.id not in repr(pending)
 
 
 def test_the_next_turn_sends_what_was_carried_out(
@@ -779,7 +797,9 @@ def test_the_apps_own_claimer(upstream: FakeUpstream, llmchat: LLMChat, paid: li
     upstream.add(text_reply("Paid."), text_reply("It is done."))
     page.send()
     (key, expires_at), *_ = claimed
-    assert key == paid[0][-1] and 800 < expires_at - time.time() <= 900
+    # It is kept for as long as a chat that had found it valid may still be running.
+    deadline = 600
+    assert key == paid[0][-1] and 800 < expires_at - deadline - time.time() <= 901
     page.messages, page.answer = sent, sent[-1]
     page.send()
     assert len(paid) == 1 and page.tool["errorText"].startswith("This was already carried out")
@@ -801,6 +821,30 @@ def test_where_nobody_can_tell_nothing_is_run(
     upstream.add(text_reply("Sorry."))
     page.send()
     assert not paid and "could not be checked" in page.tool["errorText"]
+
+
+def test_an_approval_that_came_in_time_is_used_once_however_long_its_call_waits(
+    upstream: FakeUpstream,
+    llmchat: LLMChat,
+    paid: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits = 30  # for other calls of the chat, which are sequential
+    clock = SimpleNamespace(time=lambda: now + waits, monotonic=time.monotonic)
+    monkeypatch.setattr("flask_llmchat.streams.memory.time", clock)
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: int(now))
+    now = 1_000_000.0
+    page = Page(app_for(upstream, llmchat))
+    ask(page, upstream)
+    page.decide()
+    sent = json.dumps(page.messages)
+    now += 900.9
+    for _ in range(2):
+        upstream.add(text_reply("Done."))
+        page.messages = json.loads(sent)
+        page.answer = page.messages[-1]
+        page.send()
+    assert len(paid) == 1
 
 
 # ---- Where nobody can be asked

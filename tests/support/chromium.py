@@ -5,6 +5,7 @@ Screenshots of them are kept in the folder that the environment variable SCREENS
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -148,3 +149,34 @@ def tabs_of(browser: Any, site: Site, kind: Callable[[Any, Site], Any]) -> Itera
         tab.page.context.close()
     assert [tab.complaints for tab in tabs if tab.complaints] == []
     assert [tab.strayed for tab in tabs if tab.strayed] == []
+
+
+def contrast_of(*places: str) -> str:
+    """Return the function that tells the contrast of the texts in some places with what is behind.
+
+    WCAG asks for 4.5.
+
+    :param places: selectors.
+    """
+    return _CONTRAST % json.dumps(places)
+
+
+_CONTRAST = """() => {
+  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => {
+    const [r, g, b] = numbers(color).map((c) =>
+      (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (node) => {
+    const color = getComputedStyle(node).backgroundColor;
+    return numbers(color)[3] === 0 ? behind(node.parentElement) : color;
+  };
+  const told = {};
+  for (const place of %s) {
+    const node = document.querySelector(place);
+    const pair = [light(getComputedStyle(node).color), light(behind(node))].sort((a, b) => b - a);
+    told[place] = (pair[0] + 0.05) / (pair[1] + 0.05);
+  }
+  return told;
+}"""
