@@ -12,7 +12,6 @@ import json
 import logging
 import math
 import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
@@ -232,13 +231,10 @@ class Approvals:
         try:
             # In an empty context, as the tool itself: in the first step there is a request.
             unused = Context().run(self.claimer, grant.key, grant.expires_at)
+            return "" if unused else USED
         except Exception:
             logger.exception("the approval of a tool call could not be claimed")
             return "This call was not run: its approval could not be checked. Try again later."
-        # Asked last: its call may have waited, and once it has expired its use may be forgotten.
-        if time.time() >= grant.expires_at:
-            return NOT_VALID
-        return "" if unused else USED
 
     def _decide(
         self, rule: Callable[..., Any], call: ProposedCall, context: ToolContext

@@ -17,6 +17,7 @@ from itsdangerous import TimestampSigner
 
 from flask_llmchat import Caller, ChatError, Denied, LLMChat, ProposedCall, ToolContext, ToolError
 from flask_llmchat.testing import CUT, HOLD, FakeUpstream, error_reply, text_reply, tool_reply
+from flask_llmchat.transport.runtime import current_runtime
 from tests.support.apps import finished, make_app
 from tests.support.servers import served
 from tests.support.tool_chats import wait_for
@@ -496,34 +497,6 @@ def test_an_approval_is_used_once(app: Flask, upstream: FakeUpstream, paid: list
     said = "This was already carried out; its result is not known here."
     assert len(paid) == 1 and page.tool["errorText"] == said and results_sent(upstream) == [said]
     assert result.outcome == "ok"
-
-
-def test_an_approval_that_has_expired_meanwhile_is_not_used_again(
-    upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A call that was approved in time waits for others, until its first use is forgotten."""
-    page = Page(app_for(upstream, llmchat, LLMCHAT_APPROVAL_AGE=60, LLMCHAT_TOOL_CONCURRENCY=1))
-    now, waited = time.time, [0.0]
-    monkeypatch.setattr(time, "time", lambda: now() + waited[0])
-
-    @llmchat.tool(approval=True)
-    def long() -> str:
-        """Take a minute."""
-        waited[0] = 61
-        return "Done."
-
-    upstream.add(tool_reply("long", {}, ("refund", {"order": 5, "amount": 1})))
-    page.send()
-    page.decide()
-    both = json.loads(json.dumps(page.messages))
-    del page.parts[1]
-    upstream.add(text_reply("Paid."), text_reply("Sorry."))
-    page.send()
-    assert len(paid) == 1
-    page.messages, page.answer = both, both[-1]
-    result = page.send()
-    assert [run.outcome for run in result.tool_runs] == ["ok", "refused"]
-    assert len(paid) == 1 and page.tool["errorText"] == NOT_VALID
 
 
 def test_a_connection_that_broke_after_the_tool_had_run(
