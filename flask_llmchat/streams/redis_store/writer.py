@@ -138,7 +138,7 @@ class RedisWriter(LogWriter):
             return  # a command was refused
         self.is_doubtful = False
         worker, ended, entries, was_over = found
-        if self._is_fenced(worker, ended, was_over):
+        if self._is_fenced(worker, ended, was_over and self._final is None):
             return
         self._has_meta, self._has_claim = worker is not None, ended is not None
         self._has_loss, self._stored_state = False, b""
@@ -154,7 +154,7 @@ class RedisWriter(LogWriter):
                 self._log_offset = int(entry[b"at"]) + len(entry[b"data"])
                 self._text_offset = int(entry[b"text_at"]) + len(entry[b"text"])
 
-    def _is_fenced(self, worker: bytes | None, ended: bytes | None, was_over: int = 0) -> bool:
+    def _is_fenced(self, worker: bytes | None, ended: bytes | None, was_over: bool = False) -> bool:
         """Tell whether another worker has taken the stream over, and give it up then."""
         is_foreign = was_over if worker is None else worker.decode() != self._stored.worker
         if is_foreign or (ended is not None and ended != self._claim):
