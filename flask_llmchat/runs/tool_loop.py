@@ -185,6 +185,8 @@ class ToolLoop:
         if self._others or self._runner.approvals:
             self._ended = True
             return [Finish("tool_calls")]
+        if time.monotonic() >= self._cancel.deadline:
+            raise self._request.timed_out()  # tools time out then, too, before the watchdog looks
         texts = {call.id: self._runner.text_of(call.id) for call in ran}
         messages = list(self._chat.messages)
         if self._step:

@@ -12,7 +12,6 @@ import json
 import logging
 import math
 import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
@@ -130,7 +129,7 @@ class ApprovalSigner:
             raise InvalidApproval from None
         if not secrets.compare_digest(value, expected.encode()):
             raise InvalidApproval
-        return Grant(key, signed.timestamp() + self._age)
+        return Grant(key, signed.timestamp() + self._age + 1)  # the last second counts as a whole
 
     def _digest(
         self, key: str, call_id: str, name: str, arguments: Any, *, exact: bool = False
@@ -204,10 +203,14 @@ class Approvals:
         if not self.may_ask or self.signer is None:
             return None
         key, sign = secrets.token_urlsafe(16), self.signer.sign
-        sign(key, call.id, call.name, arguments)
         return Pending(
             PendingApproval(
-                call_id=call.id, name=call.name, step=step, key=key, arguments=call.arguments
+                call_id=call.id,
+                name=call.name,
+                step=step,
+                key=key,
+                id=sign(key, call.id, call.name, arguments),
+                arguments=call.arguments,
             ),
             ApprovalRequest(
                 call.id, call.name, lambda call_id: sign(key, call_id, call.name, arguments)
@@ -229,13 +232,10 @@ class Approvals:
         try:
             # In an empty context, as the tool itself: in the first step there is a request.
             unused = Context().run(self.claimer, grant.key, grant.expires_at)
+            return "" if unused else USED
         except Exception:
             logger.exception("the approval of a tool call could not be claimed")
             return "This call was not run: its approval could not be checked. Try again later."
-        # Asked last: its call may have waited, and once it has expired its use may be forgotten.
-        if time.time() >= grant.expires_at:
-            return NOT_VALID
-        return "" if unused else USED
 
     def _decide(
         self, rule: Callable[..., Any], call: ProposedCall, context: ToolContext

@@ -52,7 +52,8 @@ def approvals_for(state: AppState, chat: ChatRequest, *, may_ask: bool) -> Appro
         may_ask=may_ask,
         enter=app.app_context,
         sync=app.ensure_sync,
-        claimer=lambda key, expires_at: _claim(state, key, expires_at),
+        # A call that was checked in time may wait for others of its chat until this one's deadline.
+        claimer=lambda key, expires_at: _claim(state, key, expires_at + state.config.deadline),
     )
 
 

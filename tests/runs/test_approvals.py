@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -190,6 +191,23 @@ def test_what_the_user_approves_is_carried_out(
     (run,) = result.tool_runs
     assert (run.outcome, run.step, run.approved, run.result) == ("ok", 0, True, said)
     assert len(result.steps) == 1 and len(result.steps[0].attempts) == 1
+
+
+def test_a_conversation_that_the_app_has_saved_can_still_be_decided_on(
+    app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    """Also when the page knew the call by another id, since the provider repeats its ids."""
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    (pending,) = ask(page, upstream).approvals
+    page.tool["toolCallId"] = pending.call_id
+    page.tool["approval"] = {"id": pending.id}
+    page.decide()
+    upstream.add(text_reply("Paid again."))
+    page.send()
+    assert len(paid) == 2 and paid[1][-1] == pending.key
+    assert pending.id not in repr(pending)
 
 
 def test_the_next_turn_sends_what_was_carried_out(
@@ -507,34 +525,6 @@ def test_an_approval_is_used_once(app: Flask, upstream: FakeUpstream, paid: list
     assert result.outcome == "ok"
 
 
-def test_an_approval_that_has_expired_meanwhile_is_not_used_again(
-    upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A call that was approved in time waits for others, until its first use is forgotten."""
-    page = Page(app_for(upstream, llmchat, LLMCHAT_APPROVAL_AGE=60, LLMCHAT_TOOL_CONCURRENCY=1))
-    now, waited = time.time, [0.0]
-    monkeypatch.setattr(time, "time", lambda: now() + waited[0])
-
-    @llmchat.tool(approval=True)
-    def long() -> str:
-        """Take a minute."""
-        waited[0] = 61
-        return "Done."
-
-    upstream.add(tool_reply("long", {}, ("refund", {"order": 5, "amount": 1})))
-    page.send()
-    page.decide()
-    both = json.loads(json.dumps(page.messages))
-    del page.parts[1]
-    upstream.add(text_reply("Paid."), text_reply("Sorry."))
-    page.send()
-    assert len(paid) == 1
-    page.messages, page.answer = both, both[-1]
-    result = page.send()
-    assert [run.outcome for run in result.tool_runs] == ["ok", "refused"]
-    assert len(paid) == 1 and page.tool["errorText"] == NOT_VALID
-
-
 def test_a_connection_that_broke_after_the_tool_had_run(
     upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
 ) -> None:
@@ -549,7 +539,8 @@ def test_a_connection_that_broke_after_the_tool_had_run(
         connection = http.client.HTTPConnection("127.0.0.1", port)
         headers = {"Content-Type": "application/json"}
         connection.request("POST", "/api/chat/openai", json.dumps(body), headers)
-        response = connection.getresponse()  # kept: it closes the connection when it is collected
+        response = connection.getresponse()  # which closes the connection when it is collected
+        response.read(20)
         wait_for(lambda: len(upstream.requests) == 2, 20)
         response.close()
         connection.close()
@@ -805,7 +796,9 @@ def test_the_apps_own_claimer(upstream: FakeUpstream, llmchat: LLMChat, paid: li
     upstream.add(text_reply("Paid."), text_reply("It is done."))
     page.send()
     (key, expires_at), *_ = claimed
-    assert key == paid[0][-1] and 800 < expires_at - time.time() <= 900
+    # It is kept for as long as a chat that had found it valid may still be running.
+    deadline = 600
+    assert key == paid[0][-1] and 800 < expires_at - deadline - time.time() <= 901
     page.messages, page.answer = sent, sent[-1]
     page.send()
     assert len(paid) == 1 and page.tool["errorText"].startswith("This was already carried out")
@@ -844,6 +837,30 @@ def test_approved_calls_count_as_calls_of_their_chat(
     assert [run.outcome for run in result.tool_runs].count("refused") == 2
     assert "no tool calls left" in page.tool["errorText"]
     assert "no tool calls left" in page.part("call_3")["errorText"]
+
+
+def test_an_approval_that_came_in_time_is_used_once_however_long_its_call_waits(
+    upstream: FakeUpstream,
+    llmchat: LLMChat,
+    paid: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits = 30  # for other calls of the chat, which are sequential
+    clock = SimpleNamespace(time=lambda: now + waits, monotonic=time.monotonic)
+    monkeypatch.setattr("flask_llmchat.streams.memory.time", clock)
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: int(now))
+    now = 1_000_000.0
+    page = Page(app_for(upstream, llmchat))
+    ask(page, upstream)
+    page.decide()
+    sent = json.dumps(page.messages)
+    now += 900.9
+    for _ in range(2):
+        upstream.add(text_reply("Done."))
+        page.messages = json.loads(sent)
+        page.answer = page.messages[-1]
+        page.send()
+    assert len(paid) == 1
 
 
 # ---- Where nobody can be asked

@@ -165,8 +165,8 @@ class UIEncoder:
     def _begin(self, out: list[str]) -> None:
         if not self._begun:
             self._begun = True
-            fields = {"messageId": self.message_id} if self.message_id else {}
-            out.append(frame("start", **fields))
+            message = {"messageId": self.message_id} if self.message_id else {}
+            out.append(frame("start", **message))
 
     def _next_step(self, out: list[str]) -> None:
         """End the current step, and begin the next one."""
