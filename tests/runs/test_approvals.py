@@ -545,7 +545,11 @@ def test_a_connection_that_broke_after_the_tool_had_run(
         response.close()
         connection.close()
         assert done.only.outcome == "cancelled"
-    upstream.add(text_reply("It was paid."))
+    goes_on = Page(app)
+    goes_on.messages = [*page.messages, {**ASKED, "id": "u2"}]
+    upstream.add(text_reply("I cannot tell."), text_reply("It was paid."))
+    goes_on.send()
+    assert "Whether it was carried out is not known" in results_sent(upstream)[0]
     page.send()
     assert len(paid) == 1
     assert page.tool["errorText"].startswith("This was already carried out")
