@@ -352,7 +352,8 @@ def test_half_a_character_can_be_approved(upstream: FakeUpstream, llmchat: LLMCh
 
     page = Page(app_for(upstream, llmchat))
     upstream.add(tool_reply("mail", '{"text": "Hi\\ud83d"}'), text_reply("Sent."))
-    page.send()
+    (pending,) = page.send().approvals
+    assert json.loads(pending.arguments) == page.tool["input"]  # what an app saves
     page.decide()
     page.send()
     assert sent == ["Hi\ufffd"] and page.tool["state"] == "output-available"
