@@ -22,7 +22,7 @@ from .core.events import (
     ToolCallDelta,
 )
 from .core.profiles import Profile
-from .core.request import ChatRequest, Endpoint, Message
+from .core.request import Approval, ChatRequest, Endpoint, Message
 from .core.result import (
     Attempt,
     ChatResult,
@@ -56,6 +56,7 @@ from .tools import Denied, ProposedCall, Tool, ToolContext, ToolError
 from .web.state import current_llmchat
 
 __all__ = [
+    "Approval",
     "Attempt",
     "Caller",
     "ChatError",

@@ -56,12 +56,20 @@ def _without_key(tool: Tool) -> str:
 
 
 def approvals_for(state: AppState, chat: ChatRequest, *, may_ask: bool) -> Approvals:
-    """Return how the tool calls of a chat are approved."""
+    """Return how the tool calls of a chat are approved.
+
+    :raises RuntimeError: when the app's older secret keys are no list.
+    """
     from ..tools.approvals import Approvals, ApprovalSigner
 
     app, signer = state.app, None
     if chat.caller is not None and app.secret_key:
-        keys = [*(app.config.get("SECRET_KEY_FALLBACKS") or ()), app.secret_key]
+        older = app.config.get("SECRET_KEY_FALLBACKS") or ()
+        if isinstance(older, str | bytes):
+            raise RuntimeError(
+                "SECRET_KEY_FALLBACKS has to be a list: of a string, each letter would be a key."
+            )
+        keys = [*older, app.secret_key]
         instance = (state.subdomain, state.prefix)
         signer = ApprovalSigner(keys, instance, chat.caller, state.config.approval_age)
     return Approvals(

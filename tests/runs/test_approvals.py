@@ -489,6 +489,16 @@ def test_a_key_that_was_replaced_still_signs(
     assert len(paid) == 1
 
 
+@pytest.mark.parametrize("older", ["secret", b"secret"])
+def test_older_keys_are_a_list(
+    older: Any, upstream: FakeUpstream, llmchat: LLMChat, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a string each letter would be a key, with which anybody could sign."""
+    page = Page(app_for(upstream, llmchat, SECRET_KEY_FALLBACKS=older))
+    ask(page, upstream)
+    assert page.status == 500 and "SECRET_KEY_FALLBACKS has to be a list" in caplog.text
+
+
 def test_an_approval_of_another_instance_is_none(
     upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
 ) -> None:
