@@ -106,7 +106,7 @@ class ToolRun:
         arguments, over a limit or with an approval that is not valid, so that nothing was run;
         ``denied``: not run, because the user or the app said no; ``repeated``: the third same call
         in a row, which is not run; ``abandoned``: the chat ended before it did.
-    :param approved: whether the user had approved it.
+    :param approved: whether it was run with the approval of the user.
     :param duration: seconds.
     :param size: characters of the result as the model gets it.
     :param arguments: the arguments, as the model wrote them: JSON text.

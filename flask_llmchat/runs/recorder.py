@@ -11,6 +11,7 @@ from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
 from ..core.events import Chunk, Event, Finish, StepStart, ToolProgress, ToolResult, ToolsStart
 from ..core.finish_reasons import FINISH_REASONS, effective_reason
+from ..core.half_characters import replace_halves
 from ..core.request import ChatRequest
 from ..core.result import (
     Attempt,
@@ -59,6 +60,9 @@ class AttemptRecord:
         """Return what its response adds up to; read from the parser once, at the end."""
         if self._totals is None:
             self._totals = self.parser.totals() if self.parser else Totals()
+            for call in self._totals.tool_calls:
+                if not call.custom:
+                    call.arguments = replace_halves(call.arguments)
         return self._totals
 
     def result(self) -> Attempt:

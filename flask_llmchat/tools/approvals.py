@@ -195,12 +195,13 @@ class Approvals:
             return bool(rule)
         return Context().run(self._decide, rule, call, context)
 
-    def request(self, call: ToolCall, arguments: Mapping[str, Any], step: int) -> Pending:
-        """Return what asks the user for a call that needs an approval.
+    def request(self, call: ToolCall, arguments: Mapping[str, Any], step: int) -> Pending | None:
+        """Return what asks the user for a call that needs an approval; None where nobody can ask.
 
         :raises InvalidArguments: when the arguments would not come back from a page unchanged.
         """
-        assert self.signer is not None  # or the tool would not have been offered
+        if not self.may_ask or self.signer is None:
+            return None
         key, sign = secrets.token_urlsafe(16), self.signer.sign
         return Pending(
             PendingApproval(

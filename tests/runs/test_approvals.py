@@ -15,7 +15,16 @@ import pytest
 from flask import Flask, has_app_context, has_request_context
 from itsdangerous import TimestampSigner
 
-from flask_llmchat import Caller, ChatError, Denied, LLMChat, ProposedCall, ToolContext, ToolError
+from flask_llmchat import (
+    Caller,
+    ChatError,
+    ChatRequest,
+    Denied,
+    LLMChat,
+    ProposedCall,
+    ToolContext,
+    ToolError,
+)
 from flask_llmchat.testing import CUT, HOLD, FakeUpstream, error_reply, text_reply, tool_reply
 from flask_llmchat.transport.runtime import current_runtime
 from tests.support.apps import finished, make_app
@@ -332,6 +341,24 @@ def test_the_result_is_that_of_the_last_call_with_this_id(
     assert results_sent(upstream) == ["Order 4 was for tea.", "9.5 of order 5 was paid back."]
 
 
+def test_half_a_character_can_be_approved(upstream: FakeUpstream, llmchat: LLMChat) -> None:
+    """The page sent it back, and could not send anything in this chat any more."""
+    sent: list[str] = []
+
+    @llmchat.tool(approval=True)
+    def mail(text: str) -> None:
+        """Send a mail."""
+        sent.append(text)
+
+    page = Page(app_for(upstream, llmchat))
+    upstream.add(tool_reply("mail", '{"text": "Hi\\ud83d"}'), text_reply("Sent."))
+    (pending,) = page.send().approvals
+    assert json.loads(pending.arguments) == page.tool["input"]  # what an app saves
+    page.decide()
+    page.send()
+    assert sent == ["Hi\ufffd"] and page.tool["state"] == "output-available"
+
+
 # ---- Approvals that nobody gave
 
 
@@ -515,11 +542,15 @@ def test_a_connection_that_broke_after_the_tool_had_run(
         connection.request("POST", "/api/chat/openai", json.dumps(body), headers)
         response = connection.getresponse()  # which closes the connection when it is collected
         response.read(20)
-        wait_for(lambda: len(upstream.requests) == 2)
+        wait_for(lambda: len(upstream.requests) == 2, 20)
         response.close()
         connection.close()
         assert done.only.outcome == "cancelled"
-    upstream.add(text_reply("It was paid."))
+    goes_on = Page(app)
+    goes_on.messages = [*page.messages, {**ASKED, "id": "u2"}]
+    upstream.add(text_reply("I cannot tell."), text_reply("It was paid."))
+    goes_on.send()
+    assert "Whether it was carried out is not known" in results_sent(upstream)[0]
     page.send()
     assert len(paid) == 1
     assert page.tool["errorText"].startswith("This was already carried out")
@@ -796,6 +827,23 @@ def test_where_nobody_can_tell_nothing_is_run(
     assert not paid and "could not be checked" in page.tool["errorText"]
 
 
+def test_approved_calls_count_as_calls_of_their_chat(
+    upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
+) -> None:
+    page = Page(app_for(upstream, llmchat))
+    refunds = [("refund", {"order": order, "amount": 1}) for order in (6, 7)]
+    upstream.add(tool_reply("refund", {"order": 5, "amount": 1}, *refunds))
+    page.send()
+    page.decide()
+    page.app = app_for(upstream, llmchat, LLMCHAT_TOOL_CALLS=2)
+    upstream.add(tool_reply("find_order", {"order": 5}), text_reply("Two are paid."))
+    result = page.send()
+    assert [order for _, order, *_ in paid] == [5, 6]
+    assert [run.outcome for run in result.tool_runs].count("refused") == 2
+    assert "no tool calls left" in page.tool["errorText"]
+    assert "no tool calls left" in page.part("call_3")["errorText"]
+
+
 def test_an_approval_that_came_in_time_is_used_once_however_long_its_call_waits(
     upstream: FakeUpstream,
     llmchat: LLMChat,
@@ -892,6 +940,27 @@ def test_an_app_without_a_secret_key_is_told_so(
     page = Page(app_for(upstream, llmchat, SECRET_KEY=None))
     page.send()
     assert page.status == 500 and "app.config['SECRET_KEY']" in caplog.text
+
+
+def test_without_a_secret_key_others_can_chat(upstream: FakeUpstream, llmchat: LLMChat) -> None:
+    ran: list[Any] = []
+    rules(llmchat, lambda call, context: call.arguments["amount"] > 50, ran)
+    result = post(app_for(upstream, llmchat, SECRET_KEY=None), upstream, "text")
+    assert not ran and [run.outcome for run in result.tool_runs] == ["denied"]
+
+
+def test_a_hook_that_takes_the_caller_away(
+    app: Flask, upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
+) -> None:
+    @llmchat.before_chat
+    def nobody(chat: ChatRequest) -> None:
+        chat.caller = None
+
+    page = Page(app)
+    upstream.add(tool_reply("refund", {"order": 5, "amount": 1}), text_reply("Sorry."))
+    result = page.send()
+    assert result.outcome == "ok" and not paid
+    assert "needs the user's approval" in page.tool["errorText"]
 
 
 def test_approvals_without_tools_are_settled(upstream: FakeUpstream, llmchat: LLMChat) -> None:

@@ -461,6 +461,16 @@ def test_a_stream_that_is_left_tells_its_tools(upstream: FakeUpstream, llmchat: 
     assert len(upstream.requests) == 1
 
 
+def test_half_a_character_in_the_arguments(app: Any, upstream: FakeUpstream) -> None:
+    """A model writes it, the page gets it, and neither the provider nor we took it back."""
+    upstream.add(tool_reply("find_orders", '{"status": "a\\ud83d"}'))
+    upstream.add(text_reply("None."), text_reply("Yes?"))
+    text, result = post(app, "ui", app.provider)
+    assert result.outcome == "ok" and json.loads(result.tool_runs[0].result)["status"] == "a\ufffd"
+    (call,) = (part for part in parts_of(text) if part["type"] == "tool-input-available")
+    assert call["input"] == {"status": "a\ufffd"}
+
+
 def test_a_chat_over_its_deadline_ends_in_the_middle_of_a_tool(
     upstream: FakeUpstream, llmchat: LLMChat
 ) -> None:
