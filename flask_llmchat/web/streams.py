@@ -48,6 +48,7 @@ class Streams:
     """The streams of one instance in one app. Nothing of them is loaded before it is needed.
 
     :param name: name of the blueprint.
+    :ivar longest: seconds that no chat, and no reader, takes longer than.
     :raises ValueError: when ``LLMCHAT_STORE`` is no address of a store.
     :raises RuntimeError: when a package for it is missing.
     """
@@ -55,6 +56,7 @@ class Streams:
     def __init__(self, state: AppState, name: str) -> None:
         self._state = state
         self._name = name
+        self.longest = state.config.deadline + 60
         self._store: PerProcess[StreamStore] | None = None
         if state.config.store != "memory://":
             self._store = self._make()
@@ -73,7 +75,7 @@ class Streams:
         config, app = self._state.config, self._state.app
         limits = Limits(
             keep=config.stream_keep,
-            longest=config.deadline + 60,
+            longest=self.longest,
             max_bytes=config.stream_max_bytes,
             store_max_bytes=config.store_max_bytes,
         )
@@ -186,9 +188,8 @@ class Streams:
             return ChatError(
                 "Idempotency-Key: it was used for another request. Send a new one.", status=422
             )
-        if (info := self.find(owner, entry.stream_id)) is None:
-            return ChatError("The answer to this request is no longer kept.", status=409)
-        return AlreadyOpen(info)
+        info = self.find(owner, entry.stream_id)
+        return AlreadyOpen(info) if info else not_kept()
 
     def _default_detached(self) -> int:
         places = max_streams(self._state.config)
@@ -213,12 +214,14 @@ class Streams:
         except StoreUnavailable:
             return None
 
-    def read(self, info: StreamInfo, **after: int) -> StreamReader | None:
-        """Return a reader of a stream, from an offset on."""
+    def read(self, info: StreamInfo, after_bytes: int, after_events: int) -> StreamReader | None:
+        """Return a reader of a stream, from an offset on; None if it is no longer kept."""
         from ..streams.base import StoreUnavailable
 
         try:
-            return self.store.read(info.owner, info.id, **after)
+            return self.store.read(
+                info.owner, info.id, after_bytes=after_bytes, after_events=after_events
+            )
         except StoreUnavailable:
             return None
 
@@ -278,6 +281,11 @@ class Streams:
 def owner_of(caller: Caller) -> str:
     """Return whose streams a caller's are."""
     return json.dumps([caller.id, caller.team])
+
+
+def not_kept() -> ChatError:
+    """Return the error for a chat that was sent before, and whose response is lost."""
+    return ChatError("The answer to this request is no longer kept.", status=409)
 
 
 def _digest(path: str, body: dict[str, Any]) -> str:

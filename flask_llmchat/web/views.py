@@ -18,8 +18,8 @@ from .request import refuse_cross_site, request_id
 from .responses import error_response, streaming_response
 from .servers import client_socket
 from .state import AppState
-from .stream_views import replay
-from .streams import AlreadyOpen
+from .stream_views import Start, replay
+from .streams import AlreadyOpen, not_kept
 
 
 def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
@@ -49,7 +49,9 @@ def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
                     try:
                         kept = state.streams.open(chat, dialects.response, body)
                     except AlreadyOpen as found:
-                        return replay(state, found.info, slot, {})
+                        if response := replay(state, found.info, slot, Start()):
+                            return response
+                        raise not_kept() from None
                 run = ChatRun(
                     state,
                     dialects.response.encoder,

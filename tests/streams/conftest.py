@@ -11,7 +11,7 @@ import pytest
 
 from flask_llmchat.streams import make_store
 from flask_llmchat.streams.base import Limits, StreamInfo, StreamReader, StreamStore
-from tests.support.redis_server import PROGRAM, RedisServer
+from tests.support.redis_server import RedisServer
 
 LEASE = 0.6
 """Seconds after which a worker is taken for dead, in tests of that."""
@@ -42,24 +42,6 @@ def wait_until(holds: Callable[[], Any], seconds: float = 5) -> Any:
         assert time.monotonic() < until, "it has not happened"
         time.sleep(0.005)
     return found
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    pytest.importorskip("redis")
-    if PROGRAM is None:
-        pytest.skip("redis-server is not installed")
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def redis(redis_server: RedisServer) -> Iterator[RedisServer]:
-    """The server of the session, emptied."""
-    redis_server.ask("FLUSHALL")
-    yield redis_server
-    assert redis_server.keys_without_expiry() == []
 
 
 @pytest.fixture
