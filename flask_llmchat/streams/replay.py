@@ -46,7 +46,9 @@ class Replay:
         self._cancel = cancel
         self._prelude = prelude
         self._after_first = after_first
-        self._heartbeat = heartbeat if encoder.heartbeat else None
+        self._heartbeat = heartbeat if encoder.heartbeat else math.inf
+        # The head goes out with the first bytes: a page is to know soon that there is a response.
+        self._heartbeat_at = time.monotonic() + min(_LOOK, self._heartbeat)
         self._slot = slot
         self._ended = False
         self.mimetype = encoder.mimetype
@@ -61,16 +63,19 @@ class Replay:
         """Return the next bytes for the client."""
         if self._ended:
             raise StopIteration
-        until = math.inf if self._heartbeat is None else time.monotonic() + self._heartbeat
-        while (data := self._reader.read(min(_LOOK, until - time.monotonic()))) is None:
+        while True:
+            data = self._reader.read(min(_LOOK, self._heartbeat_at - time.monotonic()))
+            if data is not None:
+                self._heartbeat_at = time.monotonic() + self._heartbeat
+                return self._with_prelude(data) if data else self._end()
             if self._cancel.reason == "cancelled":
                 raise StopIteration  # the connection is closed
             if self._cancel.reason is not None:
                 # Not the chat's end: cut off, clients come back for the rest.
                 raise StreamAborted(f"a reader was cut off ({self._cancel.reason})")
-            if time.monotonic() >= until:
+            if time.monotonic() >= self._heartbeat_at:
+                self._heartbeat_at = time.monotonic() + self._heartbeat
                 return self._encoder.heartbeat
-        return self._with_prelude(data) if data else self._end()
 
     def _with_prelude(self, data: bytes) -> bytes:
         prelude, self._prelude = self._prelude, b""

@@ -66,13 +66,13 @@ def read_view(state: AppState) -> Callable[..., Response]:
 class Start:
     """Where a client begins to read a stream.
 
-    :param events: how many events to pass over.
-    :param bytes: how many bytes, in a dialect without events.
+    :param after_events: how many events to pass over.
+    :param after_bytes: how many bytes, in a dialect without events.
     :param prelude: what it gets besides, after the first event, or at once if that is passed over.
     """
 
-    events: int = 0
-    bytes: int = 0
+    after_events: int = 0
+    after_bytes: int = 0
     prelude: bytes = b""
 
 
@@ -85,7 +85,9 @@ def replay(state: AppState, info: StreamInfo, slot: Slot, start: Start) -> Respo
 
     try:
         encoder = state.streams.encoder(info)
-        reader = state.streams.read(info, start.bytes, start.events) if encoder else None
+        reader = (
+            state.streams.read(info, start.after_bytes, start.after_events) if encoder else None
+        )
         if encoder is None or reader is None:
             slot.release()
             return None
@@ -98,7 +100,7 @@ def replay(state: AppState, info: StreamInfo, slot: Slot, start: Start) -> Respo
         # Or a client that does not read would keep its slot for ever.
         CancelToken(client_socket(), time.monotonic() + state.streams.longest),
         prelude=start.prelude,
-        after_first=not start.events,
+        after_first=not start.after_events,
         heartbeat=state.config.heartbeat,
         slot=slot,
     )
@@ -142,18 +144,18 @@ def _start(info: StreamInfo, *, by_conversation: bool) -> Start:
     :raises ChatError: with status 400, for what is no place in a stream.
     """
     if info.mimetype != "text/event-stream":
-        return Start(bytes=_number("after", wrong="startIndex") or 0)
+        return Start(after_bytes=_number("after", wrong="startIndex") or 0)
     prelude = info.details["prelude"].encode()
     index = _number("startIndex", wrong="after")
     if index is None:
         seen = _whole_number("Last-Event-ID", request.headers.get("Last-Event-ID")) or 0
-        return Start(events=seen, prelude=b"" if seen else prelude)
+        return Start(after_events=seen, prelude=b"" if seen else prelude)
     if not (by_conversation and prelude):
-        return Start(events=index)
+        return Start(after_events=index)
     frames = prelude.split(b"\n\n")[:-1]
     passed = max(index - 1, 0)
     left = b"".join(frame + b"\n\n" for frame in frames[passed:])
-    return Start(events=min(index, 1) + max(passed - len(frames), 0), prelude=left)
+    return Start(after_events=min(index, 1) + max(passed - len(frames), 0), prelude=left)
 
 
 def _number(name: str, *, wrong: str) -> int | None:

@@ -207,12 +207,13 @@ class Streams:
         """
         from ..streams.base import StoreUnavailable
 
-        if len(name) > MAX_ID:
-            return None
         try:
-            return self.store.find(owner, name)
+            return self._find(owner, name)
         except StoreUnavailable:
             return None
+
+    def _find(self, owner: str, name: str) -> StreamInfo | None:
+        return self.store.find(owner, name) if len(name) <= MAX_ID else None
 
     def read(self, info: StreamInfo, after_bytes: int, after_events: int) -> StreamReader | None:
         """Return a reader of a stream, from an offset on; None if it is no longer kept."""
@@ -229,14 +230,14 @@ class Streams:
         """Stop the chat of a conversation or a stream.
 
         :param active: the stream that the client takes for the running one; another one goes on.
+        :raises ChatError: when the store cannot be reached.
         """
         from ..streams.base import StoreUnavailable
 
-        info = self.find(owner, name)
-        if info is None or active not in (None, info.id):
-            return
         try:
-            self.store.stop(owner, info.id)
+            info = self._find(owner, name)
+            if info is not None and active in (None, info.id):
+                self.store.stop(owner, info.id)
         except StoreUnavailable:
             raise ChatError(
                 "The answer could not be stopped. Please try again.", "overloaded"

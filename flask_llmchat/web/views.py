@@ -60,7 +60,15 @@ def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
                     may_ask=asks_approval(dialects.request) and asks_approval(dialects.response),
                     kept=kept,
                 )
-                streaming = run.start(provider)
+                try:
+                    streaming = run.start(provider)
+                except ChatError:
+                    # The client that began it is told of a stop like all who read its response.
+                    if not (kept and kept.tells_stop):
+                        raise
+                    if response := replay(state, kept.info, slot, Start()):
+                        return response
+                    raise
             except BaseException:
                 slot.release()
                 raise

@@ -29,10 +29,12 @@ def keeping(upstream: FakeUpstream, llmchat: LLMChat | None = None, **settings: 
 
     The header ``X-User`` names the caller, who is Ada without it, and nobody where it is empty.
 
-    :param settings: ``LLMCHAT_`` settings, by the rest of their names.
+    :param settings: ``LLMCHAT_`` settings, by the rest of their names, and further keys of a
+        profile.
     """
     llmchat = llmchat or LLMChat()
-    known = profile_for(upstream)
+    keys = {name: settings.pop(name) for name in [*settings] if name.endswith("_api_key")}
+    known = profile_for(upstream, **keys)
     llmchat.profile_loader(lambda: {**known, "user": request.headers.get("X-User", "ada")})
     llmchat.caller_loader(lambda profile: profile["user"] or None)
     settings = {"read_timeout": 5, **settings}
@@ -136,7 +138,11 @@ class Client:
 
     def open(self, method: str, path: str, sent: Any = None, **headers: str) -> Opened:
         """Send a request, and return its response to read."""
-        return Opened(self.send(method, path, sent, **headers))
+        return self.opened(self.send(method, path, sent, **headers))
+
+    def opened(self, connection: http.client.HTTPConnection) -> Opened:
+        """Wait for the response to a request, and return it to read."""
+        return Opened(connection)
 
     def ask(self, method: str, path: str, sent: Any = None, **headers: str) -> Came:
         """Send a request, and read its response."""

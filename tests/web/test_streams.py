@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import subprocess
+import sys
 from typing import Any
 
 import pytest
-from flask import Flask
 
 from flask_llmchat import LLMChat
-from flask_llmchat.testing import CUT, HOLD, FakeUpstream, error_reply, text_reply, tool_reply
-from tests.support.apps import asked, body, finished, make_app, profile_for, ui_body
+from flask_llmchat.testing import HOLD, FakeUpstream, text_reply
+from tests.support.apps import finished, make_app, ui_body
 from tests.support.redis_server import RedisServer
 from tests.support.streams import (
     DIALECTS,
     PATHS,
     URL,
-    Client,
     asking,
-    events_of,
     frames_of,
     keeping,
     visited,
     without_ids,
 )
-from tests.support.tool_chats import wait_for
 
 WORDS = [f"word-{n} " for n in range(1, 9)]
 
@@ -146,9 +141,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_any_conversation_is_found_by_its_id(
-    name: str, store: str, upstream: FakeUpstream
-) -> None:
+def test_any_conversation_is_found_by_its_id(name: str, store: str, upstream: FakeUpstream) -> None:
     upstream.add(text_reply("Half", then=[HOLD], finish_reason=None, done=False))
     app = keeping(upstream, store=store)
     with visited(app) as client, finished(app) as done:
@@ -253,9 +246,7 @@ def test_a_stream_is_its_callers_alone(dialect: str, store: str, upstream: FakeU
     assert done.only.outcome == "stopped"
 
 
-def test_two_callers_may_have_conversations_of_one_name(
-    store: str, upstream: FakeUpstream
-) -> None:
+def test_two_callers_may_have_conversations_of_one_name(store: str, upstream: FakeUpstream) -> None:
     upstream.add(*(text_reply(name, delay=0.2) for name in ("Adas", "Bobs")))
     with visited(keeping(upstream, store=store)) as ada:
         bob = ada.other("bob")
