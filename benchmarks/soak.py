@@ -30,7 +30,18 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from soak_chats import ASKED, CALLS, DIALECTS, STOPPED, Provider, chat, kind_of, kinds, outcome_of
+from soak_chats import (
+    ASKED,
+    CALLS,
+    DIALECTS,
+    STOPPED,
+    Provider,
+    chat,
+    kind_of,
+    kinds,
+    may_run_none,
+    outcome_of,
+)
 
 from flask_llmchat.testing import FakeUpstream
 
@@ -175,9 +186,8 @@ class Soak:
                 )
             if asked[tag] not in ASKED.get(kind_of(tag), (1,)):
                 self.wrong.append(f"{tag} was asked {asked[tag]} times of the provider")
-            # A client may leave before the calls have come.
             sent, run = provider.calls.get(tag, []), list(runs.get(tag, ()))
-            if sorted(run) != sorted(sent) and (run or "left" not in tag):
+            if sorted(run) != sorted(sent) and (run or not may_run_none(tag)):
                 self.wrong.append(f"{tag} over {dialect}: {sent} were to be run, and {run} were")
         outcomes = {call: how for calls in runs.values() for call, how in calls.items()}
         begun = [call for call, how in outcomes.items() if how not in ("refused", "repeated")]

@@ -42,7 +42,8 @@ app.config.update(
 LIMITS = {
     "none": {"LLMCHAT_DEADLINE": 60, "LLMCHAT_READ_TIMEOUT": 30, "LLMCHAT_TOOL_TIMEOUT": 30},
     "deadline": {"LLMCHAT_DEADLINE": 4},
-    "silence": {"LLMCHAT_DEADLINE": 60, "LLMCHAT_READ_TIMEOUT": 2, "LLMCHAT_TOOL_TIMEOUT": 1.5},
+    "silence": {"LLMCHAT_DEADLINE": 60, "LLMCHAT_READ_TIMEOUT": 2},
+    "tool": {"LLMCHAT_READ_TIMEOUT": 30, "LLMCHAT_TOOL_TIMEOUT": 1.5},
 }
 instances: dict[str, LLMChat] = {}
 for name, settings in LIMITS.items():

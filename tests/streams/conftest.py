@@ -10,27 +10,8 @@ import pytest
 
 from flask_llmchat.streams import make_store
 from flask_llmchat.streams.base import Limits, StreamStore
-from tests.support.redis_server import PROGRAM, RedisServer
-from tests.support.streams import wait_until
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    pytest.importorskip("redis")
-    if PROGRAM is None:
-        pytest.skip("redis-server is not installed")
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def redis(redis_server: RedisServer) -> Iterator[RedisServer]:
-    """The server of the session, emptied."""
-    redis_server.ask("FLUSHALL")
-    yield redis_server
-    left = redis_server.keys_without_expiry()
-    assert left == [], redis_server.ask("HGETALL", left[0])
+from tests.support.redis_server import RedisServer
+from tests.support.stores import wait_until
 
 
 @pytest.fixture

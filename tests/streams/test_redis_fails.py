@@ -17,7 +17,7 @@ from flask_llmchat.streams import make_store
 from flask_llmchat.streams.base import Limits, Orphan, StoreUnavailable, StreamStore
 from tests.support.redis_server import RedisServer
 from tests.support.server_processes import free_port
-from tests.support.streams import LEASE, info, read_all, wait_until
+from tests.support.stores import LEASE, info, read_all, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -22,7 +22,7 @@ from flask_llmchat.streams.base import Limits, Orphan, StreamStore
 from flask_llmchat.streams.redis_store.flusher import Timing
 from flask_llmchat.streams.redis_store.lookout import DOUBTS
 from tests.support.redis_server import RedisServer
-from tests.support.streams import LEASE, info, read_all, wait_until
+from tests.support.stores import LEASE, info, read_all, wait_until
 
 pytestmark = pytest.mark.slow
 
