@@ -7,6 +7,7 @@ their own; everything else below this package may move.
 from .core.caller import Caller
 from .core.errors import ChatError, EmptyResponse, StreamErrorEvent
 from .core.events import (
+    ApprovalRequest,
     Chunk,
     Document,
     Event,
@@ -20,6 +21,9 @@ from .core.events import (
     StepStart,
     TextDelta,
     ToolCallDelta,
+    ToolProgress,
+    ToolResult,
+    ToolsStart,
 )
 from .core.profiles import Profile
 from .core.request import Approval, ChatRequest, Endpoint, Message
@@ -57,6 +61,7 @@ from .web.state import current_llmchat
 
 __all__ = [
     "Approval",
+    "ApprovalRequest",
     "Attempt",
     "Caller",
     "ChatError",
@@ -105,7 +110,10 @@ __all__ = [
     "ToolCallDelta",
     "ToolContext",
     "ToolError",
+    "ToolProgress",
+    "ToolResult",
     "ToolRun",
+    "ToolsStart",
     "Totals",
     "UpstreamProtocol",
     "Usage",
