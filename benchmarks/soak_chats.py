@@ -86,7 +86,6 @@ CALLS = {
         ("nobody", ""),
         ("plain", ""),
     ],
-    # Of those that take long only one needs a thread, so that there are enough for all chats.
     "tools time out": [("plain", "be deaf"), ("waits", "be deaf"), ("streams", "be deaf")],
     "tools, deadline": [("pieces", "wait"), ("waits", "wait"), ("streams", "wait")],
     "tools left": [("plain", "wait"), ("waits", "wait"), ("streams", "be deaf")],
