@@ -36,7 +36,7 @@ app.config.update(
     LLMCHAT_HEARTBEAT=0.5,
     LLMCHAT_MAX_RETRIES=1,
     LLMCHAT_TOOL_STEPS=3,
-    LLMCHAT_TOOL_THREADS=64,
+    LLMCHAT_TOOL_THREADS=16,
 )
 # One instance for each limit, or a slow machine would reach one where another is to be reached.
 LIMITS = {

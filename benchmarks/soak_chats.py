@@ -86,7 +86,6 @@ CALLS = {
         ("nobody", ""),
         ("plain", ""),
     ],
-    # Of those that take long only one needs a thread, so that there are enough for all chats.
     "tools time out": [("plain", "be deaf"), ("waits", "be deaf"), ("streams", "be deaf")],
     "tools, deadline": [("pieces", "wait"), ("waits", "wait"), ("streams", "wait")],
     "tools left": [("plain", "wait"), ("waits", "wait"), ("streams", "be deaf")],
@@ -111,6 +110,7 @@ DIALECTS = {
     "text": ("/{limit}/openai", {"chatSettings": {"model": "m"}}, "content"),
     "ui": ("/{limit}/openai", {"chatSettings": {"model": "m"}}, "parts"),
     "openai": ("/{limit}/openai/chat/completions", {"model": "m", "stream": True}, "content"),
+    "whole": ("/{limit}/openai/chat/completions", {"model": "m"}, "content"),
     "python": ("/python/{limit}", {}, "content"),
 }
 
@@ -118,10 +118,9 @@ DIALECTS = {
 # a limit may be reached early.
 ASKED = {
     "refused": (0,),
-    "left early": (0, 1),
-    "tools left later": (1, 2),
+    **{kind: (0, 1) for kind in (*PROVIDER, *CALLS) if "left" in kind},
     **dict.fromkeys(("no bytes", "silent", "endless", "tools, deadline"), (0, 1)),
-    "tools, silent": (0, 1, 2),
+    **dict.fromkeys(("tools left later", "tools, silent"), (0, 1, 2)),
     **dict.fromkeys(("error", "busy"), (2,)),
     **dict.fromkeys(("tools", "tools fail", "tools time out", "tools, cut"), (2,)),
     **dict.fromkeys(("tools, error", "tools, busy", "tools, no end"), (3,)),
@@ -195,20 +194,22 @@ def chat(port: int, tag: str, dialect: str) -> str:
     """Be one client: read the response, perhaps slowly, or leave. Return its faults."""
     kind = kind_of(tag)
     leaves_after = b"be" if kind in ("left", "tools left later") else b"I look"
+    if dialect == "whole" or kind == "left early":
+        leaves_after = b""
+    leaves = "left" in kind and dialect != "python"
     received = bytearray()
     with contextlib.suppress(ConnectionError), post(port, tag, dialect) as client:
-        if kind == "left early":
-            time.sleep(random.uniform(0.05, 0.4))
-            return ""
-        while piece := client.recv(4096 if kind == "slow" else 65536):
-            received += piece
-            if "left" in kind and leaves_after in received and dialect != "python":
-                if "tools" in kind:
-                    time.sleep(random.uniform(0, 0.8))  # between all of its events
+        while True:
+            if leaves and leaves_after in received:
+                time.sleep(random.uniform(0, 0.8))  # anywhere between its events
                 if kind != "tools half left":
                     return ""
+                leaves = False
                 with contextlib.suppress(OSError):  # the server may have closed it
                     client.shutdown(socket.SHUT_WR)
+            if not (piece := client.recv(4096 if kind == "slow" else 65536)):
+                break
+            received += piece
             if kind == "slow":
                 time.sleep(0.004)
     fault = misread(bytes(received), tag, dialect)
@@ -221,8 +222,9 @@ def misread(received: bytes, tag: str, dialect: str) -> str:
     succeeds = outcome in ("ok", "length")
     begun = status == b"200"
     whole = begun and received.endswith(b"0\r\n\r\n")
-    if dialect == "python":
-        return "" if begun == (succeeds or "left" in tag) else f"status {status!r}"
+    if dialect in ("python", "whole"):
+        begins = succeeds or ("left" in tag and dialect == "python")
+        return "" if begun == begins else f"status {status!r}"
     if succeeds:
         return "" if whole else f"no complete response: {received[:80]!r} … {received[-80:]!r}"
     if not begun:
