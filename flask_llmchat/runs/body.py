@@ -150,6 +150,11 @@ class StreamingBody:
         try:
             if self._sent and self._recorder.result is None and self._kept is not None:
                 self._read_on(self._kept)
+        finally:  # this thread, or greenlet, may be made to end
+            self._end()
+
+    def _end(self) -> None:
+        try:
             self._source.close()
             if self._begun:  # otherwise a fallback may be tried
                 self._watchdog.remove(self._cancel)
@@ -178,4 +183,5 @@ class StreamingBody:
 
     def __del__(self) -> None:
         """Close a body that never reached a server, or a test client that closes none."""
+        self._sent = False  # a garbage collection must not go on with the chat
         self.close()

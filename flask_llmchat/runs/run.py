@@ -43,7 +43,7 @@ class ChatRun:
     :param may_ask: whether the client can ask the user to approve tool calls.
     :param kept: keeps the response for others; the chat then goes on when its client leaves.
     :param client: the client's socket, if the server gives access to it. When the client closes
-        it, the chat is cancelled.
+        it, a chat whose response is not kept is cancelled.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class ChatRun:
         deadline = time.monotonic() + host.config.deadline
         if kept is None:
             self._cancel = CancelToken(client, deadline)
-        else:  # its client may leave
-            self._cancel = CancelToken(None, deadline, "interrupted")
+        else:
+            self._cancel = CancelToken(client, deadline, "interrupted", outlives_client=True)
             self._recorder.stream_id = kept.id
         self._watchdog = current_runtime().watchdog
         self._tools: list[dict[str, Any]] = []  # those of the server, as they are sent

@@ -21,7 +21,7 @@ from .base import (
 from .log import Budget, Log, LogReader, LogWriter
 
 _OVERHEAD = 4096
-"""Bytes that a stream takes besides its log. They bound how many there are."""
+"""Bytes that a stream takes besides its log and its details. They bound how many there are."""
 
 _MAX_CLAIMS = 100_000
 
@@ -30,6 +30,7 @@ class MemoryWriter(LogWriter):
     """A stream of this process: see :class:`flask_llmchat.streams.base.StreamWriter`.
 
     :param key: its owner and its idempotency key.
+    :param size: the bytes that it takes besides its log.
     :param on_over: is called once the stream is over.
     """
 
@@ -39,10 +40,12 @@ class MemoryWriter(LogWriter):
         log: Log,
         on_interrupt: Callable[[Interruption], object],
         key: tuple[str, str | None],
+        size: int,
         on_over: Callable[[MemoryWriter], object],
     ) -> None:
         super().__init__(info, log, on_interrupt)
         self.key = key
+        self.size = size
         self.changed_at = time.monotonic()
         self._on_over = on_over
 
@@ -114,10 +117,11 @@ class MemoryStore:
                 raise KeyInUse(self._keys[key])
             if max_running is not None and len(self.running(info.owner)) >= max_running:
                 raise TooManyRunning
-            if not self._budget.take(_OVERHEAD):
+            size = _OVERHEAD + sum(len(v) for v in info.details.values() if isinstance(v, str))
+            if not self._budget.take(size):
                 raise StoreUnavailable("running streams take all of LLMCHAT_STORE_MAX_BYTES")
             log = Log(self._budget, self._limits.max_bytes)
-            writer = MemoryWriter(info, log, on_interrupt, key, self._over)
+            writer = MemoryWriter(info, log, on_interrupt, key, size, self._over)
             self._running[info.id] = self._newest[info.owner, info.conversation] = writer
             if idempotency_key is not None:
                 self._keys[key] = KeyEntry(info.id, digest)
@@ -136,7 +140,7 @@ class MemoryStore:
         if self._newest.get(conversation) is writer:
             del self._newest[conversation]
         writer.log.lose()
-        self._budget.give_back(_OVERHEAD)
+        self._budget.give_back(writer.size)
 
     def _remove_oldest(self) -> bool:
         with self._lock:

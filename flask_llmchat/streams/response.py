@@ -145,7 +145,8 @@ class _StreamEncoder:
         self.shows_tools = getattr(encoder, "shows_tools", False)
         self.message_id = getattr(encoder, "message_id", None)
         self._events = 0 if encoder.mimetype == _EVENT_STREAM else None
-        self._separator = ""
+        self._separator = ""  # what stands in front of the next text
+        self._has_text = False
 
     def encode(self, events: list[Event]) -> bytes:
         """Encode some events."""
@@ -153,9 +154,9 @@ class _StreamEncoder:
         for event in events:
             if isinstance(event, TextDelta):
                 text += self._separator + event.text
-                self._separator = ""
-            elif isinstance(event, StepStart):
-                self._separator = "\n\n"
+                self._separator, self._has_text = "", True
+            elif isinstance(event, StepStart) and self.shows_tools and self._has_text:
+                self._separator = "\n\n"  # which other dialects get as an event
         return self._write(self._encoder.encode(events), text)
 
     def finish(self, result: ChatResult) -> bytes:

@@ -45,6 +45,8 @@ class CancelToken:
     :param client: the client's socket; None where the server does not expose it.
     :param deadline: :func:`time.monotonic` at which the chat has to be over; by default never.
     :param when_stopping: the reason when the server of this process stops.
+    :param outlives_client: whether the chat goes on when its client leaves. One that does not read
+        is disconnected in the end all the same.
     :ivar idle_deadline: :func:`time.monotonic` at which the present wait for an event becomes too
         long; infinity while nothing is waited for. Set by the chat's own thread.
     :ivar reason: why reading was ended; None while it was not.
@@ -53,6 +55,7 @@ class CancelToken:
     __slots__ = (
         "_client",
         "_lock",
+        "_outlives_client",
         "_upstream",
         "deadline",
         "idle_deadline",
@@ -65,8 +68,11 @@ class CancelToken:
         client: socket.socket | None = None,
         deadline: float = math.inf,
         when_stopping: Reason = "stopping",
+        *,
+        outlives_client: bool = False,
     ) -> None:
         self.when_stopping = when_stopping
+        self._outlives_client = outlives_client
         self._client = client
         self._upstream: socket.socket | None = None
         self._lock = threading.RLock()
@@ -76,7 +82,7 @@ class CancelToken:
 
     def client_fileno(self) -> int:
         """Return the file descriptor of the client's socket; -1 when there is none to check."""
-        return -1 if self._client is None else self._client.fileno()
+        return -1 if self._client is None or self._outlives_client else self._client.fileno()
 
     def attach(self, upstream: socket.socket) -> None:
         """Set the provider's socket to shut down, from the first byte that is sent on it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from flask import request
@@ -25,6 +26,9 @@ MAX_ID = 256
 """Characters of the id of a conversation; a longer one is not looked for."""
 
 _MAX_DETACHED = 100  # where there is no limit of chats
+
+_OPENING = 1.0
+"""Seconds to wait for a stream whose key is taken: another worker may be about to open it."""
 
 _IN_MEMORY = (
     "LLMCHAT_STORE is memory://, and this app has {workers} workers: a response can be read again,"
@@ -188,7 +192,9 @@ class Streams:
             return ChatError(
                 "Idempotency-Key: it was used for another request. Send a new one.", status=422
             )
-        info = self.find(owner, entry.stream_id)
+        until = time.monotonic() + _OPENING
+        while (info := self.find(owner, entry.stream_id)) is None and time.monotonic() < until:
+            time.sleep(0.05)
         return AlreadyOpen(info) if info else not_kept()
 
     def _default_detached(self) -> int:
