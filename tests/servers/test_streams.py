@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import ExitStack
+import traceback
+from typing import Any
 
 import pytest
 
+from flask_llmchat import streams
 from tests.servers.conftest import ELSEWHERE
+from tests.support.apps import make_app
 from tests.support.server_processes import Server
 from tests.support.stream_clients import (
     Client,
@@ -146,25 +149,22 @@ def worker_of(server: Server) -> int:
 def test_chats_without_clients_have_a_bound_and_give_their_places_back(
     machines: Machines,
 ) -> None:
-    settings = {"FLASK_LLMCHAT_MAX_RUNNING": "200", "FLASK_LLMCHAT_DETACHED_SECONDS": "8"}
-    with machines.started("gevent", **settings) as server:
+    with machines.started("gevent", FLASK_LLMCHAT_MAX_RUNNING="200") as server:
         post(server, "first").rest()
         before = held(server)
         assert before["slots"] == 0
-        machines.upstream.add(*[words(400, 0.5)] * 103)
+        machines.upstream.add(*[begun_and_held()] * 103)
         chats = [post(server, f"many{n}") for n in range(103)]
         for chat in chats:
             chat.leave()
-        wait_until(lambda: held(server)["detached"] == 100)
-        wait_until(lambda: held(server)["slots"] == 100)
+        wait_until(lambda: held(server)["slots"] == 100, 30)
+        assert held(server)["detached"] == 100
         assert len(running(server)) == 100
-        # Nobody reads them, so they end; one is read, and goes on.
-        with read_again(server, running(server)[0]) as reader:
-            wait_until(lambda: held(server)["detached"] == 1, 20)
-            stop(server, reader.stream)
-        wait_until(lambda: held(server)["slots"] == held(server)["detached"] == 0)
+        for stream in running(server):
+            stop(server, stream)
+        wait_until(lambda: held(server)["slots"] == held(server)["detached"] == 0, 30)
         outcomes = [machines.ended(chat)["outcome"] for chat in chats]
-        assert sorted(outcomes) == ["cancelled"] * 102 + ["stopped"]
+        assert sorted(outcomes) == ["cancelled"] * 3 + ["stopped"] * 100
         wait_until(lambda: held(server)["watched"] == 0)
         after = held(server)
         # The watchdog's thread lingers, and some connections stay open for the next chats.
@@ -173,19 +173,19 @@ def test_chats_without_clients_have_a_bound_and_give_their_places_back(
 
 
 def test_a_silent_chat_without_its_client_has_the_same_bounds(machines: Machines) -> None:
-    settings = {
-        "FLASK_LLMCHAT_MAX_DETACHED": "1",
-        "FLASK_LLMCHAT_DETACHED_SECONDS": "2",
-        "FLASK_LLMCHAT_DEADLINE": "60",
-    }
-    with machines.started("gthread", **settings) as server, ExitStack() as stack:
-        machines.upstream.add(*[begun_and_held()] * 2)
-        chats = [stack.enter_context(post(server, f"silent{n}")) for n in range(2)]
-        chats[0].leave()
-        wait_until(lambda: held(server)["detached"] == 1)
-        chats[1].leave()
-        assert machines.ended(chats[1], 1.9)["outcome"] == "cancelled"
-        assert machines.ended(chats[0], 10)["outcome"] == "cancelled"
+    settings = {"FLASK_LLMCHAT_MAX_DETACHED": "2", "FLASK_LLMCHAT_DETACHED_SECONDS": "3"}
+    with machines.started("gthread", **settings) as server:
+        machines.upstream.add(*[begun_and_held()] * 3)
+        one_too_many, alone, is_read = (post(server, f"silent{n}") for n in range(3))
+        with read_again(server, is_read.stream) as reader:
+            is_read.leave()
+            alone.leave()
+            wait_until(lambda: held(server)["detached"] == 2)
+            one_too_many.leave()
+            assert machines.ended(one_too_many)["outcome"] == "cancelled"
+            assert machines.ended(alone)["outcome"] == "cancelled"
+            assert running(server) == [reader.stream]
+        assert machines.ended(is_read)["outcome"] == "cancelled"
         wait_until(lambda: held(server)["slots"] == 0)
 
 
@@ -201,3 +201,105 @@ def test_a_client_that_stops_reading_gives_its_place_back_at_the_deadline(
             assert machines.ended(left)["outcome"] == "deadline"
             wait_until(lambda: held(server)["slots"] == 0)
             assert machines.ended(frozen)["outcome"] == "deadline"
+
+
+def routes(server: Server, name: str, stream: str, **more: Any) -> list[Any]:
+    """Return what each route says of a stream to somebody whose it is not."""
+    found: list[Any] = [
+        read_again(server, id, query, **more).status
+        for id in (name, stream)
+        for query in ("", "?after=3")
+    ]
+    found += [stop(server, id, **more) for id in (name, stream)]
+    return [*found, running(server, **more)]
+
+
+NOT_THERE = [204, 204, 204, 204, {"success": True}, {"success": True}, []]
+
+
+def test_a_chat_is_there_for_its_caller_alone(
+    servers: dict[str, Server], machines: Machines
+) -> None:
+    server, elsewhere = servers["gthread"], servers["gevent"]
+    machines.upstream.add(words(400))
+    with post(server, "mine", X_Team="red", Idempotency_Key="k") as chat:
+        chat.piece()
+        others: list[dict[str, Any]] = [
+            {"caller": "bob"},
+            {"caller": "bob", "X_Team": "red"},
+            {"caller": "ada"},
+            {"caller": "ada", "X_Team": "blue"},
+            {"caller": '["ada", "red"]'},
+            {"caller": None},
+        ]
+        for other in others:
+            assert routes(elsewhere, "mine", chat.stream, **other) == NOT_THERE, other
+        machines.upstream.add(words(1))
+        same = post(elsewhere, "mine", caller="bob", X_Team="red", Idempotency_Key="k")
+        assert same.stream not in ("", chat.stream)
+        assert same.rest().decode() == text_of(1)
+        assert running(elsewhere, X_Team="red") == [chat.stream]
+        stop(elsewhere, "mine", X_Team="red")
+        assert machines.ended(chat)["outcome"] == "stopped"
+
+
+def test_apps_and_instances_with_one_store_know_nothing_of_each_other(
+    servers: dict[str, Server], machines: Machines
+) -> None:
+    """The other app is served by the development server, whose chats outlive clients, too."""
+    first = servers["gevent"]
+    with machines.started("dev", NAME="other") as other:
+        places = [(first, "/api/chat"), (first, "/second"), (other, "/api/chat")]
+        machines.upstream.add(*[words(400)] * 3)
+        chats = [
+            post(server, "same", prefix=prefix, Idempotency_Key="k") for server, prefix in places
+        ]
+        assert all(chat.piece() for chat in chats)
+        assert len({chat.stream for chat in chats}) == 3
+        for chat, (server, prefix) in zip(chats, places, strict=True):
+            assert running(server, prefix=prefix) == [chat.stream]
+            for stranger in {c.stream for c in chats} - {chat.stream}:
+                assert read_again(server, stranger, prefix=prefix).status == 204
+                stop(server, stranger, prefix=prefix)
+        for chat in chats:
+            chat.leave()
+        readers = [read_again(server, "same", prefix=prefix) for server, prefix in places]
+        for number, (server, prefix) in enumerate(places):
+            assert readers[number].stream == chats[number].stream
+            stop(server, "same", prefix=prefix)
+            assert machines.ended(chats[number])["outcome"] == "stopped"
+            assert readers[number].rest().decode() == machines.ended(chats[number])["text"]
+            assert all(running(s, prefix=p) for s, p in places[number + 1 :])
+
+
+def test_memory_in_several_workers_is_warned_of_once(machines: Machines) -> None:
+    options = ("--workers", "2")
+    with machines.started("gthread", *options, FLASK_LLMCHAT_STORE="memory://") as server:
+        workers = set()
+        for n in range(6):
+            chat = post(server, f"m{n}")
+            chat.rest()
+            workers.add(chat.worker)
+        log = server.log.read_text()
+    assert log.count("LLMCHAT_STORE is memory://, and this app has 2 workers") == len(workers)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("redis://:planted-secret@host:port", "LLMCHAT_STORE has no valid host and port"),
+        ("postgres://u:planted-secret@host/0", "LLMCHAT_STORE must begin with memory://"),
+        ("redis+cluster://:planted-secret@host", "LLMCHAT_STORE must begin with memory://"),
+    ],
+)
+def test_an_address_of_no_store_is_refused_when_the_app_starts(address: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as raised:
+        make_app(config={"LLMCHAT_STORE": address, "LLMCHAT_RESUMABLE": True})
+    assert "planted" not in "".join(traceback.format_exception(raised.value)[1:])
+    assert "planted" not in str(raised.value)
+
+
+def test_a_missing_package_is_named_when_the_app_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match=r"pip install 'flask-llmchat\[redis\]'"):
+        make_app(config={"LLMCHAT_STORE": "redis://host"})

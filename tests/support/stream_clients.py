@@ -67,6 +67,14 @@ class Client:
         """Wait for the next bytes."""
         return self.response.read1()
 
+    def until(self, word: str) -> None:
+        """Read until a word has come."""
+        seen = b""
+        while word.encode() not in seen:
+            piece = self.piece()
+            assert piece, seen
+            seen += piece
+
     def rest(self) -> bytes:
         """Read to the end, or until the server breaks it off."""
         try:
@@ -190,7 +198,8 @@ class Machines:
         self._count += 1
         folder = self._folder / str(self._count)
         folder.mkdir()
-        with started(name, folder, *options, app=APP, **self._environment, **environment) as server:
+        environment = {**self._environment, **environment}
+        with started(name, folder, *options, app=APP, **environment) as server:
             yield server
 
     def results(self) -> list[dict[str, Any]]:
