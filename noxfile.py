@@ -85,7 +85,7 @@ def newest(session: nox.Session) -> None:
 def browser(session: nox.Session) -> None:
     """Test the example's pages in Chromium. A test that is skipped counts as failed."""
     session.install("-e", ".[test,browser]")
-    files = ("tests/example/test_browser.py", "tests/example/test_frontend.py")
+    files = [f"tests/example/test_{name}.py" for name in ("browser", "browser_tools", "frontend")]
     printed = session.run("pytest", "-q", "-rs", *(session.posargs or files), silent=True)
     print(printed)
     if "skipped" in str(printed).lower():

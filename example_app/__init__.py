@@ -16,8 +16,9 @@ from typing import Any
 from cryptography.fernet import Fernet
 from flask import Flask
 
+from . import approvals as approvals  # this and orders register what they define, as imported
 from . import chat, database, history, login, react, saved_chats, security, settings
-from . import orders as orders  # its tool is registered by being imported
+from . import orders as orders
 from .secret_files import read_or_make
 
 __all__ = ["create_app"]

@@ -17,6 +17,7 @@ from flask_llmchat.runs import retry
 from flask_llmchat.testing import FakeUpstream
 from flask_llmchat.transport import runtime, watchdog
 from tests.support.apps import KEYS
+from tests.support.redis_server import PROGRAM, RedisServer
 
 
 class KeyFinder(logging.Handler):
@@ -138,3 +139,22 @@ def host(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> FakeUpstrea
     monkeypatch.setenv("OPENAI_API_KEY", KEYS["openai_api_key"])
     monkeypatch.setenv("GROQ_API_KEY", KEYS["groq_api_key"])
     return upstream
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    pytest.importorskip("redis")
+    if PROGRAM is None:
+        pytest.skip("redis-server is not installed")
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Iterator[RedisServer]:
+    """The server of the session, emptied."""
+    redis_server.ask("FLUSHALL")
+    yield redis_server
+    left = redis_server.keys_without_expiry()
+    assert left == [], redis_server.ask("HGETALL", left[0])

@@ -4,7 +4,16 @@ import { ask, asSentence, problemFrom, problemOf, UNREACHABLE } from "./api.js";
 import * as choices from "./choices.js";
 import { announce, byId } from "./dom.js";
 import * as images from "./images.js";
-import { Assembler, emptyAnswer, filesOf, isAnswered, newId, question } from "./message.js";
+import {
+  Assembler,
+  emptyAnswer,
+  filesOf,
+  isAnswered,
+  newId,
+  question,
+  setDecided,
+  waitingIn,
+} from "./message.js";
 import { refresh } from "./sidebar.js";
 import { events } from "./sse.js";
 import { TurnView } from "./turn.js";
@@ -30,72 +39,86 @@ const known = new Set();
 
 // ---- Asking, and reading the answer while it is being written
 
-async function answer(turn) {
+// goesOn: whether the answer that is there goes on, now that its user has decided on its calls.
+async function answer(turn, { goesOn = false } = {}) {
   const controller = new AbortController();
   const began = performance.now();
   const since = () => (performance.now() - began) / 1000;
   setRunning(controller);
-  turn.answer = emptyAnswer();
-  turn.view.showWaiting(choices.label());
+  stopWaiting();
+  if (goesOn) {
+    turn.view.showGoingOn(turn.answer);
+  } else {
+    turn.answer = emptyAnswer();
+    turn.view.showWaiting(choices.label());
+  }
+  turn.answer.metadata = choices.chosen();
   announce("Waiting for the answer.");
   following = true;
   let problem = null;
+  let isTaken = false;
   try {
     await loadAll(); // the model is sent the whole conversation
     controller.signal.throwIfAborted();
     const response = await ask(choices.url(), {
       method: "POST",
-      body: requestBody(turn),
+      body: requestBody(turn, goesOn),
       headers: { Accept: "text/event-stream" },
       signal: controller.signal,
     });
     nowSaved();
-    if (response.ok) problem = await read(response.body, turn, since);
+    isTaken = response.ok;
+    if (isTaken) problem = await read(response.body, turn, since);
     else problem = await problemOf(response);
   } catch (error) {
     if (controller.signal.aborted) {
       turn.answer.metadata.outcome = "stopped";
     } else {
       console.warn(error);
-      const lost = turn.answer.parts.length ? brokenOff("The connection was lost.") : UNREACHABLE;
+      const isPartial = isTaken && turn.answer.parts.length;
+      const lost = isPartial ? brokenOff("The connection was lost.") : UNREACHABLE;
       problem = error.problem ?? lost;
     }
     nowSaved();
   }
+  // Otherwise the user decides again. Should the server know of it all the same, it says so.
+  if (!isTaken) setDecided(turn.answer, false);
   turn.answer.metadata.total = since();
-  turn.view.showEnd(turn.answer, { problem });
-  announceEnd(turn, problem);
+  const shown = problem?.elsewhere ? await catchUp(turn) : turn;
+  shown.view.showEnd(shown.answer, { problem, isLast: shown === turns.at(-1) });
+  announceEnd(shown, problem);
   if (running === controller) setRunning(null);
-  if (problem?.elsewhere) await catchUp(turn, problem);
 }
 
-// Show the chat as it has become in another window, with what was asked here: its user can ask
-// it again, having seen what was said there.
-async function catchUp({ question: asked }, problem) {
-  await open();
-  await loadAll().catch(() => {}); // what is not here now will be asked for with the question
-  const turn = turns.find(({ question }) => question.id === asked.id) ?? addTurn(asked);
-  turn.view.showEnd(turn.answer, { problem, isLast: turn === turns.at(-1) });
+// Show the chat as it has become in another window; return the turn of what was asked here. Its
+// user can ask it again, having seen what was said there.
+async function catchUp({ question: asked }) {
+  // What is not here now will be asked for with the question.
+  await open(running).then(loadAll).catch(() => {});
+  return turns.find(({ question }) => question.id === asked.id) ?? addTurn(asked);
 }
 
-function requestBody(turn) {
+function requestBody(turn, goesOn) {
   const messages = [];
   for (const earlier of turns) {
     if (earlier === turn) break;
     if (isAnswered(earlier.answer)) messages.push(earlier.question, earlier.answer);
   }
-  const sent = [...messages, turn.question].map(({ id, role, parts }) => ({ id, role, parts }));
+  messages.push(turn.question);
+  if (goesOn) messages.push(turn.answer);
+  const sent = messages.map(({ id, role, parts }) => ({ id, role, parts }));
   return { id: chatId, messages: sent, known: [...known], chatSettings: choices.settings() };
 }
 
 // Read an answer to its end; return what went wrong, or null.
 async function read(body, turn, since) {
   const assembler = new Assembler(turn.answer);
+  const before = turn.answer.parts.length;
   const paint = painter(turn);
   for await (const data of events(body)) {
     if (data === "[DONE]") break;
     assembler.add(JSON.parse(data));
-    if (turn.answer.parts.length) turn.answer.metadata.firstWord ??= since();
+    if (turn.answer.parts.length > before) turn.answer.metadata.firstWord ??= since();
     paint();
   }
   const { metadata } = turn.answer;
@@ -132,8 +155,10 @@ function painter(turn) {
 
 function announceEnd({ answer, view }, problem) {
   const text = view.spoken;
+  const waiting = waitingIn(answer).length;
   if (problem) announce([problem.message, problem.advice].filter(Boolean).join(" "));
   else if (answer.metadata.outcome === "stopped") announce("Stopped.");
+  else if (waiting) announce(`${text} A tool waits for your yes or no.`);
   else if (text.length < 500) announce(`The answer: ${text}`);
   else announce(`The answer is complete. It has ${text.split(/\s+/).length} words.`);
 }
@@ -157,6 +182,17 @@ const actions = {
     dropAfter(turn);
     answer(turn);
   },
+  decide(view, part, approved) {
+    if (running) return;
+    const turn = turns.find((other) => other.view === view);
+    part.approval.approved = approved;
+    view.show(turn.answer);
+    if (waitingIn(turn.answer).some(({ approval }) => approval.approved === undefined)) return;
+    setDecided(turn.answer, true);
+    const { provider, model } = turn.answer.metadata;
+    choices.pick(provider, model); // of another one it is not a call
+    answer(turn, { goesOn: true });
+  },
   edit(view) {
     if (running) return;
     following = false; // the place to write in would be pushed out of sight
@@ -175,12 +211,7 @@ const actions = {
 };
 
 function addTurn(message) {
-  for (const turn of turns) {
-    turn.view.setLast(false);
-    if (turn.answer.metadata.outcome !== "running") continue;
-    turn.answer.metadata.outcome = "lost"; // the page no longer waits for it
-    restore(turn);
-  }
+  for (const turn of turns) turn.view.setLast(false);
   const turn = newTurn(message, byId("turns"));
   turns.push(turn);
   byId("empty").hidden = true;
@@ -196,7 +227,7 @@ function newTurn(message, list) {
 }
 
 function dropAfter(turn) {
-  for (const later of turns.splice(turns.indexOf(turn) + 1)) later.view.item.remove();
+  for (const later of turns.splice(turns.indexOf(turn) + 1)) later.view.remove();
 }
 
 function canSubmit() {
@@ -217,28 +248,48 @@ async function nowSaved() {
   if (address && location.pathname !== address) history.replaceState(null, "", address);
 }
 
-// wait: until the next look, in ms, if an answer is still being written.
-async function open(wait = 1000) {
-  const response = await ask(`/api/chats/${chatId}`).catch(() => null);
+// by: what aborts the question that shows the chat anew, if one does.
+async function open(by = null) {
+  const response = await ask(`/api/chats/${chatId}`, { signal: by?.signal }).catch(() => null);
   if (!response?.ok) {
     if (!turns.length) showMissing(response);
     return;
   }
   const { messages, older: before } = await response.json();
-  if (running) return; // the user was faster
-  const unfinished = messages.at(-1)?.metadata.outcome === "running";
-  // In another window, or in this one before a reload.
-  if (unfinished) setTimeout(open, wait, Math.min(wait * 2, 16_000));
-  if (unfinished && turns.at(-1)?.question.id === messages.at(-2).id) return; // nothing is new
-  byId("turns").replaceChildren();
+  if (running !== by) return; // the user was faster
+  for (const turn of turns) turn.view.remove();
   turns = turnsOf(messages, byId("turns"));
   turns.forEach(restore);
   setOlder(before);
   byId("empty").hidden = true;
   byId("missing").hidden = true;
   following = true;
-  const last = turns.at(-1)?.answer.metadata;
-  if (last?.provider) choices.pick(last.provider, last.model);
+  const last = turns.at(-1);
+  if (isUnfinished(last)) setTimeout(look, 1000, last);
+  const answered = messages.findLast(({ metadata }) => metadata.provider);
+  if (answered) choices.pick(answered.metadata.provider, answered.metadata.model);
+}
+
+// Whether its answer is being written: for another window, or for this one before a reload.
+const isUnfinished = (turn) => turn?.answer.metadata.outcome === "running";
+
+// Show such an answer when it is complete. wait: until the next look, in ms.
+async function look(turn, wait = 2000) {
+  const response = await ask(`/api/chats/${chatId}`).catch(() => null);
+  const { messages } = response?.ok ? await response.json() : { messages: [] };
+  if (!isUnfinished(turn) || !turns.includes(turn)) return; // the page no longer waits for it
+  const at = messages.findIndex(({ id }) => id === turn.question.id);
+  if (at < 0) return;
+  turn.answer = messages[at + 1];
+  if (isUnfinished(turn)) setTimeout(look, wait, turn, Math.min(wait * 2, 16_000));
+  else restore(turn);
+}
+
+function stopWaiting() {
+  for (const turn of turns.filter(isUnfinished)) {
+    turn.answer.metadata.outcome = "lost";
+    restore(turn);
+  }
 }
 
 function turnsOf(messages, list) {

@@ -6,11 +6,12 @@ const provider = byId("provider");
 const model = byId("model");
 const temperature = byId("temperature");
 
-export const url = () => chosen().dataset.url;
+export const url = () => option().dataset.url;
 export const label = (name = provider.value, modelName = model.value.trim()) => {
   const known = [...provider.options].find((option) => option.value === name);
   return `${known?.text ?? name} · ${modelName}`;
 };
+export const chosen = () => ({ provider: provider.value, model: model.value.trim() });
 export const settings = () => ({
   model: model.value.trim(),
   temperature: Number(temperature.value),
@@ -36,17 +37,17 @@ export function pick(name, modelName) {
   showProvider(modelName);
 }
 
-function chosen() {
+function option() {
   return provider.selectedOptions[0];
 }
 
 function showProvider(modelName) {
-  const option = chosen();
-  model.setAttribute("list", `models-${option.value}`);
-  model.value = modelName ?? option.dataset.model;
+  const { value, text, dataset } = option();
+  model.setAttribute("list", `models-${value}`);
+  model.value = modelName ?? dataset.model;
   const noKey = byId("no-key");
-  noKey.hidden = "ready" in option.dataset;
-  noKey.querySelector("span").textContent = option.text;
+  noKey.hidden = "ready" in dataset;
+  noKey.querySelector("span").textContent = text;
   showMissing(false);
 }
 

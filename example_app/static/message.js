@@ -31,6 +31,23 @@ export const filesOf = (message) => message.parts.filter((part) => part.type ===
 export const isAnswered = (answer) =>
   answer.parts.some((part) => part.text || part.type.startsWith("tool-") || part.type === "file");
 
+// The calls that wait for the user's yes or no. A response ends with them, so that they are all
+// of its last step.
+export const waitingIn = (answer) => answer.parts.filter(({ state }) => state === WAITS);
+
+// Give the answer its user's decisions, to be sent; or take them back, if they were not.
+export function setDecided(answer, isDecided) {
+  const [from, to] = isDecided ? [WAITS, DECIDED] : [DECIDED, WAITS];
+  for (const part of answer.parts) {
+    if (part.state !== from) continue;
+    part.state = to;
+    if (!isDecided) delete part.approval.approved;
+  }
+}
+
+const WAITS = "approval-requested";
+const DECIDED = "approval-responded";
+
 // Puts a stream's parts together; each chunk is one event's JSON.
 export class Assembler {
   complete = false;
@@ -38,8 +55,10 @@ export class Assembler {
   #message;
   #open = new Map();
 
+  // message: may have parts already, whose calls get their results now.
   constructor(message) {
     this.#message = message;
+    for (const part of message.parts) this.#open.set(part.toolCallId, part);
   }
 
   add(chunk) {
@@ -82,6 +101,13 @@ export class Assembler {
         open.state = chunk.errorText ? "output-error" : "input-available";
         if (chunk.errorText) open.errorText = chunk.errorText;
         if (chunk.providerMetadata) open.callProviderMetadata = chunk.providerMetadata;
+        break;
+      case "tool-approval-request":
+        open.state = WAITS;
+        open.approval = { id: chunk.approvalId };
+        break;
+      case "tool-output-denied":
+        open.state = "output-denied";
         break;
       case "tool-output-available":
         open.state = "output-available";

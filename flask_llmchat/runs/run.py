@@ -146,8 +146,8 @@ class ChatRun:
                 return self._attempt(fallback_chat, request)
             except ChatError as error:
                 logger.warning("chat %s: %s failed too: %s", chat.request_id, name, error.code)
-                if error.code in ("cancelled", "deadline"):
-                    raise
+                if self._cancel.reason not in (None, "timeout"):
+                    raise  # no other provider would be called
             except Exception:  # in a hook of the app: the first provider's error is more useful
                 logger.exception("chat %s: %s could not be tried", chat.request_id, name)
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -22,7 +23,8 @@ class Replay:
 
     :param encoder: of the stream's dialect: it knows its heartbeat, and how to end a response that
         its own worker cannot end any more.
-    :param prelude: what a client that reads from the beginning needs after the first event.
+    :param prelude: what the client gets besides: an earlier part of the message.
+    :param after_first: whether it comes after the first event; otherwise it comes before all.
     :param cancel: of this client; the watchdog interrupts it when the client leaves.
     :param heartbeat: seconds without bytes after which the dialect's heartbeat is written.
     :param slot: is released when the body is closed.
@@ -35,6 +37,7 @@ class Replay:
         cancel: CancelToken,
         *,
         prelude: bytes,
+        after_first: bool,
         heartbeat: float,
         slot: Slot,
     ) -> None:
@@ -42,7 +45,10 @@ class Replay:
         self._encoder = encoder
         self._cancel = cancel
         self._prelude = prelude
-        self._heartbeat = heartbeat if encoder.heartbeat else None
+        self._after_first = after_first
+        self._heartbeat = heartbeat if encoder.heartbeat else math.inf
+        # The head goes out with the first bytes: a page is to know soon that there is a response.
+        self._heartbeat_at = time.monotonic() + min(_LOOK, self._heartbeat)
         self._slot = slot
         self._ended = False
         self.mimetype = encoder.mimetype
@@ -57,22 +63,26 @@ class Replay:
         """Return the next bytes for the client."""
         if self._ended:
             raise StopIteration
-        until = None if self._heartbeat is None else time.monotonic() + self._heartbeat
-        while (data := self._reader.read(_LOOK)) is None:
-            if self._cancel.reason == "stopping":
-                # Not the chat's end: cut off, clients come back for the rest.
-                raise StreamAborted("the server of a reader is being restarted")
+        while True:
+            data = self._reader.read(min(_LOOK, self._heartbeat_at - time.monotonic()))
+            if data is not None:
+                self._heartbeat_at = time.monotonic() + self._heartbeat
+                return self._with_prelude(data) if data else self._end()
+            if self._cancel.reason == "cancelled":
+                raise StopIteration  # the connection is closed
             if self._cancel.reason is not None:
-                raise StopIteration
-            if until is not None and time.monotonic() >= until:
+                # Not the chat's end: cut off, clients come back for the rest.
+                raise StreamAborted(f"a reader was cut off ({self._cancel.reason})")
+            if time.monotonic() >= self._heartbeat_at:
+                self._heartbeat_at = time.monotonic() + self._heartbeat
                 return self._encoder.heartbeat
-        return self._with_prelude(data) if data else self._end()
 
     def _with_prelude(self, data: bytes) -> bytes:
         prelude, self._prelude = self._prelude, b""
         if not prelude:
             return data
-        first = data.index(b"\n\n") + 2  # whole events are written at once
+        # Whole events are written at once.
+        first = data.index(b"\n\n") + 2 if self._after_first else 0
         return data[:first] + prelude + data[first:]
 
     def _end(self) -> bytes:

@@ -15,7 +15,7 @@ from ..dialects.base import Encoder
 from ..runs.kept_response import KeptResponse
 from ..transport.runtime import Slot, current_runtime
 from ..transport.watchdog import CancelToken
-from .base import Interruption, StreamWriter
+from .base import Interruption, StreamInfo, StreamWriter
 
 _EVENT_STREAM = "text/event-stream"
 
@@ -27,6 +27,7 @@ class StreamedResponse(KeptResponse):
     :param max_detached: how many chats of this process may go on without any client; None for no
         limit.
     :param detached_seconds: how long one may; None for no limit but the chat's own deadline.
+    :ivar tells_stop: whether the stream says that somebody stopped the chat before its first bytes.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class StreamedResponse(KeptResponse):
         self._detached_seconds = detached_seconds
         self._detached: Slot | None = None
         self._last_reader = 0.0
+        self.tells_stop = False
 
     def on_interrupt(self, reason: Interruption) -> None:
         """End the chat; the store calls this."""
@@ -61,9 +63,14 @@ class StreamedResponse(KeptResponse):
         return self._writer
 
     @property
+    def info(self) -> StreamInfo:
+        """What is known of the stream."""
+        return self.writer.info
+
+    @property
     def id(self) -> str:  # type: ignore[override]
         """The stream's id."""
-        return self.writer.info.id
+        return self.info.id
 
     def attach(self, cancel: CancelToken) -> None:
         """Have the token interrupted when somebody stops the chat."""
@@ -105,7 +112,8 @@ class StreamedResponse(KeptResponse):
         if self._new_encoder is not None:
             self.encoder(self._new_encoder())
         assert self._encoder is not None
-        self._encoder.fail(error)
+        told = self._encoder.fail(error) is not None
+        self.tells_stop = told and error.code == "stopped"
 
     def end(self) -> None:
         """End the stream."""

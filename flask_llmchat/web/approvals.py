@@ -22,18 +22,37 @@ def may_offer(state: AppState, tool: Tool, chat: ChatRequest, *, may_ask: bool) 
         return True
     if chat.caller is None:
         if state.hooks.caller_loader is None:
-            state.warn_once(
-                f"tool {tool.name!r} is not offered: it may ask for the user's approval, which"
-                " holds for one caller. Decorate a function that returns the user's id with"
-                " @llmchat.caller_loader."
-            )
+            state.warn_once(_without_caller(tool))
         return False
+    if not may_ask:
+        return tool.approval is not True
     if not state.app.secret_key:
-        raise RuntimeError(
-            f"tool {tool.name!r} may ask for the user's approval, which is signed: set"
-            " app.config['SECRET_KEY']."
-        )
-    return may_ask or tool.approval is not True
+        raise RuntimeError(_without_key(tool))
+    return True
+
+
+def missing(state: AppState) -> str:
+    """Return what a tool that may ask lacks, in words for the app's developer; "" for nothing."""
+    for tool in state.hooks.tools.values():
+        if tool.approval and state.hooks.caller_loader is None:
+            return _without_caller(tool)
+        if tool.approval and not state.app.secret_key:
+            return _without_key(tool)
+    return ""
+
+
+def _without_caller(tool: Tool) -> str:
+    return (
+        f"tool {tool.name!r} is not offered: it may ask for the user's approval, which holds for"
+        " one caller. Decorate a function that returns the user's id with @llmchat.caller_loader."
+    )
+
+
+def _without_key(tool: Tool) -> str:
+    return (
+        f"tool {tool.name!r} may ask for the user's approval, which is signed: set"
+        " app.config['SECRET_KEY']."
+    )
 
 
 def approvals_for(state: AppState, chat: ChatRequest, *, may_ask: bool) -> Approvals:
@@ -50,7 +69,8 @@ def approvals_for(state: AppState, chat: ChatRequest, *, may_ask: bool) -> Appro
         may_ask=may_ask,
         enter=app.app_context,
         sync=app.ensure_sync,
-        claimer=lambda key, expires_at: _claim(state, key, expires_at),
+        # A call that was checked in time may wait for others of its chat until this one's deadline.
+        claimer=lambda key, expires_at: _claim(state, key, expires_at + state.config.deadline),
     )
 
 

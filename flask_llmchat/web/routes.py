@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +13,13 @@ from ..dialects.base import Dialect, Route, routes_of
 from ..openapi.instance import RouteEntry
 from .refusals import no_such_path_view, unknown_provider_view, wrong_method_view
 from .state import AppState
-from .stream_views import list_view, stream_routes
+from .stream_views import caller_routes, stream_routes
 from .views import chat_view, route_view
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+# A route with its dialect, if it is one's own, and its view.
+_Found = tuple[Dialect | None, Route, Callable[..., Any]]
 
 
 def refuse_collision(state: AppState, name: str, others: Mapping[str, AppState]) -> None:
@@ -50,6 +53,8 @@ def add_routes(setup: BlueprintSetupState, state: AppState) -> None:
             methods=[*entry.methods],
             # Flask's own response to OPTIONS would allow all methods that have a rule here.
             provide_automatic_options=entry.purpose == "path",
+            # Or a conversation "/a" would be sent to the stream of "a".
+            merge_slashes=entry.purpose != "stream",
         )
 
 
@@ -60,11 +65,9 @@ def _decorated(state: AppState, view: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _entries(state: AppState) -> Iterator[RouteEntry]:
-    if state.config.resumable:
-        view = _decorated(state, list_view(state))
-        yield RouteEntry(
-            rule="/streams", endpoint="_streams", methods=("GET",), view=view, purpose="stream"
-        )
+    wrong_methods: dict[str, Callable[..., Any]] = {}
+    of_all = [(None, *found) for found in caller_routes(state)]
+    yield from _route_entries(state, of_all, {}, wrong_methods)
     for provider in state.providers.values():
         view = _decorated(state, chat_view(state, provider))
         # One endpoint for all paths of a provider: a limit or an exemption is for all of them.
@@ -79,7 +82,7 @@ def _entries(state: AppState) -> Iterator[RouteEntry]:
                 provider=provider,
             )
     # A served provider first: of two rules that match, Werkzeug takes the one that is added first.
-    shared = tuple(_shared_entries(state))
+    shared = tuple(_shared_entries(state, wrong_methods))
     if state.providers:
         served = "/<any({}):provider>".format(", ".join(f'"{name}"' for name in state.providers))
         yield from (replace(entry, rule=served + entry.rule) for entry in shared)
@@ -112,12 +115,11 @@ def _entries(state: AppState) -> Iterator[RouteEntry]:
             )
 
 
-def _shared_entries(state: AppState) -> Iterator[RouteEntry]:
-    """Give what stands behind each provider: the dialects' own routes, and wrong methods."""
-    methods: dict[str, list[str]] = {path: ["POST"] for path in state.paths}
-    owners: dict[str, Dialect | None] = {}
-    found: list[tuple[Dialect | None, Route, Callable[..., Any]]]
-    found = [(None, *of_streams) for of_streams in stream_routes(state)]
+def _shared_entries(
+    state: AppState, wrong_methods: dict[str, Callable[..., Any]]
+) -> Iterator[RouteEntry]:
+    """Give what stands behind each provider: routes of streams and dialects, and wrong methods."""
+    found: list[_Found] = [(None, *of_streams) for of_streams in stream_routes(state)]
     of_streams = {route.path for _, route, _ in found}
     found += [
         (dialect, route, route_view(state, dialect, route))
@@ -125,6 +127,22 @@ def _shared_entries(state: AppState) -> Iterator[RouteEntry]:
         for route in routes_of(dialect)
         if route.path not in of_streams
     ]
+    chats = {path: ["POST"] for path in state.paths}
+    yield from _route_entries(state, found, chats, wrong_methods)
+
+
+def _route_entries(
+    state: AppState,
+    found: Iterable[_Found],
+    methods: dict[str, list[str]],
+    wrong_methods: dict[str, Callable[..., Any]],
+) -> Iterator[RouteEntry]:
+    """Give the entries of routes, and those for their wrong methods.
+
+    :param methods: the methods of further paths.
+    :param wrong_methods: the views for wrong methods, by their endpoints, which are added to.
+    """
+    owners: dict[str, Dialect | None] = {}
     for dialect, route, view in found:
         yield RouteEntry(
             rule=route.path,
@@ -137,16 +155,15 @@ def _shared_entries(state: AppState) -> Iterator[RouteEntry]:
         )
         methods.setdefault(route.path, []).extend(route.methods)
         owners.setdefault(route.path, dialect)
-    views: dict[str, Callable[..., Any]] = {}
     for path, allowed in methods.items():
         endpoint = "_".join(["_not", *allowed]).lower()
-        if endpoint not in views:
-            views[endpoint] = wrong_method_view(state, allowed)
+        if endpoint not in wrong_methods:
+            wrong_methods[endpoint] = wrong_method_view(state, allowed)
         yield RouteEntry(
             rule=path,
             endpoint=endpoint,
             methods=[one for one in (*_METHODS, "OPTIONS") if one not in allowed],
-            view=views[endpoint],
+            view=wrong_methods[endpoint],
             purpose="method",
             path=path,
             dialect=owners.get(path),

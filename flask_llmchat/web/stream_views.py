@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from flask import Response, jsonify, request
 
 from ..core.errors import ChatError
 from ..dialects.base import Route
-from ..dialects.json_schema import Components, RouteSpec
+from ..dialects.json_schema import Components, RouteSpec, object_schema
 from ..transport.runtime import Slot
 from ..transport.watchdog import CancelToken
 from .body import read_optional_body
@@ -21,8 +23,10 @@ from .servers import client_socket
 from .state import AppState
 from .streams import owner_of
 
-_MAX_STOP = 64 * 2**10  # bytes of the body of a stop
-_MAX_OFFSET = 2**53
+if TYPE_CHECKING:
+    from ..streams.base import StreamInfo
+
+_MAX_DIGITS = 15  # of an offset
 
 
 def _view(state: AppState, answer: Callable[..., Response]) -> Callable[..., Response]:
@@ -30,8 +34,6 @@ def _view(state: AppState, answer: Callable[..., Response]) -> Callable[..., Res
 
     def view(**values: str) -> Response:
         try:
-            if "provider" in values:
-                state.provider_named(values["provider"])
             state.streams.watch()
             if request.method == "POST":
                 refuse_cross_site(state.config.trusted_origins)
@@ -48,37 +50,57 @@ def read_view(state: AppState) -> Callable[..., Response]:
 
     def read(owner: str | None, name: str, **_: str) -> Response:
         info = None if owner is None else state.streams.find(owner, name)
-        if info is None:
-            return Response(status=204)
-        return replay(state, info, acquire_slot(max_streams(state.config)), _offset(info.mimetype))
+        if info is not None:
+            start = _start(info, by_conversation=name != info.id)
+            slot = acquire_slot(max_streams(state.config))
+            if response := replay(state, info, slot, start):
+                return response
+        return Response(status=204, headers={"Cache-Control": "no-store"})
 
     view = _view(state, read)
     view.__name__ = view.__qualname__ = "read_stream"
     return view
 
 
-def replay(state: AppState, info: Any, slot: Slot, after: dict[str, int]) -> Response:
-    """Return the response that reads a stream.
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a client begins to read a stream.
+
+    :param after_events: how many events to pass over.
+    :param after_bytes: how many bytes, in a dialect without events.
+    :param prelude: what it gets besides, after the first event, or at once if that is passed over.
+    """
+
+    after_events: int = 0
+    after_bytes: int = 0
+    prelude: bytes = b""
+
+
+def replay(state: AppState, info: StreamInfo, slot: Slot, start: Start) -> Response | None:
+    """Return the response that reads a stream; None if it is no longer kept.
 
     :param slot: is released when it is over.
-    :param after: where to begin.
     """
     from ..streams.replay import Replay
 
     try:
         encoder = state.streams.encoder(info)
-        reader = state.streams.read(info, **after) if encoder else None
+        reader = (
+            state.streams.read(info, start.after_bytes, start.after_events) if encoder else None
+        )
+        if encoder is None or reader is None:
+            slot.release()
+            return None
     except BaseException:
         slot.release()
         raise
-    if encoder is None or reader is None:
-        slot.release()
-        return Response(status=204)
     body = Replay(
         reader,
         encoder,
-        CancelToken(client_socket()),
-        prelude=b"" if any(after.values()) else info.details.get("prelude", "").encode(),
+        # Or a client that does not read would keep its slot for ever.
+        CancelToken(client_socket(), time.monotonic() + state.streams.longest),
+        prelude=start.prelude,
+        after_first=not start.after_events,
         heartbeat=state.config.heartbeat,
         slot=slot,
     )
@@ -89,7 +111,7 @@ def stop_view(state: AppState) -> Callable[..., Response]:
     """Return the view that stops a chat."""
 
     def stop(owner: str | None, name: str, **_: str) -> Response:
-        body = read_optional_body(_MAX_STOP)
+        body = read_optional_body(state.config.max_content_length)
         active = body.get("activeStreamId")
         if not isinstance(active, str | None):
             raise ChatError("activeStreamId: Not a valid string.", status=422)
@@ -113,24 +135,45 @@ def list_view(state: AppState) -> Callable[..., Response]:
     return view
 
 
-def _offset(mimetype: str) -> dict[str, int]:
-    """Return after how much of a stream the client wants to read.
+def _start(info: StreamInfo, *, by_conversation: bool) -> Start:
+    """Return where the client wants to begin.
 
-    :raises ChatError: with status 400, for what is none.
+    The events of a stream are counted as the client of the chat got them. But a client that asked
+    for a conversation got the prelude with them, and counts it.
+
+    :raises ChatError: with status 400, for what is no place in a stream.
     """
-    in_events = mimetype == "text/event-stream"
-    name = "startIndex" if in_events else "after"
-    wrong = "after" if in_events else "startIndex"
+    if info.mimetype != "text/event-stream":
+        return Start(after_bytes=_number("after", wrong="startIndex") or 0)
+    prelude = info.details["prelude"].encode()
+    index = _number("startIndex", wrong="after")
+    if index is None:
+        seen = _whole_number("Last-Event-ID", request.headers.get("Last-Event-ID")) or 0
+        return Start(after_events=seen, prelude=b"" if seen else prelude)
+    if not (by_conversation and prelude):
+        return Start(after_events=index)
+    frames = prelude.split(b"\n\n")[:-1]
+    passed = max(index - 1, 0)
+    left = b"".join(frame + b"\n\n" for frame in frames[passed:])
+    return Start(after_events=min(index, 1) + max(passed - len(frames), 0), prelude=left)
+
+
+def _number(name: str, *, wrong: str) -> int | None:
+    """Return a whole number in the query; None where it has none.
+
+    :param wrong: what is a number in streams of another kind.
+    """
     if wrong in request.args:
         raise ChatError(f"{wrong}: this stream is read from {name} on.")
-    given = request.args.get(name)
-    if given is None and in_events and "Last-Event-ID" in request.headers:
-        name, given = "Last-Event-ID", request.headers["Last-Event-ID"]
+    return _whole_number(name, request.args.get(name))
+
+
+def _whole_number(name: str, given: str | None) -> int | None:
     if given is None:
-        return {}
-    if not (given.isascii() and given.isdigit() and int(given[:20]) <= _MAX_OFFSET):
+        return None
+    if not (given.isascii() and given.isdigit() and len(given) <= _MAX_DIGITS):
         raise ChatError(f"{name}: it has to be a whole number of at least 0.")
-    return {"after_events" if in_events else "after_bytes": int(given[:20])}
+    return int(given)
 
 
 def _describe_read(components: Components) -> RouteSpec:
@@ -152,13 +195,47 @@ def _describe_stop(components: Components) -> RouteSpec:
     )
 
 
+_LIST = {
+    "type": "array",
+    "items": object_schema(
+        "A response that is being written.",
+        id={"type": "string", "description": "The id of the stream."},
+        chat={"type": ["string", "null"], "description": "The id of the conversation."},
+        provider={"type": "string"},
+        model={"type": "string"},
+        started={"type": "number", "description": "Seconds since 1970."},
+    ),
+}
+
+
+def _describe_list(components: Components) -> RouteSpec:
+    return RouteSpec(
+        summary="The caller's running streams",
+        description="The oldest first, in all conversations, with all providers.",
+        response="The running streams; an empty list also while the store cannot be reached.",
+        content={"application/json": components.add_schema("Streams", _LIST)},
+    )
+
+
 _ROUTES = (
     (Route("/<path:name>/stream", "stream", describe=_describe_read), read_view),
     (Route("/<path:name>/stop", "stop", methods=("POST",), describe=_describe_stop), stop_view),
 )
 
+_CALLER_ROUTES = ((Route("/streams", "streams", describe=_describe_list), list_view),)
 
-def stream_routes(state: AppState) -> list[tuple[Route, Callable[..., Response]]]:
+Found = Sequence[tuple[Route, Callable[..., Response]]]
+
+
+def stream_routes(state: AppState) -> Found:
     """Return the routes of streams behind each provider, and their views."""
-    made = [(route, view(state)) for route, view in _ROUTES]
-    return made if state.config.resumable else []
+    return _made(state, _ROUTES)
+
+
+def caller_routes(state: AppState) -> Found:
+    """Return the routes of a caller's streams, whatever the provider, and their views."""
+    return _made(state, _CALLER_ROUTES)
+
+
+def _made(state: AppState, routes: Any) -> Found:
+    return [(route, view(state)) for route, view in routes] if state.config.resumable else ()

@@ -48,6 +48,7 @@ class Streams:
     """The streams of one instance in one app. Nothing of them is loaded before it is needed.
 
     :param name: name of the blueprint.
+    :ivar longest: seconds that no chat, and no reader, takes longer than.
     :raises ValueError: when ``LLMCHAT_STORE`` is no address of a store.
     :raises RuntimeError: when a package for it is missing.
     """
@@ -55,6 +56,7 @@ class Streams:
     def __init__(self, state: AppState, name: str) -> None:
         self._state = state
         self._name = name
+        self.longest = state.config.deadline + 60
         self._store: PerProcess[StreamStore] | None = None
         if state.config.store != "memory://":
             self._store = self._make()
@@ -73,7 +75,7 @@ class Streams:
         config, app = self._state.config, self._state.app
         limits = Limits(
             keep=config.stream_keep,
-            longest=config.deadline + 60,
+            longest=self.longest,
             max_bytes=config.stream_max_bytes,
             store_max_bytes=config.store_max_bytes,
         )
@@ -186,9 +188,8 @@ class Streams:
             return ChatError(
                 "Idempotency-Key: it was used for another request. Send a new one.", status=422
             )
-        if (info := self.find(owner, entry.stream_id)) is None:
-            return ChatError("The answer to this request is no longer kept.", status=409)
-        return AlreadyOpen(info)
+        info = self.find(owner, entry.stream_id)
+        return AlreadyOpen(info) if info else not_kept()
 
     def _default_detached(self) -> int:
         places = max_streams(self._state.config)
@@ -206,19 +207,22 @@ class Streams:
         """
         from ..streams.base import StoreUnavailable
 
-        if len(name) > MAX_ID:
-            return None
         try:
-            return self.store.find(owner, name)
+            return self._find(owner, name)
         except StoreUnavailable:
             return None
 
-    def read(self, info: StreamInfo, **after: int) -> StreamReader | None:
-        """Return a reader of a stream, from an offset on."""
+    def _find(self, owner: str, name: str) -> StreamInfo | None:
+        return self.store.find(owner, name) if len(name) <= MAX_ID else None
+
+    def read(self, info: StreamInfo, after_bytes: int, after_events: int) -> StreamReader | None:
+        """Return a reader of a stream, from an offset on; None if it is no longer kept."""
         from ..streams.base import StoreUnavailable
 
         try:
-            return self.store.read(info.owner, info.id, **after)
+            return self.store.read(
+                info.owner, info.id, after_bytes=after_bytes, after_events=after_events
+            )
         except StoreUnavailable:
             return None
 
@@ -226,14 +230,14 @@ class Streams:
         """Stop the chat of a conversation or a stream.
 
         :param active: the stream that the client takes for the running one; another one goes on.
+        :raises ChatError: when the store cannot be reached.
         """
         from ..streams.base import StoreUnavailable
 
-        info = self.find(owner, name)
-        if info is None or active not in (None, info.id):
-            return
         try:
-            self.store.stop(owner, info.id)
+            info = self._find(owner, name)
+            if info is not None and active in (None, info.id):
+                self.store.stop(owner, info.id)
         except StoreUnavailable:
             raise ChatError(
                 "The answer could not be stopped. Please try again.", "overloaded"
@@ -278,6 +282,11 @@ class Streams:
 def owner_of(caller: Caller) -> str:
     """Return whose streams a caller's are."""
     return json.dumps([caller.id, caller.team])
+
+
+def not_kept() -> ChatError:
+    """Return the error for a chat that was sent before, and whose response is lost."""
+    return ChatError("The answer to this request is no longer kept.", status=409)
 
 
 def _digest(path: str, body: dict[str, Any]) -> str:

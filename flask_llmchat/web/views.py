@@ -18,8 +18,8 @@ from .request import refuse_cross_site, request_id
 from .responses import error_response, streaming_response
 from .servers import client_socket
 from .state import AppState
-from .stream_views import replay
-from .streams import AlreadyOpen
+from .stream_views import Start, replay
+from .streams import AlreadyOpen, not_kept
 
 
 def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
@@ -49,7 +49,9 @@ def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
                     try:
                         kept = state.streams.open(chat, dialects.response, body)
                     except AlreadyOpen as found:
-                        return replay(state, found.info, slot, {})
+                        if response := replay(state, found.info, slot, Start()):
+                            return response
+                        raise not_kept() from None
                 run = ChatRun(
                     state,
                     dialects.response.encoder,
@@ -58,7 +60,15 @@ def chat_view(state: AppState, provider: Provider) -> Callable[..., Response]:
                     may_ask=asks_approval(dialects.request) and asks_approval(dialects.response),
                     kept=kept,
                 )
-                streaming = run.start(provider)
+                try:
+                    streaming = run.start(provider)
+                except ChatError:
+                    # The client that began it is told of a stop like all who read its response.
+                    if not (kept and kept.tells_stop):
+                        raise
+                    if response := replay(state, kept.info, slot, Start()):
+                        return response
+                    raise
             except BaseException:
                 slot.release()
                 raise

@@ -1,4 +1,5 @@
 import { useChat } from '@ai-sdk/react';
+import { lastAssistantMessageIsCompleteWithApprovalResponses } from 'ai';
 import { useEffect, useRef, useState } from 'react';
 import { Parts } from './parts.jsx';
 import { sentence, transport } from './server.js';
@@ -11,8 +12,9 @@ const ENDINGS = {
 export function Chat({ choice, model }) {
   const [text, setText] = useState('');
   const [ending, setEnding] = useState('');
-  const { messages, status, error, sendMessage, regenerate, stop } = useChat({
+  const { messages, status, error, sendMessage, regenerate, addToolApprovalResponse, stop } = useChat({
     transport,
+    sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses,
     onFinish: ({ isAbort, finishReason }) =>
       setEnding(isAbort ? 'You stopped the answer here.' : (ENDINGS[finishReason] ?? '')),
   });
@@ -49,6 +51,11 @@ export function Chat({ choice, model }) {
     regenerate(asking);
   }
 
+  function decide({ approval }, approved) {
+    setEnding('');
+    addToolApprovalResponse({ id: approval.id, approved, options: asking });
+  }
+
   function onKeyDown(event) {
     // While an input method composes a character, Enter belongs to it.
     if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return;
@@ -61,7 +68,7 @@ export function Chat({ choice, model }) {
         {messages.length === 0 && (
           <section className="empty">
             <h2>What would you like to ask?</h2>
-            <p>The Demo needs no key. Ask it about your orders, to reason, for sources, an error, or something long.</p>
+            <p>The Demo needs no key. Ask it about your orders, to cancel one, to reason, for sources, an error, or something long.</p>
           </section>
         )}
         <ol className="turns" aria-busy={busy}>
@@ -69,7 +76,9 @@ export function Chat({ choice, model }) {
             <li key={message.id} className="turn">
               <div className={message.role === 'user' ? 'question' : 'answer'}>
                 <h2 className="unseen">{message.role === 'user' ? 'You' : 'The answer'}</h2>
-                <Parts parts={message.parts} own={message.role === 'user'} writing={busy && message === messages.at(-1)} />
+                <Parts parts={message.parts} own={message.role === 'user'}
+                  writing={busy && message === messages.at(-1)}
+                  decide={!busy && message === messages.at(-1) ? decide : null} />
                 <Usage usage={message.metadata?.usage} />
               </div>
             </li>
