@@ -423,7 +423,7 @@ function restore(turn) {
   const { error, outcome } = turn.answer.metadata;
   let problem = null;
   if (error && outcome === "refused") problem = problemFrom(error);
-  else if (error && outcome !== "cancelled") {
+  else if (error && !["cancelled", "stopped"].includes(outcome)) {
     problem = turn.answer.parts.length ? brokenOff(error.message) : problemFrom(error);
   }
   turn.view.showEnd(turn.answer, { problem, isLast: turn === turns.at(-1) });

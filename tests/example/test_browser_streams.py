@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -252,3 +253,123 @@ def test_a_deleted_chat_is_stopped(new_tab: NewTab, site: Site) -> None:
     tab.page.locator("#delete-chat button", has_text="Delete").click()
     expect(tab.page.locator("#empty")).to_be_visible()
     site.upstream.wait_for(lambda upstream: len(upstream.gone) > gone, WAIT / 1000)
+
+
+def test_a_lost_connection_is_made_again(new_tab: NewTab, site: Site, told: Told) -> None:
+    user = site.sign_up(key=True)
+    tab = new_tab(user)
+    tab.ask("Count")
+    tab.shows("One,", writing=True)
+
+    def begin(route: Any) -> None:
+        """Give the beginning of the stream, and then the connection is gone."""
+        cookie = {"Cookie": f"{user['name']}={user['value']}"}
+        with urllib.request.urlopen(
+            urllib.request.Request(route.request.url, headers=cookie), timeout=10
+        ) as response:
+            begun = b""
+            while b"One, " not in begun:
+                begun += response.read1()
+        route.fulfill(headers=dict(response.headers.items()), body=begun)
+
+    tab.page.route("**/stream", begin)
+    with tab.page.expect_response("**/stream?startIndex=*") as answer:
+        tab.page.reload()
+    assert answer.value.status == 200
+    tab.shows("One,", writing=True)
+    told.more.open()
+    tab.shows("One, two,", writing=True)
+    told.end.open()
+    tab.shows("One, two, three.", writing=False)
+    assert tab.note.count() == 0
+
+
+# ---- Under gunicorn, with Redis
+
+
+class Gunicorn:
+    """The example in processes of its own, which can be replaced and killed."""
+
+    def __init__(self, folder: Path, redis: RedisServer) -> None:
+        port = free_port()
+        self.address, self._log = f"http://127.0.0.1:{port}", folder / "gunicorn.log"
+        options = ["-k", "gthread", "--threads", "20", "-w", "1", "--graceful-timeout", "60"]
+        command = ["gunicorn", "example_app:create_app()", "-b", f"127.0.0.1:{port}", *options]
+        environ = {
+            **environment(folder / "instance"),
+            "EXAMPLE_LLMCHAT_STORE": redis.url,
+        }
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *command], cwd=ROOT, env=environ, stdout=log, stderr=log
+            )
+
+    def workers(self, count: int) -> list[int]:
+        """Wait until so many have begun; return their process ids."""
+        until = time.monotonic() + WAIT / 1000
+        while True:
+            log = self._log.read_text()
+            pids = [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", log)]
+            if len(pids) >= count:
+                return pids
+            assert time.monotonic() < until and self.process.poll() is None, log
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def gunicorn(tmp_path: Path) -> Iterator[Gunicorn]:
+    pytest.importorskip("redis", reason="redis is not installed: pip install -e '.[redis]'")
+    if PROGRAM is None:
+        pytest.skip("redis-server is not installed: apt-get install redis-server")
+    redis = RedisServer(tmp_path)
+    server = Gunicorn(tmp_path, redis)
+    try:
+        server.workers(1)
+        yield server
+    finally:
+        server.process.send_signal(signal.SIGQUIT)  # at once
+        server.process.wait(20)
+        redis.kill()
+
+
+def test_a_new_server_and_one_that_dies(browser: Any, gunicorn: Gunicorn, shot: Shot) -> None:
+    context = browser.new_context(base_url=gunicorn.address)
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    page.goto("/signup")
+    page.fill("#email", "ada@example.org")
+    page.fill("#password", PASSWORD)
+    page.press("#password", "Enter")
+
+    def body_of(shown: Any) -> Any:
+        return shown.locator(".turn:last-child .body")
+
+    def ask_for_something_long() -> None:
+        page.locator("#send:enabled").wait_for()
+        page.locator("#question").fill("Write something long")
+        page.locator("#question").press("Enter")
+        page.wait_for_url("**/chats/*")
+        expect(body_of(page)).to_contain_text(" 3,")
+
+    ask_for_something_long()
+    other = context.new_page()
+    other.set_default_timeout(WAIT)
+    other.goto(page.url)
+    expect(body_of(other)).to_contain_text(" 3,")
+    gunicorn.process.send_signal(signal.SIGHUP)
+    assert len(gunicorn.workers(2)) == 2
+    other.reload()  # now the new worker reads what the old one goes on to write
+    for shown in (page, other):
+        expect(body_of(shown)).to_contain_text("That was all of it.")
+        expect(shown.locator(".turn:last-child .note:visible")).to_have_count(0)
+
+    other.close()
+    ask_for_something_long()
+    os.kill(gunicorn.workers(2)[-1], signal.SIGKILL)
+    for _ in range(2):
+        note = page.locator(".turn:last-child .note:visible")
+        expect(note).to_contain_text("The server stopped before the answer was complete.")
+        expect(body_of(page)).to_contain_text(" 3,")
+        shot(page, "interrupted")
+        page.reload()
+    context.close()
