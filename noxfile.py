@@ -85,7 +85,8 @@ def newest(session: nox.Session) -> None:
 def browser(session: nox.Session) -> None:
     """Test the example's pages in Chromium. A test that is skipped counts as failed."""
     session.install("-e", ".[test,browser]")
-    files = [f"tests/example/test_{name}.py" for name in ("browser", "browser_tools", "frontend")]
+    names = ("browser", "browser_streams", "browser_tools", "frontend")
+    files = [f"tests/example/test_{name}.py" for name in names]
     printed = session.run("pytest", "-q", "-rs", *(session.posargs or files), silent=True)
     print(printed)
     if "skipped" in str(printed).lower():

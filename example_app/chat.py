@@ -49,7 +49,7 @@ def load_profile() -> Profile | None:
 
 @llmchat.caller_loader
 def load_caller(profile: Profile) -> str:
-    """Return whose chat it is: what a user approves is approved for this user alone."""
+    """Return whose chat it is: only this user may read its response again, stop it, or approve."""
     return str(profile.user_id)
 
 

@@ -56,8 +56,9 @@ in the middle of a response, and the text until then must not look complete. So 
 reports to the page that the response broke off, and the page says"""
 
 _LONG = """\
-This is the demo, not a model, and it will now count for a while. Press Stop whenever you \
-have seen enough: the page closes the connection, and the server closes the one to the \
+This is the demo, not a model, and it will now count for a while. Reload the page meanwhile, open \
+this chat on your phone, or leave it and come back: the answer goes on, and is shown as it is \
+written. Press Stop whenever you have seen enough: the server then closes the connection to the \
 provider, so that you do not pay for words that nobody reads.
 
 {numbers}

@@ -1,8 +1,9 @@
 """Saves the chats: every question, and the response with its outcome.
 
 A question is saved before the provider is called, and the response with ``chat_finished``: the text
-that the provider sent, also a part of it, and not what a page claims; and even when the page is
-closed.
+that the provider sent, also a part of it, and not what a page claims. The response goes on when its
+page is closed, and is saved when it ends; when its worker has died, another one saves what had come.
+So ``chat.context`` has nothing in it but JSON.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ def _save_question(
             role="assistant",
             parts=[],
             request_id=chat.request_id,
+            about=_begun(chat),
         )
     )
 
@@ -125,10 +127,15 @@ def _save_decisions(chat: ChatRequest, name: str) -> None:
         raise ChatError(told, status=409)
     chat.context["example_user"] = user_id
     chat.context["example_calls"] = [approval.call.id for approval in chat.approvals]
-    chat.context["example_before"] = (message.parts, message.about)
+    chat.context["example_before"] = [message.parts, message.about]
     message.parts, message.size = parts, size_of(parts)
-    message.request_id, message.about, message.began = chat.request_id, {}, time.time()
+    message.request_id, message.about, message.began = chat.request_id, _begun(chat), time.time()
     row.touched = time.time()
+
+
+def _begun(chat: ChatRequest) -> dict[str, Any]:
+    """Return what is known about a response at its beginning: where a page can read it."""
+    return {"provider": chat.provider, "model": chat.model}
 
 
 def keep_answer(sender: Flask, result: ChatResult) -> None:

@@ -6,10 +6,10 @@ const provider = byId("provider");
 const model = byId("model");
 const temperature = byId("temperature");
 
-export const url = () => option().dataset.url;
+// Of a provider's route; null when it is not offered here any more.
+export const url = (name = provider.value) => optionOf(name)?.dataset.url ?? null;
 export const label = (name = provider.value, modelName = model.value.trim()) => {
-  const known = [...provider.options].find((option) => option.value === name);
-  return `${known?.text ?? name} · ${modelName}`;
+  return `${optionOf(name)?.text ?? name} · ${modelName}`;
 };
 export const chosen = () => ({ provider: provider.value, model: model.value.trim() });
 export const settings = () => ({
@@ -32,17 +32,17 @@ function showMissing(isMissing) {
 
 // Pick a provider, if there is one of that name.
 export function pick(name, modelName) {
-  if (![...provider.options].some((option) => option.value === name)) return;
+  if (!optionOf(name)) return;
   provider.value = name;
   showProvider(modelName);
 }
 
-function option() {
-  return provider.selectedOptions[0];
+function optionOf(name) {
+  return [...provider.options].find((option) => option.value === name);
 }
 
 function showProvider(modelName) {
-  const { value, text, dataset } = option();
+  const { value, text, dataset } = optionOf(provider.value);
   model.setAttribute("list", `models-${value}`);
   model.value = modelName ?? dataset.model;
   const noKey = byId("no-key");

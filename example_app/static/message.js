@@ -121,6 +121,9 @@ export class Assembler {
       case "source-url":
         parts.push(chunk);
         break;
+      case "abort":
+        metadata.outcome = "stopped";
+        break;
       case "finish":
         this.complete = true;
         metadata.finishReason = chunk.finishReason;

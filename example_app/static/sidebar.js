@@ -7,6 +7,10 @@ const list = byId("chats");
 const sidebar = byId("sidebar");
 const opener = byId("open-sidebar");
 
+// What is done before a chat is deleted: its answer may be being written.
+let stopFirst = async () => {};
+export const beforeDeleting = (stop) => (stopFirst = stop);
+
 // How often the list was asked for, and which of these lists is shown: an older one may come late.
 let asked = 0;
 let shown = 0;
@@ -66,6 +70,7 @@ function confirmDeleting(chat) {
   dialog.returnValue = "";
   dialog.onclose = async () => {
     if (dialog.returnValue !== "delete") return;
+    await stopFirst();
     const response = await ask(`/api/chats/${chat.id}`, { method: "DELETE" }).catch(() => null);
     if (response?.ok) location.assign("/");
     else announce("The chat could not be deleted. Please try again.");

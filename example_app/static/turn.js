@@ -9,7 +9,7 @@ const ENDINGS = {
   stopped: "You stopped the answer here.",
   length: "The answer stopped here: it reached the longest that was allowed. Ask it to go on.",
   content_filtered: "The provider's filter ended the answer here.",
-  cancelled: "You stopped the answer here, or left before it was complete.",
+  cancelled: "The answer stopped here, because the connection to its reader was lost.",
   lost: "This answer seems to be lost: the server was stopped while it was being written.",
   running: "This answer is still being written.",
 };

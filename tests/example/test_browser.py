@@ -385,18 +385,6 @@ def test_what_never_reaches_the_chat(new_tab: NewTab) -> None:
         expect(tab.note).to_contain_text(told)
 
 
-def test_a_reload_in_the_middle(new_tab: NewTab, site: Site) -> None:
-    tab = new_tab(key=True)
-    gone = len(site.upstream.gone)
-    site.upstream.add(text_reply("One, ", "two, ", finish_reason=None, done=False, then=[HOLD]))
-    tab.ask("Count")
-    tab.wait_for_text("two,")
-    tab.reload()
-    tab.page.get_by_text("or left before it was complete").wait_for()
-    expect(tab.answer).to_have_text("One, two,")
-    site.upstream.wait_for(lambda upstream: len(upstream.gone) > gone, WAIT / 1000)
-
-
 def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
     size = {"width": 1280, "height": 900}
     tab = new_tab(viewport=size, permissions=["clipboard-read", "clipboard-write"])
@@ -573,7 +561,7 @@ def test_a_server_that_died(new_tab: NewTab, site: Site) -> None:
     page.get_by_text("This answer is still being written.").wait_for()
     page.wait_for_timeout(5_000)
     most = 1 + math.log2(time.monotonic() - began + 1)  # at once, after 1 s, after 3 s, after 7 s
-    assert 2 <= len(looks) <= most
+    assert 2 <= len(looks) <= most + 1  # the first of them looked for a stream before
     tab.ask("Second")
     tab.wait_for_end()
     for _ in range(2):
