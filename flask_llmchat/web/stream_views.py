@@ -54,6 +54,9 @@ def read_view(state: AppState) -> Callable[..., Response]:
             start = _start(info, by_conversation=name != info.id)
             slot = acquire_slot(max_streams(state.config))
             if response := replay(state, info, slot, start):
+                if request.method == "HEAD":
+                    response.close()  # at once, not when the server has sent it
+                    response.response = []
                 return response
         return Response(status=204, headers={"Cache-Control": "no-store"})
 

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from flask_llmchat.testing import HOLD, FakeUpstream, Reply, event, text_reply
-from tests.support.apps import KEYS
 from tests.support.chromium import (
     PASSWORD,
     WAIT,
