@@ -16,9 +16,9 @@ from .login import logged_in_user
 from .models import Chat, Message
 from .quota import lock_account
 
-# Seconds after which a response without an outcome counts as lost: with memory:// a server that dies
-# saves none. Only LLMCHAT_DEADLINE would be certain, but is ten minutes of waiting in vain. A response
-# that does take longer has a stream, which the page looks for in any case.
+# Seconds after which a response without an outcome counts as lost: with memory:// a server that
+# dies saves none. Only LLMCHAT_DEADLINE would be certain, but is ten minutes of waiting in vain. A
+# response that does take longer has a stream, which the page looks for in any case.
 _LOST_AFTER = 120
 
 _MAX_LISTED = 500
