@@ -156,8 +156,11 @@ def test_a_reload_reads_on(new_tab: NewTab, told: Told, shot: Shot) -> None:
     told.end.open()
     tab.shows("One, two, three.", writing=False)
     assert tab.note.count() == 0
+    facts = tab.page.locator(".facts")
+    expect(facts).to_be_empty()  # not the time since the reload
     tab.page.reload()
     tab.shows("One, two, three.", writing=False)
+    expect(facts).to_contain_text("first word after")
 
 
 def test_another_chat_and_back(new_tab: NewTab, site: Site, told: Told) -> None:
