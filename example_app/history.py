@@ -1,9 +1,9 @@
 """Saves the chats: every question, and the response with its outcome.
 
 A question is saved before the provider is called, and the response with ``chat_finished``: the text
-that the provider sent, also a part of it, and not what a page claims. The response goes on when its
-page is closed, and is saved when it ends. When its worker has died, another saves what had come.
-So ``chat.context`` has nothing in it but JSON.
+that the provider sent, also a part of it, and not what a page claims. The response goes on when
+its page is closed, and is saved when it ends; when its worker has died, another one saves what had
+come. So ``chat.context`` has nothing in it but JSON.
 """
 
 from __future__ import annotations

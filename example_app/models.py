@@ -116,7 +116,7 @@ class Message(db.Model):  # type: ignore[misc, name-defined]
     :ivar size: bytes of its parts. Because of the index, the size of a chat or an account is known
         without reading any message.
     :ivar request_id: id of the request that a response is for, by which this row is found.
-    :ivar about: the provider and the model of a response; when it has ended, also its outcome, its
+    :ivar about: the provider and the model of a response; when it has ended, also its outcome,
         usage and times.
     """
 

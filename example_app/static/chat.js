@@ -138,7 +138,8 @@ async function read(response, { turn, controller, stream, messageId }, since) {
     // The chat has gone on elsewhere, and this answers another question.
     if (chunk.type === "start" && messageId && chunk.messageId !== messageId) return lost;
     assembler.add(chunk);
-    if (turn.answer.parts.length > before) metadata.firstWord ??= since();
+    // Of an answer that is read again only the server knows how long it took.
+    if (!messageId && turn.answer.parts.length > before) metadata.firstWord ??= since();
     paint();
   }
   if (assembler.error) return brokenOff(assembler.error);

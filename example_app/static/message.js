@@ -63,7 +63,7 @@ export class Assembler {
 
   add(chunk) {
     const { parts, metadata } = this.#message;
-    const open = this.#open.get(chunk.id ?? chunk.toolCallId);
+    let open = this.#open.get(chunk.id ?? chunk.toolCallId);
     if (chunk.messageMetadata) Object.assign(metadata, chunk.messageMetadata);
     switch (chunk.type) {
       case "start":
@@ -85,18 +85,14 @@ export class Assembler {
         if (parts.length) parts.push({ type: "step-start" });
         break;
       case "tool-input-start":
-        this.#begin(chunk.toolCallId, {
-          type: `tool-${chunk.toolName}`,
-          toolCallId: chunk.toolCallId,
-          state: "input-streaming",
-          input: "",
-        });
+        this.#beginCall(chunk);
         break;
       case "tool-input-delta":
         open.input += chunk.inputTextDelta;
         break;
       case "tool-input-available":
       case "tool-input-error":
+        open ??= this.#beginCall(chunk); // of an earlier step, in an answer that is read again
         open.input = chunk.input;
         open.state = chunk.errorText ? "output-error" : "input-available";
         if (chunk.errorText) open.errorText = chunk.errorText;
@@ -135,8 +131,14 @@ export class Assembler {
     }
   }
 
+  #beginCall({ toolName, toolCallId }) {
+    const type = `tool-${toolName}`;
+    return this.#begin(toolCallId, { type, toolCallId, state: "input-streaming", input: "" });
+  }
+
   #begin(id, part) {
     this.#message.parts.push(part);
     this.#open.set(id, part);
+    return part;
   }
 }

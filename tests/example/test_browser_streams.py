@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from example_app import demo
 from flask_llmchat.testing import HOLD, FakeUpstream, Reply, event, text_reply
 from tests.support.chromium import (
     PASSWORD,
@@ -102,6 +103,8 @@ def new_tab(browser: Any, site: Site) -> Iterator[NewTab]:
 class Gate(float):
     """A pause in an answer that takes until the test ends it."""
 
+    _opened: threading.Event
+
     def __new__(cls) -> Gate:
         gate = super().__new__(cls, 1)
         gate._opened = threading.Event()
@@ -153,8 +156,11 @@ def test_a_reload_reads_on(new_tab: NewTab, told: Told, shot: Shot) -> None:
     told.end.open()
     tab.shows("One, two, three.", writing=False)
     assert tab.note.count() == 0
+    facts = tab.page.locator(".facts")
+    expect(facts).to_be_empty()  # not the time since the reload
     tab.page.reload()
     tab.shows("One, two, three.", writing=False)
+    expect(facts).to_contain_text("first word after")
 
 
 def test_another_chat_and_back(new_tab: NewTab, site: Site, told: Told) -> None:
@@ -281,6 +287,32 @@ def test_a_lost_connection_is_made_again(new_tab: NewTab, site: Site, told: Told
     told.end.open()
     tab.shows("One, two, three.", writing=False)
     assert tab.note.count() == 0
+
+
+def test_a_reload_after_a_yes(new_tab: NewTab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes on is the message that asked: its earlier parts are shown again, and once."""
+    monkeypatch.setattr(demo, "_SECONDS_A_WORD", 0.001)
+    tab = new_tab()
+    page = tab.page
+    page.select_option("#provider", "demo")
+    tab.ask("Cancel my latest order")
+    yes = page.get_by_role("button", name="Yes", exact=True)
+    yes.wait_for()
+    monkeypatch.setattr(demo, "_SECONDS_A_WORD", 0.3)
+    yes.click()
+    answer = page.locator(".turn:last-child .answer")
+    expect(answer).to_contain_text("This is what the server")
+    with page.expect_response("**/stream") as stream:
+        page.reload()
+    assert stream.value.status == 200
+    expect(answer).to_contain_text("A model would now put that into words of its own.")
+    expect(answer).not_to_have_attribute("aria-busy", "true")
+    for _ in range(2):
+        expect(answer.locator("summary")).to_have_text(
+            ["Used the tool “find_orders”", "Used the tool “cancel_order”"]
+        )
+        expect(answer.get_by_text("This is what the server")).to_have_count(1)
+        page.reload()
 
 
 # ---- Under gunicorn, with Redis

@@ -221,12 +221,21 @@ def test_stop_and_another_provider(new_tab: NewTab, site: Site, shot: Shot) -> N
     tab.wait_for_end()
     expect(page.locator(".note")).to_have_count(0)
 
-    gone = len(upstream.gone)
-    page.select_option("#provider", "openai")
-    upstream.add(text_reply("One, ", finish_reason=None, done=False, then=[HOLD]))
-    tab.ask("Count again")
-    tab.wait_for_answer("One,")
     page.get_by_role("button", name="New chat").click()
+    page.select_option("#provider", "openai")
+    upstream.add(text_reply("Four, ", finish_reason=None, done=False, then=[HOLD]))
+    tab.ask("Count again")
+    tab.wait_for_answer("Four,")
+    gone = len(upstream.gone)
+    for _ in range(2):  # it goes on, and the page that comes back reads it
+        page.reload()
+        tab.wait_for_answer("Four,")
+        expect(page.locator("ol.turns")).to_have_attribute("aria-busy", "true")
+    expect(page.locator("#provider")).to_have_value("openai")
+    expect(page.locator(".answer")).to_have_count(1)
+    shot(page, "after-a-reload")
+    page.get_by_role("button", name="Stop").click()
+    tab.wait_for_note("You stopped the answer here.")
     upstream.wait_for(lambda upstream: len(upstream.gone) > gone, WAIT / 1000)
 
 

@@ -2,17 +2,25 @@ import { useChat } from '@ai-sdk/react';
 import { lastAssistantMessageIsCompleteWithApprovalResponses } from 'ai';
 import { useEffect, useRef, useState } from 'react';
 import { Parts } from './parts.jsx';
-import { sentence, transport } from './server.js';
+import { sentence, stopAnswer, transportOf } from './server.js';
 
 const ENDINGS = {
   length: 'The answer stopped here: it reached the longest that was allowed. Ask it to go on.',
   'content-filter': "The provider's filter ended the answer here.",
 };
 
-export function Chat({ choice, model }) {
+// id, saved: the chat, and its messages as they are saved.
+// asked: the provider that was asked last, which may be answering still.
+export function Chat({ id, saved, asked, choice, model }) {
+  const [transport] = useState(() => transportOf(asked.url));
+  const url = useRef(asked.url);
+  const [unstopped, setUnstopped] = useState(null);
   const [text, setText] = useState('');
   const [ending, setEnding] = useState('');
   const { messages, status, error, sendMessage, regenerate, addToolApprovalResponse, stop } = useChat({
+    id,
+    messages: saved,
+    resume: true, // an answer that goes on is shown as it is written
     transport,
     sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses,
     onFinish: ({ isAbort, finishReason }) =>
@@ -22,10 +30,25 @@ export function Chat({ choice, model }) {
   // What is picked may change between two questions, and the transport stays the same.
   const asking = { body: { chatSettings: { model } }, metadata: { url: choice.url } };
 
-  // Whoever begins a new chat, or leaves, waits for this one no longer.
-  const stopping = useRef(stop);
-  useEffect(() => void (stopping.current = stop));
-  useEffect(() => () => void stopping.current(), []);
+  // Whoever begins a new chat reads this one no longer. It goes on, and is saved.
+  const leaving = useRef(stop);
+  useEffect(() => void (leaving.current = stop));
+  useEffect(() => () => void leaving.current(), []);
+
+  async function stopIt() {
+    try {
+      await stopAnswer(url.current, id);
+      stop();
+    } catch (failure) {
+      setUnstopped(failure);
+    }
+  }
+
+  function begin() {
+    url.current = choice.url;
+    setUnstopped(null);
+    setEnding('');
+  }
 
   // Follow the text, but not when its reader has scrolled up to read.
   const scroll = useRef(null);
@@ -41,18 +64,18 @@ export function Chat({ choice, model }) {
     event.preventDefault();
     if (busy || !text.trim() || !model) return;
     following.current = true;
-    setEnding('');
+    begin();
     sendMessage({ text: text.trim() }, asking);
     setText('');
   }
 
   function again() {
-    setEnding('');
+    begin();
     regenerate(asking);
   }
 
   function decide({ approval }, approved) {
-    setEnding('');
+    begin();
     addToolApprovalResponse({ id: approval.id, approved, options: asking });
   }
 
@@ -86,7 +109,9 @@ export function Chat({ choice, model }) {
         </ol>
         <div className="turns">
           {status === 'submitted' && <p className="waiting">Waiting for the first word</p>}
-          {error && <div className="failed"><p className="note" role="alert">{sentence(error)}</p></div>}
+          {(error ?? unstopped) && (
+            <div className="failed"><p className="note" role="alert">{sentence(error ?? unstopped)}</p></div>
+          )}
           {!busy && !error && ending && <p className="note">{ending}</p>}
           {!busy && messages.length > 0 && (
             <button className="quiet" onClick={again}>{error ? 'Try again' : 'Regenerate'}</button>
@@ -103,7 +128,7 @@ export function Chat({ choice, model }) {
         <textarea id="question" rows={1} placeholder="Write a message" autoFocus
           value={text} onChange={(e) => setText(e.target.value)} onKeyDown={onKeyDown} />
         {busy
-          ? <button type="button" className="stop" onClick={stop}>Stop</button>
+          ? <button type="button" className="stop" onClick={stopIt}>Stop</button>
           : <button className="primary" disabled={!text.trim() || !model}>Send</button>}
       </form>
     </>
