@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..core.request import ChatRequest
+from .missing import no_callers_for, no_secret_for
 
 if TYPE_CHECKING:
     from ..tools import Tool
@@ -22,17 +23,10 @@ def may_offer(state: AppState, tool: Tool, chat: ChatRequest, *, may_ask: bool) 
         return True
     if chat.caller is None:
         if state.hooks.caller_loader is None:
-            state.warn_once(
-                f"tool {tool.name!r} is not offered: it may ask for the user's approval, which"
-                " holds for one caller. Decorate a function that returns the user's id with"
-                " @llmchat.caller_loader."
-            )
+            state.warn_once(no_callers_for(tool.name))
         return False
     if not state.app.secret_key:
-        raise RuntimeError(
-            f"tool {tool.name!r} may ask for the user's approval, which is signed: set"
-            " app.config['SECRET_KEY']."
-        )
+        raise RuntimeError(no_secret_for(tool.name))
     return may_ask or tool.approval is not True
 
 
