@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..core.request import ChatRequest
+from .missing import no_callers_for, no_secret_for
 
 if TYPE_CHECKING:
     from ..tools import Tool
@@ -22,37 +23,13 @@ def may_offer(state: AppState, tool: Tool, chat: ChatRequest, *, may_ask: bool) 
         return True
     if chat.caller is None:
         if state.hooks.caller_loader is None:
-            state.warn_once(_without_caller(tool))
+            state.warn_once(no_callers_for(tool.name))
         return False
     if not may_ask:
         return tool.approval is not True
     if not state.app.secret_key:
-        raise RuntimeError(_without_key(tool))
+        raise RuntimeError(no_secret_for(tool.name))
     return True
-
-
-def missing(state: AppState) -> str:
-    """Return what a tool that may ask lacks, in words for the app's developer; "" for nothing."""
-    for tool in state.hooks.tools.values():
-        if tool.approval and state.hooks.caller_loader is None:
-            return _without_caller(tool)
-        if tool.approval and not state.app.secret_key:
-            return _without_key(tool)
-    return ""
-
-
-def _without_caller(tool: Tool) -> str:
-    return (
-        f"tool {tool.name!r} is not offered: it may ask for the user's approval, which holds for"
-        " one caller. Decorate a function that returns the user's id with @llmchat.caller_loader."
-    )
-
-
-def _without_key(tool: Tool) -> str:
-    return (
-        f"tool {tool.name!r} may ask for the user's approval, which is signed: set"
-        " app.config['SECRET_KEY']."
-    )
 
 
 def approvals_for(state: AppState, chat: ChatRequest, *, may_ask: bool) -> Approvals:

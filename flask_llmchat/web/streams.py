@@ -16,6 +16,7 @@ from ..core.result import ChatResult
 from ..dialects.base import Dialect, Encoder, prelude_of
 from ..transport.runtime import PerProcess, current_runtime
 from .capacity import max_streams
+from .missing import NO_CALLERS
 
 if TYPE_CHECKING:
     from ..streams.base import KeyEntry, Orphan, StreamInfo, StreamReader, StreamStore
@@ -136,10 +137,7 @@ class Streams:
         from ..streams.response import StreamedResponse
 
         if self._state.hooks.caller_loader is None:
-            raise RuntimeError(
-                "LLMCHAT_RESUMABLE needs to know whose chats are kept: decorate a function that"
-                " returns the user's id with @llmchat.caller_loader."
-            )
+            raise RuntimeError(NO_CALLERS)
         encoder = dialect.encoder(chat)
         if chat.caller is None or getattr(encoder, "whole", False):
             return None

@@ -167,6 +167,23 @@ def test_providers_of_the_host_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert line_of(run(app, "providers"), "maybe")[2] == "MAYBE_API_KEY set"
 
 
+def test_providers_says_what_else_is_missing() -> None:
+    def told(llmchat: LLMChat, **config: Any) -> str:
+        llmchat.tool(approval=True, name="pay")(lambda: "Paid.")
+        llmchat.tool(name="look")(lambda: "Seen.")
+        output = run(make_app(config, llmchat), "providers")
+        return output.partition("set by the user\n")[2]
+
+    kept = "LLMCHAT_RESUMABLE needs to know whose chats are kept: decorate"
+    caller, secret = "tool 'pay' is not offered", "tool 'pay' may ask for the user's approval"
+    lines = told(LLMChat(), LLMCHAT_RESUMABLE=True).splitlines()
+    for line, begins in zip(lines, (kept, caller, secret), strict=True):
+        assert line.startswith(begins)
+    llmchat = LLMChat()
+    llmchat.caller_loader(lambda profile: "ada")
+    assert told(llmchat, LLMCHAT_RESUMABLE=True, SECRET_KEY="secret") == ""
+
+
 def test_two_instances_show_their_own() -> None:
     of = {row.name: row for row in builtin_providers}
     app = make_app(

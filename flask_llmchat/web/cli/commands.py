@@ -17,8 +17,8 @@ from ...core.profiles import Profile, is_set
 from ...models import default_model, get_model, models_of
 from ...providers import Provider, bearer_target
 from ...providers.azure import azure_target
-from ..approvals import missing
 from ..hooks import Hooks
+from ..missing import missing
 from ..state import AppState, state_of
 from .chat import Conversation, note, questions, replace_bad_characters
 
@@ -37,7 +37,7 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
     def providers() -> None:
         """List the providers that are served, and whether their keys are in the environment.
 
-        What else the app lacks is said below.
+        What else the app needs and has not set stands below the list.
         """
         state = state_of(llmchat)
         profile = _profile(state)
@@ -46,8 +46,8 @@ def make_commands(llmchat: LLMChat) -> list[click.Command]:
             for row in state.providers.values()
         ]
         _print_table(("PROVIDER", "LABEL", "KEY", "ADDRESS"), rows)
-        if reason := missing(state):
-            click.echo(f"\n{reason}")
+        for sentence in missing(state):
+            click.secho(sentence, fg="yellow", err=True)
 
     @click.command()
     @click.argument("provider", required=False)
