@@ -10,7 +10,7 @@ import pytest
 from flask_llmchat.testing import FakeUpstream
 from tests.support.redis_server import PROGRAM, RedisServer
 from tests.support.server_processes import Server
-from tests.support.stream_clients import Machines
+from tests.support.machines import Machines
 
 ELSEWHERE = {"gthread": "gevent", "gevent": "gthread"}
 
