@@ -38,13 +38,13 @@ def test_a_reader_elsewhere_gets_the_bytes_of_an_undisturbed_run(
     here: Server, elsewhere: Server, machines: Machines, dialect: str
 ) -> None:
     machines.upstream.add(words(20), words(20))
-    asked = len(machines.upstream.requests)
+    asked, key = len(machines.upstream.requests), f"{here.port}-{dialect}"
     undisturbed = post(here, "undisturbed", dialect)
-    left = post(here, "left", dialect, Idempotency_Key=dialect)
+    left = post(here, "left", dialect, Idempotency_Key=key)
     begun = left.until("word1")
     left.leave()
     again = read(elsewhere, left.stream)
-    posted_again = post(elsewhere, "left", dialect, Idempotency_Key=dialect)
+    posted_again = post(elsewhere, "left", dialect, Idempotency_Key=key)
     assert again.stream == posted_again.stream == left.stream
     assert worker_of(again) != worker_of(left)
     came = again.rest()
