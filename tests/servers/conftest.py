@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from flask_llmchat.testing import FakeUpstream
+from tests.support.machines import Machines
 from tests.support.redis_server import PROGRAM, RedisServer
 from tests.support.server_processes import Server
-from tests.support.stream_clients import Machines
 
 ELSEWHERE = {"gthread": "gevent", "gevent": "gthread"}
 

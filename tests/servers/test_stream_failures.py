@@ -6,74 +6,70 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 
 from tests.servers.conftest import ELSEWHERE
-from tests.support.redis_server import RedisServer
-from tests.support.server_processes import Server
-from tests.support.stream_clients import (
-    Client,
+from tests.support.machines import (
     Machines,
     post,
-    read_again,
+    read,
     running,
     text_of,
     wait_until,
     words,
+    worker_of,
 )
+from tests.support.redis_server import RedisServer
+from tests.support.server_processes import Server
+from tests.support.streams import Opened
 
-LEASE = {"LEASE": "4"}
-
-
-def asked(machines: Machines, said: str) -> int:
-    """Return how often the provider was asked this."""
-    return sum(said.encode() in request.body for request in machines.upstream.requests)
+LEASE = 4
+"""Seconds after which a worker is taken for dead, in tests of that but one. On a busy machine,
+living workers get no time for a second or two."""
 
 
 def test_readers_of_a_killed_worker_are_told_within_20_seconds(
     servers: dict[str, Server], machines: Machines
 ) -> None:
     """Of one with threads and of one with greenlets, at once."""
-    chats, readers = {}, {}
+    asked, chats, readers = len(machines.upstream.requests), {}, {}
     for kind in servers:
         machines.upstream.add(words(1000))
-        name = f"killed {kind}"
-        chats[kind] = chat = post(servers[kind], name, said=name, X_Team="red")
-        again = [
-            read_again(servers[ELSEWHERE[kind]], chat.stream, X_Team="red"),
-            read_again(servers[ELSEWHERE[kind]], name.replace(" ", "%20"), X_Team="red"),
+        chats[kind] = chat = post(servers[kind], f"killed-{kind}", X_Team="red")
+        elsewhere = servers[ELSEWHERE[kind]]
+        readers[kind] = [
+            read(elsewhere, name, X_Team="red") for name in (chat.stream, f"killed-{kind}")
         ]
-        assert all(reader.piece() for reader in [chat, *again])
-        readers[kind] = again
+        assert all(reader.until("word9 ") for reader in [chat, *readers[kind]])
     killed = time.monotonic()
     for chat in chats.values():
-        os.kill(chat.worker, signal.SIGKILL)
-    texts = {kind: [reader.rest().decode() for reader in readers[kind]] for kind in servers}
+        os.kill(worker_of(chat), signal.SIGKILL)
+    came = {kind: [reader.rest() for reader in readers[kind]] for kind in servers}
     assert time.monotonic() - killed < 20
     for kind, chat in chats.items():
-        chat.rest()
-        assert not any(reader.is_whole for reader in [chat, *readers[kind]])
         result = machines.ended(chat)
-        text, name = result.pop("text"), f"killed {kind}"
-        assert text_of(1000).startswith(text) and text
-        # That is what the readers got after their first piece.
-        assert all(text.endswith(read) for read in texts[kind])
-        assert result.pop("worker") not in [chat.worker for chat in chats.values()]
+        text = result.pop("text")
+        assert text_of(1000).startswith(text)
+        for read_by in came[kind]:
+            assert read_by.body.decode() == text and read_by.is_broken
+        assert chat.rest().is_broken
+        assert result.pop("worker") not in map(worker_of, chats.values())
         assert result == {
             "id": chat.headers["X-Request-ID"],
             "outcome": "interrupted",
             "tokens": None,
             "caller": ["ada", "red"],
-            "conversation": name,
-            "context": {"seen": name},
+            "conversation": f"killed-{kind}",
+            "context": {"seen": f"killed-{kind}"},
             "stream": chat.stream,
         }
-        assert asked(machines, name) == 1
         assert running(servers[kind], X_Team="red") == []
         # It is still there for a page that comes later.
-        late = read_again(servers[kind], chat.stream, X_Team="red")
-        assert late.rest().decode() == text and not late.is_whole
+        late = read(servers[kind], chat.stream, X_Team="red").rest()
+        assert late.body.decode() == text and late.is_broken
+    assert len(machines.upstream.requests) == asked + 2
 
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
@@ -81,45 +77,41 @@ def test_a_server_that_starts_later_ends_the_chats_of_one_that_was_killed(
     kind: str, machines: Machines
 ) -> None:
     machines.upstream.add(words(1000))
-    alone = {**LEASE, "NAME": f"alone-{kind}"}
+    alone = {"LEASE": str(LEASE), "NAME": f"alone-{kind}"}
     with machines.started(kind, "--workers", "2", **alone) as server:
         chat = post(server, "lost")
-        chat.until("word9")  # and the first words are stored
+        chat.until("word9 ")  # and the first words are stored
         for pid in server.pids():  # the first one would start others
             os.kill(int(pid), signal.SIGKILL)
         chat.rest()
-    time.sleep(float(LEASE["LEASE"]))
+    time.sleep(LEASE)
     with machines.started(kind, "--workers", "2", **alone) as server:
         assert chat.headers["X-Request-ID"] not in [result["id"] for result in machines.results()]
         running(server)  # the first request to a route of ours
         result = machines.ended(chat)
         assert (result["outcome"], result["conversation"]) == ("interrupted", "lost")
-        late = read_again(server, chat.stream)
-        assert late.rest().decode() == result["text"] and not late.is_whole
+        late = read(server, chat.stream).rest()
+        assert late.body.decode() == result["text"] and late.is_broken
         paused_worker_ends_nothing_twice(server, machines)
 
 
 def paused_worker_ends_nothing_twice(server: Server, machines: Machines) -> None:
     machines.upstream.add(words(1000))
     chat = post(server, "paused")
-    chat.until("word9")
+    chat.until("word9 ")
     gone = len(machines.upstream.gone)
-    os.kill(chat.worker, signal.SIGSTOP)
+    os.kill(worker_of(chat), signal.SIGSTOP)
     try:
-        reader = read_again(server, chat.stream)
-        text = reader.rest().decode()
-        assert not reader.is_whole
+        came = read(server, chat.stream).rest()
+        assert came.is_broken
         result = machines.ended(chat)
-        assert (result["outcome"], result["text"]) == ("interrupted", text)
-        assert result["worker"] != chat.worker
+        assert (result["outcome"], result["text"]) == ("interrupted", came.body.decode())
+        assert result["worker"] != worker_of(chat)
     finally:
-        os.kill(chat.worker, signal.SIGCONT)
+        os.kill(worker_of(chat), signal.SIGCONT)
     machines.upstream.wait_for(lambda u: len(u.gone) > gone, timeout=10)
-    chat.rest()
-    assert not chat.is_whole
-    # And no second ending of it, which the list of all results is searched for at the end.
-    machines.upstream.add(words(1))
-    assert post(server, "paused").rest().decode() == text_of(1)
+    assert chat.rest().is_broken
+    # And no second ending of it, for which all results are searched in the end.
 
 
 @pytest.fixture(scope="module")
@@ -145,11 +137,9 @@ def pair(failing: RedisServer, machines: Machines) -> Iterator[list[Server]]:
         yield [gthread, gevent]
 
 
-def kept(server: Server) -> bool:
-    """Tell whether a server's store can be used."""
-    client = post(server, "probe", caller="probe")
-    client.rest()
-    return bool(client.stream)
+def wait_for_store(server: Server) -> None:
+    """Wait until a server can use its store."""
+    wait_until(lambda: post(server, "probe", user="probe").rest().stream, 15)
 
 
 def test_chats_run_without_a_store_and_say_so_in_the_log_now_and_then(
@@ -157,16 +147,16 @@ def test_chats_run_without_a_store_and_say_so_in_the_log_now_and_then(
 ) -> None:
     for server in pair:
         for _ in range(3):
-            chat = post(server, "unkept")
-            assert chat.rest() and chat.is_whole
-            assert chat.stream == ""
-            assert read_again(server, "unkept").status == 204
+            came = post(server, "unkept").rest()
+            assert came.status == 200 and came.body and not came.is_broken
+            assert came.stream is None
+            assert read(server, "unkept").status == 204
             assert running(server) == []
         log = server.log.read_text()
         assert log.count("is not available") == 1 and "Traceback" not in log
     failing.start()
     for server in pair:
-        wait_until(lambda server=server: kept(server), 15)
+        wait_for_store(server)
 
 
 def restart(redis: RedisServer) -> None:
@@ -201,49 +191,49 @@ def test_a_store_that_fails_meanwhile_harms_no_chat(
     how: str, failing: RedisServer, pair: list[Server], machines: Machines
 ) -> None:
     for server in pair:
-        wait_until(lambda server=server: kept(server), 15)
+        wait_for_store(server)
     machines.upstream.add(*[words(40)] * 2)
     chats = [post(server, how) for server in pair]
-    readers = [read_again(pair[1 - n], chat.stream) for n, chat in enumerate(chats)]
-    assert all(client.piece() for client in [*chats, *readers])
+    readers = [read(pair[1 - n], chat.stream) for n, chat in enumerate(chats)]
+    assert all(client.until("word1 ") for client in [*chats, *readers])
     FAILURES[how](failing)
-    for chat, reader in zip(chats, readers, strict=True):
-        assert text_of(40).endswith(chat.rest().decode()) and chat.is_whole
-        # A log that was written anew goes on where this reader was.
-        assert text_of(40).endswith(reader.rest().decode()) and reader.is_whole
-        assert machines.ended(chat)["outcome"] == "ok"
+    for client in [*chats, *readers]:  # a log that was written anew goes on where a reader was
+        came = client.rest()
+        assert came.body.decode() == text_of(40) and not came.is_broken
     for server, chat in zip(reversed(pair), chats, strict=True):
-        wait_until(lambda server=server: kept(server), 15)
-        assert read_again(server, chat.stream).rest().decode() == text_of(40)
+        assert machines.ended(chat)["outcome"] == "ok"
+        wait_for_store(server)
+        assert read(server, chat.stream).rest().body.decode() == text_of(40)
 
 
 def test_a_store_that_hangs_keeps_no_chat_waiting(
     failing: RedisServer, pair: list[Server], machines: Machines
 ) -> None:
-    for server in pair:
-        wait_until(lambda server=server: kept(server), 15)
     slowest = []
     for number in range(3):  # on a machine that has much to do, one may be late
+        here, elsewhere = pair[number % 2], pair[1 - number % 2]
+        for server in pair:
+            wait_for_store(server)
         machines.upstream.add(words(60))
-        chat = post(pair[number % 2], f"hangs{number}")
-        assert chat.piece()
+        chat = post(here, f"hangs{number}")
+        chat.until("word0 ")
         failing.pause()
         try:
-            slowest.append(slowest_piece(chat, time.monotonic() + 3))
+            slowest.append(slowest_word(chat, 60))
         finally:
             failing.resume()
-        chat.rest()
-        wait_until(lambda server=pair[(number + 1) % 2]: kept(server), 15)
-        again = read_again(pair[(number + 1) % 2], chat.stream)
-        assert again.rest().decode() == text_of(60)
+        assert not chat.rest().is_broken
+        wait_for_store(elsewhere)
+        assert read(elsewhere, chat.stream).rest().body.decode() == text_of(60)
         if slowest[-1] < 0.6:
             return
     raise AssertionError(f"the response paused for {slowest} s")
 
 
-def slowest_piece(chat: Client, until: float) -> float:
-    slowest, last = 0.0, time.monotonic()
-    while last < until and chat.piece():
-        now = time.monotonic()
-        slowest, last = max(slowest, now - last), now
-    return slowest
+def slowest_word(chat: Opened, count: int) -> float:
+    """Return the seconds of the longest wait for a word."""
+    times = [time.monotonic()]
+    for n in range(1, count):
+        chat.until(f"word{n} ")
+        times.append(time.monotonic())
+    return max(after - before for before, after in pairwise(times))

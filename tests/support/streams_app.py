@@ -35,8 +35,8 @@ def load_profile() -> dict[str, str]:
 
 
 def load_caller(profile: Any) -> Caller | None:
-    caller = request.headers.get("X-Caller")
-    return Caller(caller, request.headers.get("X-Team")) if caller else None
+    user = request.headers.get("X-User", "ada")
+    return Caller(user, request.headers.get("X-Team")) if user else None
 
 
 def say_who(chat: ChatRequest) -> None:
