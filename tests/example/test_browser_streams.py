@@ -371,11 +371,13 @@ def test_a_new_server_and_one_that_dies(browser: Any, gunicorn: Gunicorn, shot: 
     page.fill("#email", "ada@example.org")
     page.fill("#password", PASSWORD)
     page.press("#password", "Enter")
+    page.locator("#composer").wait_for()
 
     def body_of(shown: Any) -> Any:
         return shown.locator(".turn:last-child .body")
 
     def ask_for_something_long() -> None:
+        page.goto("/")
         page.locator("#send:enabled").wait_for()
         page.locator("#question").fill("Write something long")
         page.locator("#question").press("Enter")
