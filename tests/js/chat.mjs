@@ -32,9 +32,31 @@ export const chatOf = ({ AbstractChat }) =>
 const MAX_REQUESTS = 20; // a page that sends more would send for ever
 const soon = () => new Promise(resolve => setTimeout(resolve, 5));
 
+// A response whose connection breaks off after so many events.
+function cutOff(response, events) {
+  let came = '';
+  const decoder = new TextDecoder();
+  const body = response.body.pipeThrough(
+    new TransformStream({
+      transform(bytes, controller) {
+        came += decoder.decode(bytes, { stream: true });
+        const pieces = came.split('\n\n');
+        const whole = pieces.slice(0, Math.min(pieces.length - 1, events));
+        events -= whole.filter(piece => !piece.startsWith(':')).length;
+        came = pieces.slice(whole.length).join('\n\n');
+        controller.enqueue(new TextEncoder().encode(whole.map(piece => `${piece}\n\n`).join('')));
+        if (events === 0) controller.error(new TypeError('network error'));
+      },
+    }),
+  );
+  return new Response(body, response);
+}
+
 // Plays what the user does, one step after the other, and tells what came of each.
 // tools: the outputs of those that the page runs, by name.
 // sendWhen: names of the SDK's functions, of which one has to say that the page sends by itself.
+// transportWith: makes another transport than the SDK's own, from its options.
+// cuts: after how many events the responses to the first requests break off.
 // onError, transportOf: for a page whose requests do not all go to us.
 export async function play(
   sdk,
@@ -48,24 +70,34 @@ export async function play(
       'lastAssistantMessageIsCompleteWithToolCalls',
       'lastAssistantMessageIsCompleteWithApprovalResponses', // not in version 5
     ],
+    cuts = [],
   },
-  { onError, transportOf = ours => ours, errors = [] } = {},
+  {
+    onError,
+    transportWith = options => new sdk.DefaultChatTransport(options),
+    transportOf = ours => ours,
+    errors = [],
+  } = {},
 ) {
   const finished = []; // how each request has ended
   const requests = []; // the bodies of those to us
+  const asked = []; // all of them, with the status of their responses
   const called = []; // the tools that the page was asked to run
   const shown = []; // every state that a tool part was seen in
   const outputs = new Set();
   const Chat = chatOf(sdk);
   const told = onError ?? (error => errors.push({ message: error.message }));
   const transport = transportOf(
-    new sdk.DefaultChatTransport({
+    transportWith({
       api,
       body,
-      fetch: (url, init) => {
-        requests.push(JSON.parse(init.body));
-        if (requests.length > MAX_REQUESTS) throw new Error('The page sends for ever.');
-        return fetch(url, init);
+      fetch: async (url, init) => {
+        if (init.body) requests.push(JSON.parse(init.body));
+        const request = { method: init.method ?? 'GET', path: url.slice(api.length) };
+        if (asked.push(request) > MAX_REQUESTS) throw new Error('The page sends for ever.');
+        const response = await fetch(url, init);
+        request.status = response.status;
+        return cuts.length ? cutOff(response, cuts.shift()) : response;
       },
     }),
   );
@@ -103,6 +135,17 @@ export async function play(
     reload: () => {
       chat = begin(JSON.parse(JSON.stringify(chat.messages)));
     },
+    // The same with "resume": to what the app has saved, which is what it was sent, if it was not
+    // more; and looks for a response that is still being written.
+    resume: ({ saved = 'sent' }) => {
+      chat = begin(saved === 'sent' ? requests.at(-1).messages : structuredClone(chat.messages));
+      return chat.resumeStream();
+    },
+    // Presses the stop button.
+    stop: async () => {
+      await fetch(`${api}/chat-1/stop`, { method: 'POST' });
+      await chat.stop();
+    },
     toolOutput: async ({ id, output }) => {
       const part = chat.lastMessage.parts.find(part => part.toolCallId === id);
       if (part) await chat.addToolOutput({ tool: part.type.slice(5), toolCallId: id, output });
@@ -118,12 +161,12 @@ export async function play(
     },
   };
   const snapshots = [];
-  for (const { stopAfter, ...step } of steps) {
+  for (const { stopAfter, button, ...step } of steps) {
     const [[action, value]] = Object.entries(step);
     const acting = actions[action](value);
     if (stopAfter) {
       while (!JSON.stringify(chat.messages).includes(stopAfter)) await soon();
-      await chat.stop();
+      await (button ? actions.stop() : chat.stop());
     }
     await acting;
     await Promise.all(outputs);
@@ -136,5 +179,5 @@ export async function play(
       told(error);
     }
   }
-  return { snapshots, errors, finished, requests, called, shown };
+  return { snapshots, errors, finished, requests, asked, called, shown };
 }

@@ -19,6 +19,7 @@ class Page:
     :ivar snapshots: its status and messages after each step.
     :ivar finished: how each of its requests ended.
     :ivar requests: the bodies of these.
+    :ivar asked: all of its requests, with the status of their responses.
     :ivar called: the tools that it was asked to run, by ``onToolCall``.
     :ivar shown: the states that its tool parts were seen in, in their order.
     """
@@ -28,6 +29,7 @@ class Page:
         self.snapshots: list[Json] = told["snapshots"]
         self.finished: list[Json] = told["finished"]
         self.requests: list[Json] = told["requests"]
+        self.asked: list[Json] = told["asked"]
         self.called: list[str] = told["called"]
         self.shown: list[Json] = told["shown"]
 
@@ -54,6 +56,7 @@ def play(
     *steps: Json | str,
     provider: str = "openai",
     settings: Json | None = None,
+    op: str = "chat",
     **job: Any,
 ) -> Page:
     """Have a page with an app of ours do what its user does.
@@ -61,6 +64,7 @@ def play(
     :param sdk: one of :data:`MAJORS`.
     :param steps: the user's: a string is sent; for all others see ``tests/js/chat.mjs``.
     :param settings: further ``chatSettings``.
+    :param op: which of the operations of ``tests/js/ui_any.mjs``.
     """
     chat = {
         "api": f"http://127.0.0.1:{port}/api/chat/{provider}",
@@ -68,5 +72,5 @@ def play(
         "steps": [{"send": step} if isinstance(step, str) else step for step in steps],
         **job,
     }
-    (told,) = run_js("ui_any.mjs", {"sdk": sdk, "op": "chat", "jobs": [chat]}, timeout=30)
+    (told,) = run_js("ui_any.mjs", {"sdk": sdk, "op": op, "jobs": [chat]}, timeout=30)
     return Page(told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from urllib.parse import quote
 from flask import Flask, request
 
 from flask_llmchat import LLMChat
-from flask_llmchat.testing import FakeUpstream
+from flask_llmchat.testing import FakeUpstream, Reply
 from tests.support.apps import asked, body, make_app, profile_for, ui_body
 from tests.support.servers import served
 
@@ -120,17 +121,17 @@ class Client:
     """
 
     def __init__(self, port: int, user: str = "ada") -> None:
-        self._port, self._user = port, user
+        self.port, self._user = port, user
 
     def other(self, user: str) -> Client:
         """Return a client of another caller."""
-        return Client(self._port, user)
+        return Client(self.port, user)
 
     def send(
         self, method: str, path: str, sent: Any = None, **headers: str
     ) -> http.client.HTTPConnection:
         """Send a request, and wait for nothing."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         content = sent if sent is None or isinstance(sent, bytes) else json.dumps(sent)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, content, {"X-User": self._user, **named})
@@ -169,6 +170,44 @@ def visited(app: Flask) -> Iterator[Client]:
     for state in app.extensions["llmchat"].values():
         if state.config.resumable:
             state.streams.store.close()
+
+
+class Gate(float):
+    """A step of a reply of the fake provider, which lasts until it is opened."""
+
+    def __new__(cls) -> Gate:
+        return super().__new__(cls, 10.0)
+
+    def __init__(self) -> None:
+        self._opened = threading.Event()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def close(self) -> None:
+        self._opened.clear()
+
+    def __radd__(self, now: float) -> float:
+        """Wait, when the fake provider adds it to the present time; it is over then."""
+        self._opened.wait(float(self))
+        return now
+
+
+def gated(gate: Gate, before: int, reply: Reply) -> Reply:
+    """Return a reply that waits in the middle.
+
+    :param before: how many of its parts come before that.
+    """
+    return Reply(body=[*reply.body[: before + 1], gate, *reply.body[before + 1 :]])
+
+
+def opens_for_readers(app: Flask, gate: Gate) -> None:
+    """Open a gate when somebody comes to read a stream."""
+
+    @app.before_request
+    def look() -> None:
+        if request.method == "GET" and request.path.endswith("/stream"):
+            gate.open()
 
 
 def events_of(data: bytes) -> list[bytes]:
