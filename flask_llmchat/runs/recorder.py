@@ -163,6 +163,10 @@ class ChatRecorder:
         assert self.attempt is not None
         return _joined([a.totals() for a in (*self._earlier[self._step_start :], self.attempt)])
 
+    def earlier_usage(self) -> Usage | None:
+        """Return the token counts of the steps before the present one; None for none."""
+        return _joined([a.totals() for a in self._earlier[: self._step_start]]).usage
+
     def hide_calls(self, ids: set[str]) -> None:
         """Leave tool calls of the present response out of the result: they are not the client's."""
         assert self.attempt is not None

@@ -185,6 +185,8 @@ class ChatRun:
 
         def open_step(request: UpstreamRequest) -> EventSource:
             recorder.start_attempt(chat.provider, chat.model)
+            if self._kept and (usage := recorder.earlier_usage()):
+                self._kept.add_usage(usage)
             source, parser = open_response(request)
             if (chat.provider_tools or chat.extra) and hasattr(parser, "continue_body"):
                 return ContinuedResponse(source, parser, request, open_continuation)
