@@ -353,8 +353,11 @@ def test_the_use_chat_pages_code_runs(js: list[str], upstream: FakeUpstream) -> 
     assert upstream.requests[2].json["messages"][-1]["content"] == "Rome"
 
 
-@runs("docs/openai-sdk.md", count=3)
-@runs("docs/openai-sdk.md", "js")
+OPENAI_SDK = ("OpenAI's SDKs and compatible clients", "Keys and logins", "Errors")
+
+
+@runs("docs/openai-sdk.md", count=3, under=OPENAI_SDK)
+@runs("docs/openai-sdk.md", "js", under=OPENAI_SDK)
 @runs("docs/openai-sdk.md", "sh")
 def test_the_openai_sdk_pages_code_runs(
     python: list[str],
@@ -389,7 +392,7 @@ def test_the_openai_sdk_pages_code_runs(
 
 
 @pytest.mark.external
-@runs("docs/fetch.md", "js", 2)
+@runs("docs/fetch.md", "js", 2, under="A page with `fetch`")
 def test_the_fetch_pages_code_runs(js: list[str], upstream: FakeUpstream) -> None:
     whole = text_reply("Half a ", "character: \U0001f600")
     cut = text_reply("Hello", finish_reason=None, usage=None, done=False, then=[CUT])

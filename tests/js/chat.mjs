@@ -38,14 +38,16 @@ function cutOff(response, events) {
   const decoder = new TextDecoder();
   const body = response.body.pipeThrough(
     new TransformStream({
-      transform(bytes, controller) {
+      async transform(bytes, controller) {
         came += decoder.decode(bytes, { stream: true });
         const pieces = came.split('\n\n');
         const whole = pieces.slice(0, Math.min(pieces.length - 1, events));
         events -= whole.filter(piece => !piece.startsWith(':')).length;
         came = pieces.slice(whole.length).join('\n\n');
         controller.enqueue(new TextEncoder().encode(whole.map(piece => `${piece}\n\n`).join('')));
-        if (events === 0) controller.error(new TypeError('network error'));
+        if (events > 0) return;
+        await new Promise(resolve => setTimeout(resolve, 20)); // or they are lost, too
+        controller.error(new TypeError('network error'));
       },
     }),
   );
