@@ -221,8 +221,11 @@ def _describe_list(components: Components) -> RouteSpec:
 
 
 _ROUTES = (
-    (Route("/<path:name>/stream", "stream", describe=_describe_read), read_view),
-    (Route("/<path:name>/stop", "stop", methods=("POST",), describe=_describe_stop), stop_view),
+    (Route("/<llmchat_id:name>/stream", "stream", describe=_describe_read), read_view),
+    (
+        Route("/<llmchat_id:name>/stop", "stop", methods=("POST",), describe=_describe_stop),
+        stop_view,
+    ),
 )
 
 _CALLER_ROUTES = ((Route("/streams", "streams", describe=_describe_list), list_view),)

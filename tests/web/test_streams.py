@@ -127,6 +127,7 @@ def test_a_chat_goes_on_also_when_its_client_leaves_before_the_first_byte(
 
 NAMES = {
     "slash": "a/b/c",
+    "line break": "a\nb/c\r\n",
     "slashes": "a//b",
     "percent": "100%25 of 50%",
     "unicode": "чат/日本 🎉",
