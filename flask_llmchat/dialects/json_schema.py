@@ -11,7 +11,7 @@ a schema of its own. Input that is accepted only for the sake of odd clients is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -76,17 +76,25 @@ class RouteSpec:
 
     :param summary: one line; ``{label}`` stands for the provider's label.
     :param description: of the route.
+    :param parameters: of the query and the headers, as OpenAPI parameter objects.
+    :param body: JSON schema of the request body, which may be left out; None for none.
     :param status: HTTP status of the response.
     :param response: describes the response.
+    :param headers: of the response, as OpenAPI header objects.
     :param content: media type to JSON schema of the response; empty for one without a body.
+    :param empty: describes a response with status 204 besides; "" for none.
     :param errors: description of a further error to an example of it.
     """
 
     summary: str
     description: str = ""
+    parameters: Sequence[JSONSchema] = ()
+    body: JSONSchema | None = None
     status: int = 200
     response: str = "The response."
+    headers: Mapping[str, JSONSchema] = field(default_factory=dict)
     content: Mapping[str, JSONSchema] = field(default_factory=dict)
+    empty: str = ""
     errors: Mapping[str, ChatError] = field(default_factory=dict)
 
 

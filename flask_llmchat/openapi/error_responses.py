@@ -70,6 +70,25 @@ CHAT_ERRORS = {
     "default": ErrorDoc("Any other status, from the provider or from a guard of this app."),
 }
 
+_KEPT_ERRORS = {
+    "409": ErrorDoc(
+        "A request with this `Idempotency-Key` came before, and its response is lost.",
+        "The answer to this request is no longer kept.",
+    ),
+}
+
+
+def chat_errors(*, resumable: bool) -> dict[str, ErrorDoc]:
+    """Return the errors of chats, by their status.
+
+    :param resumable: whether responses are kept.
+    """
+    if resumable:
+        return CHAT_ERRORS | _KEPT_ERRORS
+    # Nobody can stop a chat then.
+    return {status: doc for status, doc in CHAT_ERRORS.items() if status != "499"}
+
+
 PROFILE_ERRORS = {
     "401": _NO_USER,
     "500": _OF_CODES["500"],

@@ -12,8 +12,8 @@ from ..dialects.builtin import builtin_dialects
 from ..dialects.json_schema import ANY_OBJECT, Components, DialectSpec, RouteSpec
 from ..models import default_model
 from ..providers import Provider
-from .error_responses import CHAT_ERRORS, PROFILE_ERRORS, ErrorDoc, content_of, error_content
-from .instance import JSON, PREFIX, Instance
+from .error_responses import PROFILE_ERRORS, ErrorDoc, chat_errors, content_of, error_content
+from .instance import IDEMPOTENCY_KEY, JSON, PREFIX, STREAM_HEADERS, Instance
 
 if TYPE_CHECKING:
     from .converter import SchemaConverter
@@ -86,18 +86,25 @@ class InstanceSpec:
     ) -> Iterator[tuple[str, str, JSON]]:
         """Give each chat and each route of a dialect's: rule, method, operation."""
         routes: dict[str, tuple[Route, JSON]] = {}
+        resumable = self._instance.config.resumable
         for entry in self._instance.routes:
             if entry.purpose == "chat" and entry.provider and entry.path is not None:
                 operation = {
                     "operationId": entry.provider.name + entry.path,
                     "summary": f"Chat with {entry.provider.label}" + _named(entry.path),
+                    **({"parameters": [IDEMPOTENCY_KEY]} if resumable else {}),
                     "requestBody": self._body(entry.path, entry.provider),
                     **shared[entry.path],
                 }
                 yield entry.rule, "post", operation
             elif entry.route and entry.route.name not in routes:
                 described = [found for found in specs if found[0] is entry.dialect]
-                routes[entry.route.name] = entry.route, self._route(entry.route, described)
+                operation = self._route(entry.route, described or self._described[""])
+                if entry.rule == entry.route.path:  # it is not behind a provider
+                    operation = {"operationId": entry.route.name, **operation}
+                    yield entry.rule, entry.methods[0].lower(), operation
+                else:
+                    routes[entry.route.name] = entry.route, operation
         for provider in self._instance.providers.values():
             for route, operation in routes.values():
                 for method in route.methods:
@@ -143,6 +150,8 @@ class InstanceSpec:
         headers: JSON = {"X-Request-ID": _header("RequestID")}
         for _, spec in described:
             headers |= spec.headers
+        if self._instance.config.resumable:
+            headers |= STREAM_HEADERS
         response = {
             "description": "The response, from its first byte on. Its media type depends on the"
             " body, and on `Accept` where that names one of these.",
@@ -151,7 +160,8 @@ class InstanceSpec:
         }
         kind = _kind(path)
         complete = {"200": self._response(f"{kind}Answer", response)}
-        return {"responses": {**complete, **self._errors(kind, described, CHAT_ERRORS)}}
+        errors = chat_errors(resumable=self._instance.config.resumable)
+        return {"responses": {**complete, **self._errors(kind, described, errors)}}
 
     def _route(self, route: Route, described: Described) -> JSON:
         """Return the operation of a dialect's own route."""
@@ -163,16 +173,24 @@ class InstanceSpec:
         if route.needs_profile:
             errors |= PROFILE_ERRORS
         response: JSON = {"description": spec.response}
+        if spec.headers:
+            response["headers"] = {**spec.headers}
         if spec.content:
             response["content"] = content_of(spec.content.items())
-        return {
-            "summary": spec.summary,
-            **({"description": spec.description} if spec.description else {}),
-            "responses": {
-                str(spec.status): response,
-                **self._errors(_kind(route.name), described, errors),
-            },
+        operation: JSON = {"summary": spec.summary}
+        if spec.description:
+            operation["description"] = spec.description
+        if spec.parameters:
+            operation["parameters"] = [*spec.parameters]
+        if spec.body is not None:
+            content = {"application/json": {"schema": spec.body}}
+            operation["requestBody"] = {"required": False, "content": content}
+        operation["responses"] = {
+            str(spec.status): response,
+            **({"204": {"description": spec.empty}} if spec.empty else {}),
+            **self._errors(_kind(route.name), described, errors),
         }
+        return operation
 
     def _response(self, name: str, response: JSON) -> JSON:
         """Add a response; return a reference to it."""

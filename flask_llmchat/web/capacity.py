@@ -34,7 +34,7 @@ def max_streams(config: Config) -> int | None:
 def refuse_if_full(limit: int | None) -> None:
     """Raise a 503 when no slot is free, before anything else is done for a chat."""
     if is_full(limit):
-        raise _too_many()
+        raise too_many()
 
 
 def acquire_slot(limit: int | None) -> Slot:
@@ -42,10 +42,11 @@ def acquire_slot(limit: int | None) -> Slot:
     try:
         return Slot(limit)
     except LookupError:
-        raise _too_many() from None
+        raise too_many() from None
 
 
-def _too_many() -> ChatError:
+def too_many() -> ChatError:
+    """Return the error for a chat, or a reader, that finds no slot."""
     return ChatError(
         "Too many chats are running at the moment. Please try again.",
         "overloaded",

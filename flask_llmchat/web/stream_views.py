@@ -12,16 +12,17 @@ from flask import Response, jsonify, request
 from ..core.errors import ChatError
 from ..dialects.base import Route
 from ..dialects.json_schema import Components, RouteSpec, object_schema
+from ..openapi.instance import STREAM_HEADERS
 from ..transport.runtime import Slot
 from ..transport.watchdog import CancelToken
 from .body import read_optional_body
-from .capacity import acquire_slot, max_streams
+from .capacity import acquire_slot, max_streams, too_many
 from .negotiation import negotiate
 from .request import refuse_cross_site
 from .responses import error_response, streaming_response
 from .servers import client_socket
 from .state import AppState
-from .streams import owner_of
+from .streams import cannot_stop, owner_of
 
 if TYPE_CHECKING:
     from ..streams.base import StreamInfo
@@ -179,22 +180,58 @@ def _whole_number(name: str, given: str | None) -> int | None:
     return int(given)
 
 
+_NUMBER: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 10**_MAX_DIGITS - 1}
+
+_OFFSETS = (
+    ("startIndex", "query", "Events to pass over, where the response has events."),
+    ("Last-Event-ID", "header", "The same, as the `id` of the last event that has come."),
+    ("after", "query", "Bytes to pass over, where the response is plain text."),
+)
+
+
 def _describe_read(components: Components) -> RouteSpec:
     return RouteSpec(
         summary="A response that is still being written",
-        description="For clients that come back to it, by the id of the conversation or of the"
-        " stream: from its beginning, or from `startIndex`, `Last-Event-ID` or `after` on.",
+        description="By the id of its conversation while it is written, or by the id of its stream"
+        " also for a while afterwards: from its beginning, or from an offset on.",
+        parameters=[
+            {"name": name, "in": place, "description": told, "schema": _NUMBER}
+            for name, place, told in _OFFSETS
+        ],
         response="The response, in the form that it began in.",
+        headers=STREAM_HEADERS,
+        content={mimetype: {"type": "string"} for mimetype in ("text/event-stream", "text/plain")},
+        empty="There is no such stream, whosever it may be, or the store cannot be reached.",
+        errors={
+            "An offset is wrong.": ChatError(
+                "startIndex: it has to be a whole number of at least 0."
+            ),
+            "Too many clients read at the moment.": too_many(),
+        },
     )
 
 
 def _describe_stop(components: Components) -> RouteSpec:
-    success = {"type": "object", "properties": {"success": {"type": "boolean", "const": True}}}
+    active = {
+        "type": ["string", "null"],
+        "description": "The id of the stream that the client takes for the running one: another"
+        " one goes on.",
+    }
+    stop = object_schema("What to stop.", "activeStreamId", activeStreamId=active)
+    success = {"type": "boolean", "const": True}
     return RouteSpec(
         summary="Stop a chat",
-        description="By the id of the conversation or of the stream, in any worker.",
+        description="By the id of its conversation or of its stream, in whichever worker it runs.",
+        body=components.add_schema("Stop", {**stop, "additionalProperties": True}),
         response="It is stopped, or there was nothing to stop.",
-        content={"application/json": success},
+        content={"application/json": object_schema("What has come of it.", success=success)},
+        errors={
+            "The body is not JSON.": ChatError("The request body is not valid JSON."),
+            "Another site's page has sent it.": ChatError("This is not allowed.", "no_permission"),
+            "The body is too large.": ChatError("The request body is too large.", status=413),
+            "A field is wrong.": ChatError("activeStreamId: Not a valid string.", status=422),
+            "The store cannot be reached.": cannot_stop(),
+        },
     )
 
 

@@ -244,9 +244,7 @@ class Streams:
             if info is not None and active in (None, info.id):
                 self.store.stop(owner, info.id)
         except StoreUnavailable:
-            raise ChatError(
-                "The answer could not be stopped. Please try again.", "overloaded"
-            ) from None
+            raise cannot_stop() from None
 
     def running(self, owner: str) -> list[dict[str, Any]]:
         """Return the caller's running streams, as JSON."""
@@ -287,6 +285,11 @@ class Streams:
 def owner_of(caller: Caller) -> str:
     """Return whose streams a caller's are."""
     return json.dumps([caller.id, caller.team])
+
+
+def cannot_stop() -> ChatError:
+    """Return the error for a chat that cannot be stopped while the store is away."""
+    return ChatError("The answer could not be stopped. Please try again.", "overloaded")
 
 
 def not_kept() -> ChatError:

@@ -21,11 +21,12 @@ from flask_llmchat.dialects.builtin import builtin_dialects
 from flask_llmchat.dialects.text.dialect import TextDialect
 from flask_llmchat.models.catalogue import DEFAULT_MODELS
 from flask_llmchat.models.lookup import models_of
-from flask_llmchat.testing import FakeUpstream, error_reply
+from flask_llmchat.testing import HOLD, FakeUpstream, error_reply, text_reply
 from tests.dialects import test_openai, test_request, test_ui
 from tests.support.apps import HI, asked, body, make_app, run, ui_body
 from tests.support.docs_blocks import BLOCKS, ROOT, runs
 from tests.support.known_deviations import UNTELLABLE, as_told, forgiving
+from tests.support.streams import keeping
 from tests.support.ui_conversations import OURS, SAME
 from tests.support.ui_streams import with_messages
 
@@ -341,6 +342,58 @@ def test_answers_and_errors_are_as_told(path: str, posted: Any) -> None:
         assert target(document, {"$ref": header})["schema"] == {"type": "string"}
 
 
+def test_streams_are_as_told(upstream: FakeUpstream) -> None:
+    app = keeping(upstream)
+    client, document = app.test_client(), openapi.document(app)
+
+    def check(path: str, response: Any, status: int) -> Any:
+        method = response.request.method.lower()
+        assert response.status_code == status
+        told = target(document, document["paths"][path][method]["responses"][str(status)])
+        content = told.get("content", {})
+        assert bool(response.data) == bool(content)
+        if content:
+            schema = content[response.mimetype]["schema"]
+            found = response.json if response.is_json else response.text
+            Draft202012Validator({**schema, "components": document["components"]}).validate(found)
+        assert {"X-LLMChat-Stream", "x-workflow-run-id"} & {*told.get("headers", {})} or (
+            "X-LLMChat-Stream" not in response.headers
+        )
+        return response
+
+    for path in (OPENAI, COMPLETIONS):
+        (key,) = document["paths"][path]["post"]["parameters"]
+        assert (key["name"], key["in"]) == ("Idempotency-Key", "header")
+    stream, stop = f"{OPENAI}/{{name}}/stream", f"{OPENAI}/{{name}}/stop"
+    for posted in (body(), ui_body()):
+        chat = check(OPENAI, client.post(OPENAI, json=posted), 200)
+        path = f"{OPENAI}/{chat.headers['X-LLMChat-Stream']}"
+        assert check(stream, client.get(f"{path}/stream"), 200).data == chat.data
+    check(stream, client.get(f"{path}/stream?startIndex=x"), 400)
+    check(stream, client.get(f"{OPENAI}/nobody/stream"), 204)
+    check(stop, client.post(f"{path}/stop"), 200)
+    check(stop, client.post(f"{path}/stop", json={"activeStreamId": None, "more": 1}), 200)
+    check(stop, client.post(f"{path}/stop", data=b"x"), 400)
+    check(stop, client.post(f"{path}/stop", json={"activeStreamId": 7}), 422)
+    evil = {"Origin": "https://evil.example"}
+    check(stop, client.post(f"{path}/stop", headers=evil), 403)
+    assert check("/api/chat/streams", client.get("/api/chat/streams"), 200).json == []
+    upstream.add(text_reply("Half", then=[HOLD], finish_reason=None, done=False))
+    writing = client.post(OPENAI, json=ui_body())
+    assert next(writing.response)
+    (running,) = check("/api/chat/streams", client.get("/api/chat/streams"), 200).json
+    assert (running["chat"], running["provider"], running["model"]) == ("c", "openai", "gpt-4.1")
+    client.post(f"{OPENAI}/c/stop")
+    writing.close()
+
+
+def test_what_streams_bring_is_told_of_apps_that_keep_them_alone(document: Any) -> None:
+    text = json.dumps(document["paths"][OPENAI]["post"])
+    assert "Idempotency" not in text and '"499"' not in text and '"409"' not in text
+    responses = document["components"]["responses"]
+    assert not any("X-LLMChat-Stream" in told.get("headers", {}) for told in responses.values())
+
+
 # Which routes are in it.
 
 
@@ -352,7 +405,9 @@ def routes(app: Flask) -> set[tuple[str, str]]:
         if not blueprint or endpoint.startswith(("_not_", "_no_such_path", "_unknown_provider")):
             continue
         method = "post" if "POST" in (rule.methods or ()) else "get"
-        if endpoint.startswith("_"):  # a dialect's own: for all providers, and for unknown ones
+        if (
+            endpoint.startswith("_") and endpoint != "_streams"
+        ):  # a dialect's own: for all providers, and for unknown ones
             served = re.search(r"<any\(([^)]*)\):provider>", rule.rule)
             for name in served[1].replace('"', "").split(", ") if served else ():
                 found.add((method, rule.rule.replace(served[0], name)))  # type: ignore[index]
@@ -400,6 +455,7 @@ def described() -> Flask:
 
 
 GROQ = {"LLMCHAT_PROVIDERS": ["groq"]}
+KEPT = {"LLMCHAT_RESUMABLE": True}
 APPS = {
     "all": lambda: make_app(),
     "some": lambda: make_app(config={"LLMCHAT_PROVIDERS": ["groq", "azure"]}),
@@ -408,6 +464,7 @@ APPS = {
     "a variable": lambda: make_app(config=GROQ, url_prefix="/<string(length=2):lang>/chat"),
     "nested": nested,
     "two": two,
+    "streams": lambda: make_app(config={**GROQ, **KEPT}),
     "own dialect": own,
     "own words": described,
 }
