@@ -62,9 +62,12 @@ def fastapi_and_httpx() -> Any:
     return app
 
 
-def ours(*tools: Callable[..., Any]) -> Any:
-    """This extension, with all features on."""
-    from flask import Flask
+def ours(*tools: Callable[..., Any], store: str = "") -> Any:
+    """This extension, with all features on.
+
+    :param store: where responses are kept; "" keeps none.
+    """
+    from flask import Flask, request
 
     from flask_llmchat import LLMChat
 
@@ -76,6 +79,9 @@ def ours(*tools: Callable[..., Any]) -> Any:
     app = Flask(__name__)
     app.config["LLMCHAT_BASE_URLS"] = dict.fromkeys(rows, os.environ["UPSTREAM"])
     app.config["LLMCHAT_PROTOCOLS"] = rows
+    if store:
+        app.config.update(LLMCHAT_RESUMABLE=True, LLMCHAT_STORE=store, LLMCHAT_MAX_RUNNING=10_000)
+        llmchat.caller_loader(lambda profile: request.headers.get("X-User", "bench"))
     app.register_blueprint(llmchat.blueprint)
     return app
 

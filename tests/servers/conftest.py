@@ -8,11 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from flask_llmchat.testing import FakeUpstream
-from tests.support.machines import Machines
+from tests.support.machines import ELSEWHERE, Machines
 from tests.support.redis_server import PROGRAM, RedisServer
 from tests.support.server_processes import Server
-
-ELSEWHERE = {"gthread": "gevent", "gevent": "gthread"}
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.servers.conftest import ELSEWHERE
 from tests.support.machines import (
+    ELSEWHERE,
     Machines,
     post,
     read,
@@ -25,7 +25,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.server_processes import Server
 from tests.support.streams import Opened
 
-LEASE = 4
+LEASE = 5
 """Seconds after which a worker is taken for dead, in tests of that but one. On a busy machine,
 living workers get no time for a second or two."""
 
@@ -139,22 +139,26 @@ def pair(failing: RedisServer, machines: Machines) -> Iterator[list[Server]]:
 
 def wait_for_store(server: Server) -> None:
     """Wait until a server can use its store."""
-    wait_until(lambda: post(server, "probe", user="probe").rest().stream, 15)
+    wait_until(lambda: post(server, "probe", user="probe").rest().stream, 30)
 
 
 def test_chats_run_without_a_store_and_say_so_in_the_log_now_and_then(
     failing: RedisServer, pair: list[Server]
 ) -> None:
-    for server in pair:
-        for _ in range(3):
-            came = post(server, "unkept").rest()
-            assert came.status == 200 and came.body and not came.is_broken
-            assert came.stream is None
-            assert read(server, "unkept").status == 204
-            assert running(server) == []
-        log = server.log.read_text()
-        assert log.count("is not available") == 1 and "Traceback" not in log
-    failing.start()
+    try:
+        for server in pair:
+            begun = time.monotonic()
+            for _ in range(3):
+                came = post(server, "unkept").rest()
+                assert came.status == 200 and came.body and not came.is_broken
+                assert came.stream is None
+                assert read(server, "unkept").status == 204
+                assert running(server) == []
+            log = server.log.read_text()
+            assert 1 <= log.count("is not available") <= 1 + (time.monotonic() - begun) / 30
+            assert "Traceback" not in log
+    finally:
+        failing.start()
     for server in pair:
         wait_for_store(server)
 

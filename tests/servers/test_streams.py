@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from flask_llmchat import streams
-from tests.servers.conftest import ELSEWHERE
 from tests.support.apps import make_app
 from tests.support.machines import (
+    ELSEWHERE,
     Machines,
     begun_and_held,
     counted_words,
@@ -110,7 +110,7 @@ def test_a_caller_has_so_many_chats_on_all_machines_together(
     for chat in chats:
         stop(servers["gevent"], str(chat.stream), user="eve")
         assert chat.rest().is_broken
-    wait_until(lambda: post(servers["gthread"], "ninth", user="eve").rest().status == 200)
+    wait_until(lambda: post(servers["gthread"], "ninth", user="eve").rest().status == 200, 30)
 
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
@@ -125,7 +125,7 @@ def test_a_server_that_stops_lets_a_chat_without_its_client_end(
         reloaded.leave()
         server.process.send_signal(signal.SIGHUP)
         assert read(elsewhere, reloaded.stream).rest().body.decode() == text_of(20)
-        wait_until(lambda: str(worker_of(reloaded)) not in server.pids(), 15)
+        wait_until(lambda: str(worker_of(reloaded)) not in server.pids(), 30)
         short, long = post(server, "short"), post(server, "long")
         readers = [read(elsewhere, chat.stream) for chat in (short, long)]
         short.leave()
@@ -153,7 +153,7 @@ def test_a_worker_that_has_had_its_requests_lets_a_chat_without_its_client_end(
         reader = read(servers[ELSEWHERE[kind]], chat.stream)
         chat.leave()
         client, worker = Client(server.port), worker_of(chat)
-        wait_until(lambda: worker_of(client.ask("GET", "/health")) != worker)  # it has gone
+        wait_until(lambda: worker_of(client.ask("GET", "/health")) != worker, 30)  # it has gone
         result = machines.ended(chat)
         assert (result["outcome"], result["worker"]) == ("ok", worker)
         assert reader.rest().body.decode() == text_of(30)
@@ -178,7 +178,7 @@ def test_chats_without_clients_have_a_bound_and_give_their_places_back(
         wait_until(lambda: held(server)["slots"] == held(server)["detached"] == 0, 30)
         outcomes = [machines.ended(chat)["outcome"] for chat in chats]
         assert sorted(outcomes) == ["cancelled"] * 3 + ["stopped"] * 100
-        wait_until(lambda: held(server)["watched"] == 0)
+        wait_until(lambda: held(server)["watched"] == 0, 30)
         after = held(server)
         # The watchdog's thread lingers, and some connections stay open for the next chats.
         assert after["threads"] <= before["threads"] + 3
@@ -193,14 +193,14 @@ def test_a_silent_chat_without_its_client_has_the_same_bounds(machines: Machines
         reader = read(server, is_read.stream)
         is_read.leave()
         alone.leave()
-        wait_until(lambda: held(server)["detached"] == 2)
+        wait_until(lambda: held(server)["detached"] == 2, 30)
         one_too_many.leave()
         assert machines.ended(one_too_many)["outcome"] == "cancelled"
         assert machines.ended(alone)["outcome"] == "cancelled"
         assert running(server) == [reader.stream]
         reader.leave()
         assert machines.ended(is_read)["outcome"] == "cancelled"
-        wait_until(lambda: held(server)["slots"] == 0)
+        wait_until(lambda: held(server)["slots"] == 0, 30)
 
 
 def test_a_client_that_stops_reading_gives_its_place_back_at_the_deadline(
@@ -208,7 +208,7 @@ def test_a_client_that_stops_reading_gives_its_place_back_at_the_deadline(
 ) -> None:
     content = json.dumps(asking("text", "frozen")).encode()
     head = f"POST {URL} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(content)}\r\n\r\n"
-    with machines.started("gthread", FLASK_LLMCHAT_DEADLINE="3") as server:
+    with machines.started("gthread", FLASK_LLMCHAT_DEADLINE="4") as server:
         machines.upstream.add(words(40, 0.5))
         left = post(server, "left")
         left.leave()
@@ -219,7 +219,7 @@ def test_a_client_that_stops_reading_gives_its_place_back_at_the_deadline(
             frozen.sendall(head.encode() + content)
             assert frozen.recv(1)
             assert machines.ended(left)["outcome"] == "deadline"
-            wait_until(lambda: held(server)["slots"] == 0, 15)
+            wait_until(lambda: held(server)["slots"] == 0, 30)
             assert [r["outcome"] for r in machines.results() if r["conversation"] == "frozen"] == [
                 "deadline"
             ]

@@ -15,6 +15,8 @@ from tests.support.streams import URL, Client, Opened
 
 APP = "tests.support.streams_app"
 
+ELSEWHERE = {"gthread": "gevent", "gevent": "gthread"}
+
 
 class Machines:
     """Servers with one store and one provider.
@@ -55,7 +57,7 @@ class Machines:
             id = chat.headers["X-Request-ID"]
             return [result for result in self.results() if result["id"] == id]
 
-        wait_until(found, 15)
+        wait_until(found, 30)
         (result,) = found()
         return result
 

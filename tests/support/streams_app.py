@@ -12,6 +12,7 @@ import threading
 from functools import partial
 from typing import Any
 
+import openai  # noqa: F401  # not with the first chat: on a busy machine it takes many seconds
 from flask import Flask, Response, request
 
 from flask_llmchat import Caller, ChatRequest, ChatResult, LLMChat, chat_finished
