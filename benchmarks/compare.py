@@ -6,7 +6,8 @@
 CPU time of one server process, from ``/proc``: a request with a response of one token, and each
 token of 50 responses at the speed of a model. Linux only; takes some minutes; on 127.0.0.1 alone.
 Look at the ratios: they hold on another machine, the microseconds do not. ``--only NAME`` measures
-those rows whose name has NAME in it, ``--only flask-llmchat,same`` the upstream protocols.
+those rows whose name has NAME in it, ``--only flask-llmchat,same`` the upstream protocols and a
+tool: a chat that calls it makes two requests.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ GATEWAYS = {
     "flask-llmchat, text": ("ours", "/api/chat/openai", SETTINGS),
     "the same by responses": ("ours", "/api/chat/xai", SETTINGS),
     "the same by messages": ("ours", "/api/chat/anthropic", SETTINGS),
+    "the same, a tool offered": ("ours_with_a_tool", "/api/chat/openai", SETTINGS),
+    "the same, a tool called": ("ours_with_a_tool", "/api/chat/openai", SETTINGS),
     "flask-llmchat, openai": (
         "ours",
         "/api/chat/openai/chat/completions",
@@ -60,12 +63,15 @@ async def ask(port: int, path: str, body: bytes, words: int) -> None:
 
 
 async def load(
-    port: int, path: str, body: dict[str, object], plan: tuple[int, int, int, int]
+    port: int, path: str, body: dict[str, object], plan: tuple[int, int, int, int], *, calls: bool
 ) -> None:
-    """Send ``requests`` chats, ``at_once`` at a time, for ``words`` words, ``pause`` ms apart."""
+    """Send ``requests`` chats, ``at_once`` at a time, for ``words`` words, ``pause`` ms apart.
+
+    In those that have calls, the words come after the call of a tool, and in a second response.
+    """
     requests, at_once, words, pause = plan
-    said = {"role": "user", "content": f"words-{words}-every-{pause}"}
-    content = json.dumps({**body, "messages": [said]}).encode()
+    said = f"words-{words}-every-{pause}{' calls-a-tool' if calls else ''}"
+    content = json.dumps({**body, "messages": [{"role": "user", "content": said}]}).encode()
     turns = asyncio.Semaphore(at_once)
 
     async def one() -> None:
@@ -110,13 +116,14 @@ def measure(name: str, upstream: int) -> tuple[float, float]:
         command = [*UVICORN, "--port", str(port), f"peers:{factory}"]
     environ = {**os.environ, "UPSTREAM": f"http://127.0.0.1:{upstream}/v1"}
     server = subprocess.Popen(command, cwd=HERE, env=environ, stderr=subprocess.DEVNULL)
+    calls = name.endswith("called")
     try:
         wait_for(port)
-        asyncio.run(load(port, path, body, (50, 8, 1, 0)))  # warms it up
+        asyncio.run(load(port, path, body, (50, 8, 1, 0), calls=calls))  # warms it up
         spent = []
         for plan in ((1500, 16, 1, 0), (50, 50, 1, 0), (50, 50, 200, 25)):
             before = cpu(server.pid)
-            asyncio.run(load(port, path, body, plan))
+            asyncio.run(load(port, path, body, plan, calls=calls))
             spent.append(cpu(server.pid) - before)
         return spent[0] / 1500 * 1e6, (spent[2] - spent[1]) / (50 * 199) * 1e6
     finally:

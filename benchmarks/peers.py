@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 MODEL = "m"
@@ -62,17 +62,35 @@ def fastapi_and_httpx() -> Any:
     return app
 
 
-def ours() -> Any:
-    """This extension, with all features on."""
-    from flask import Flask
+def ours(*tools: Callable[..., Any], store: str = "") -> Any:
+    """This extension, with all features on.
+
+    :param store: where responses are kept; "" keeps none.
+    """
+    from flask import Flask, request
 
     from flask_llmchat import LLMChat
 
     llmchat = LLMChat()
+    for tool in tools:
+        llmchat.tool(tool)
     rows = {"openai": "chat_completions", "xai": "responses", "anthropic": "messages"}
     llmchat.profile_loader(lambda: {f"{name}_api_key": "sk-bench" for name in rows})
     app = Flask(__name__)
     app.config["LLMCHAT_BASE_URLS"] = dict.fromkeys(rows, os.environ["UPSTREAM"])
     app.config["LLMCHAT_PROTOCOLS"] = rows
+    if store:
+        app.config.update(LLMCHAT_RESUMABLE=True, LLMCHAT_STORE=store, LLMCHAT_MAX_RUNNING=10_000)
+        llmchat.caller_loader(lambda profile: request.headers.get("X-User", "bench"))
     app.register_blueprint(llmchat.blueprint)
     return app
+
+
+def ours_with_a_tool() -> Any:
+    """This extension, with a tool of the server's."""
+
+    def find_orders(status: str = "open", limit: int = 10) -> list[dict[str, Any]]:
+        """List the user's orders."""
+        return [{"id": 1, "status": status, "total": "9.50"}][:limit]
+
+    return ours(find_orders)

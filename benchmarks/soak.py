@@ -4,8 +4,9 @@
     python benchmarks/soak.py --server gthread --chats 5000
 
 Needs Linux, and ``pip install flask-llmchat gunicorn gevent packaging``. Every chat has to end
-exactly once, with the outcome that follows from what its provider and its client did. Everything is
-on 127.0.0.1 and stops by itself. On a fault it prints the reason and exits with 1.
+exactly once, with the outcome that follows from what its provider and its client did, and every
+call of a tool has to be recorded once, whatever ended its chat. Everything is on 127.0.0.1 and
+stops by itself. On a fault it prints the reason and exits with 1.
 """
 
 from __future__ import annotations
@@ -15,259 +16,236 @@ import contextlib
 import json
 import os
 import random
+import re
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from flask_llmchat.testing import (
-    CUT,
-    HOLD,
-    FakeUpstream,
-    ReceivedRequest,
-    Reply,
-    Signal,
-    error_reply,
-    event,
-    text_reply,
+from soak_chats import (
+    ASKED,
+    CALLS,
+    DIALECTS,
+    STOPPED,
+    Provider,
+    chat,
+    kind_of,
+    kinds,
+    may_run_none,
+    outcome_of,
 )
 
+from flask_llmchat.testing import FakeUpstream
+
+GUNICORN = [sys.executable, "-m", "gunicorn", "-w", "1", "-b", "127.0.0.1:{port}"]
+GUNICORN += ["--graceful-timeout", "4", "soak_app:app"]
 SERVERS = {
-    "gevent": ["-k", "gevent", "--worker-connections", "1000"],
-    "gthread": ["-k", "gthread", "--threads", "64"],
+    "gevent": [*GUNICORN, "-k", "gevent", "--worker-connections", "1000"],
+    "gthread": [*GUNICORN, "-k", "gthread", "--threads", "64"],
+    "threads": [sys.executable, "-m", "flask", "--app", "soak_app", "run", "--port", "{port}"],
 }
 CLIENTS = 48  # at once
-POOL = 100  # connections to the provider that may stay open
+WAITING = 24  # chats that want more threads than there are
 
-WORDS = [f"word{i} " for i in range(20)]
-LONG = ["a slow client holds up no others " * 400] * 100  # more than the sockets' buffers hold
-
-
-def unfinished(*then: Signal) -> Reply:
-    return text_reply("be", finish_reason=None, usage=None, done=False, then=then)
-
-
-def endless() -> Reply:
-    piece = event({"choices": [{"index": 0, "delta": {"content": "on "}}]})
-    return Reply(body=[x for _ in range(40) for x in (piece, 0.25)])
-
-
-# kind: (weight, outcome, the provider's replies). The weight is its share of the chats.
-PROVIDER: dict[str, tuple[int, str, Callable[[], Reply]]] = {
-    "ok": (12, "ok", lambda: text_reply(*WORDS, delay=0.01)),
-    "length": (2, "length", lambda: text_reply("cut short", finish_reason="length")),
-    "cut": (3, "truncated", lambda: unfinished(CUT)),
-    "unfinished": (2, "truncated", lambda: unfinished()),
-    "error": (3, "upstream_error", lambda: error_reply(500, "no")),
-    "busy": (2, "ok", lambda: text_reply(*WORDS)),  # after a retry
-    "late error": (
-        3,
-        "upstream_error",
-        lambda: Reply(body=[*text_reply("be").body[:2], event({"error": {"message": "no"}})]),
-    ),
-    "no bytes": (1, "timeout", lambda: Reply(body=[HOLD])),
-    "silent": (1, "timeout", lambda: Reply(body=[*text_reply("be").body[:2], HOLD])),
-    "endless": (1, "deadline", endless),
-    "slow": (2, "ok", lambda: text_reply(*LONG)),
-    "left": (3, "cancelled", lambda: Reply(body=[*text_reply("be").body[:2], HOLD])),
-    "left early": (3, "cancelled", lambda: Reply(body=[HOLD])),
-    "refused": (3, "refused", lambda: text_reply("never asked")),
-}
-DIALECTS = {
-    "text": ("", {"chatSettings": {"model": "m"}}, "content"),
-    "ui": ("", {"chatSettings": {"model": "m"}}, "parts"),
-    "openai": ("/chat/completions", {"model": "m", "stream": True}, "content"),
-}
+UNCLOSED = re.compile(r".*ResourceWarning.*")
+RAISED = re.compile(
+    r"^(?:[\w.]*(?:Error|Exception|Exit|Aborted)(?::.*)?|Exception ignored.*|Task .*)$",
+    re.MULTILINE,
+)
+# Those of the tools, and how a response is broken off.
+EXPECTED = re.compile(
+    r"SystemExit|RuntimeError: a (?:tool|teardown function) that fails"
+    r"|flask_llmchat\.core\.errors\.StreamAborted: chat \w+ broke off"
+)
 
 
-# Requests to the provider, where that is not one. A client that leaves at once may send none.
-ASKED = {"refused": (0,), "left early": (0, 1), "error": (2,), "busy": (2,)}
+class Soak:
+    """One server, its provider, and what they have written down."""
+
+    def __init__(self, server: str, folder: Path, upstream: FakeUpstream, dialects: list[str]):
+        self.server = server
+        self.upstream = upstream
+        self.dialects = dialects
+        self.tags: dict[str, str] = {}
+        self.wrong: list[str] = []
+        self.log = folder / "log"
+        self._results = folder / "results"
+        self._results.touch()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        command = [part.format(port=self.port) for part in SERVERS[server]]
+        environ = {
+            **os.environ,
+            "UPSTREAM": upstream.base_url,
+            "RESULTS": str(self._results),
+            "MALLOC_ARENA_MAX": "2",  # it keeps memory for each of many threads
+            "PYTHONWARNINGS": "always::ResourceWarning",
+        }
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=Path(__file__).parent, env=environ, stdout=log, stderr=log
+            )
+
+    def wait_for(self, condition: Callable[[], Any], otherwise: str, more: Any = "") -> None:
+        until = time.monotonic() + 60
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise SystemExit(f"{otherwise} {more}; the server's log is {self.log}")
+            time.sleep(0.1)
+
+    def start(self) -> None:
+        def answers() -> bool:
+            with contextlib.suppress(OSError):
+                return bool(self.told("/held"))
+            return False
+
+        self.wait_for(answers, "the server does not start")
+        for kind in ("refused", "ok", "tools"):
+            chat(self.port, f"warm:{kind}", "text")
+
+    def told(self, path: str) -> dict[str, int]:
+        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request("GET", path)
+            answer: dict[str, int] = json.loads(connection.getresponse().read())
+            return answer
+
+    def written(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._results.read_text("utf-8").splitlines()]
+
+    def run(self, kinds: Iterable[str], after: Callable[[], None] = lambda: None) -> None:
+        """Be the clients of chats; call ``after`` once they have begun."""
+        batch = {}
+        for kind in kinds:
+            tag = f"{len(self.tags) + len(batch)}:{kind}"
+            # Who has no connection cannot break it off before the response.
+            from_python = kind != "left early"
+            batch[tag] = random.choice([d for d in self.dialects if from_python or d != "python"])
+        self.tags.update(batch)
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            faults = pool.map(lambda tag: chat(self.port, tag, batch[tag]), batch)
+            after()
+            self.wrong += filter(None, faults)
+
+    def settled(self) -> dict[str, int]:
+        """Wait until nothing is running; return what is kept then."""
+        left: dict[str, int] = {}
+
+        def is_idle() -> bool:
+            left.update(self.told("/held"), streaming=self.upstream.streaming)
+            if any(left.values()):
+                return False
+            kept = self.told("/kept")
+            left["connections"] = self.upstream.open_connections - kept["connections"]
+            return not left["connections"]
+
+        self.wait_for(is_idle, "something is left", left)
+        if found := UNCLOSED.search(self.log.read_text(errors="replace")):
+            self.wrong.append(f"collected in place of closed: {found[0]}")
+        return self.told("/kept")
+
+    def stop(self) -> None:
+        """Stop the server while tools are running."""
+
+        kinds = [*STOPPED] * 4  # fewer calls than there are threads
+        calls = sum(len(CALLS[kind]) for kind in kinds)
+
+        def begun() -> bool:
+            return sum(":stopped" in line.get("begun", "") for line in self.written()) == calls
+
+        def terminate() -> None:
+            self.wait_for(begun, "tools do not begin")
+            self.process.terminate()
+
+        self.run(kinds, terminate)
+        self.process.wait(30)
+
+    def compare(self, provider: Provider) -> None:
+        """Compare the outcomes of chats and calls with the expected ones."""
+        lines = self.written()
+        tag_of = {line["id"]: line["tag"] for line in lines if "tag" in line}
+        ends: dict[str, list[str]] = {}
+        runs: dict[str, dict[str, str]] = {}
+        for line in lines:
+            if "outcome" in line:
+                tag = tag_of[line["id"]]
+                ends.setdefault(tag, []).append(line["outcome"])
+                runs.setdefault(tag, {}).update(line["runs"])
+        asked = Counter(r.json["messages"][0]["content"] for r in self.upstream.requests)
+        for tag, dialect in self.tags.items():
+            if ends.get(tag) != [outcome_of(tag)]:
+                self.wrong.append(
+                    f"{tag} over {dialect} ended {ends.get(tag)}, not once as {outcome_of(tag)}"
+                )
+            if asked[tag] not in ASKED.get(kind_of(tag), (1,)):
+                self.wrong.append(f"{tag} was asked {asked[tag]} times of the provider")
+            sent, run = provider.calls.get(tag, []), list(runs.get(tag, ()))
+            if sorted(run) != sorted(sent) and (run or not may_run_none(tag)):
+                self.wrong.append(f"{tag} over {dialect}: {sent} were to be run, and {run} were")
+        outcomes = {call: how for calls in runs.values() for call, how in calls.items()}
+        begun = [call for call, how in outcomes.items() if how not in ("refused", "repeated")]
+        for what, expected in (("told", list(outcomes)), ("begun", begun), ("torn", begun)):
+            found = Counter(line[what] for line in lines if what in line)
+            different = (found - Counter(expected)) + (Counter(expected) - found)
+            for call in different:
+                # What was abandoned when the server stopped may have ended with it.
+                if found[call] or what != "torn" or outcomes[call] != "abandoned":
+                    self.wrong.append(f"{call} ({outcomes.get(call)}): {what} {found[call]} times")
+        log = self.log.read_text(errors="replace")
+        raised = {line for line in RAISED.findall(log) if not EXPECTED.match(line)}
+        self.wrong += [f"in the log: {line}" for line in raised]
 
 
-turned_away: set[str] = set()
-
-
-def respond(request: ReceivedRequest) -> Reply:
-    tag = request.json["messages"][-1]["content"]
-    kind = tag.split(":")[1]
-    if kind == "busy" and tag not in turned_away:
-        turned_away.add(tag)
-        return error_reply(503, "not now")
-    return PROVIDER[kind][2]()
-
-
-def post(port: int, tag: str, dialect: str) -> socket.socket:
-    path, body, form = DIALECTS[dialect]
-    said: Any = tag if form == "content" else [{"type": "text", "text": tag}]
-    content = json.dumps({**body, "messages": [{"role": "user", form: said}]}).encode()
-    client = socket.create_connection(("127.0.0.1", port), timeout=30)
-    client.sendall(
-        f"POST /api/chat/openai{path} HTTP/1.1\r\nHost: soak\r\nConnection: close\r\n"
-        f"Content-Length: {len(content)}\r\n\r\n".encode()
-        + content
-    )
-    return client
-
-
-def chat(port: int, tag: str, dialect: str) -> str:
-    """Be one client: read the response, perhaps slowly, or leave. Return its faults."""
-    kind = tag.split(":")[1]
-    received = bytearray()
-    with contextlib.suppress(ConnectionError), post(port, tag, dialect) as client:
-        if kind == "left early":
-            time.sleep(random.uniform(0.05, 0.4))
-            return ""
-        while piece := client.recv(4096 if kind == "slow" else 65536):
-            received += piece
-            if kind == "left":
-                return ""
-            if kind == "slow":
-                time.sleep(0.004)
-    return (
-        f"{tag} over {dialect}: {fault}"
-        if (fault := misread(bytes(received), kind, dialect))
-        else ""
-    )
-
-
-def misread(received: bytes, kind: str, dialect: str) -> str:
-    """Return whether the client could mistake the response for another outcome."""
-    status = received[9:12]
-    begun = status == b"200"
-    whole = begun and received.endswith(b"0\r\n\r\n")
-    if PROVIDER[kind][1] in ("ok", "length"):
-        return "" if whole else f"no complete response: {received[:80]!r} … {received[-80:]!r}"
-    if not begun:
-        return "" if status in (b"429", b"500", b"502", b"504") else f"status {status!r}"
-    if dialect == "text":
-        return "a broken answer looks whole" if whole else ""
-    return "" if whole and b'"error"' in received else f"the error is missing: {received[-80:]!r}"
-
-
-def held(port: int) -> dict[str, int]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
-    with contextlib.closing(connection):
-        connection.request("GET", "/held")
-        answer: dict[str, int] = json.loads(connection.getresponse().read())
-        return answer
-
-
-def settled(port: int, upstream: FakeUpstream) -> dict[str, int]:
-    """Wait until no chat is running; return the resources in use then."""
-    until = time.monotonic() + 15
-    while True:
-        holding = held(port)
-        if not (holding["watched"] or holding["places"] or upstream.streaming):
-            time.sleep(2)  # the watchdog runs for another second
-            return held(port)
-        if time.monotonic() > until:
-            raise SystemExit(f"chats do not end: {holding}, upstream {upstream.streaming}")
-        time.sleep(0.1)
-
-
-def complaints(
-    tags: dict[str, str], results: Path, upstream: FakeUpstream, before: Any, after: Any
-) -> list[str]:
-    """Compare the outcomes with the expected ones."""
-    lines = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-    tag_of = {line["id"]: line["tag"] for line in lines if "tag" in line}
-    ends: dict[str, list[str]] = {}
-    for line in lines:
-        if "outcome" in line:
-            ends.setdefault(tag_of[line["id"]], []).append(line["outcome"])
+def grown(before: dict[str, int], after: dict[str, int]) -> list[str]:
+    """Return what has grown from one round to a later one."""
     wrong = []
-    for tag in tags:
-        expected = PROVIDER[tag.split(":")[1]][1]
-        if ends.get(tag) != [expected]:
-            wrong.append(f"{tag} over {tags[tag]} ended {ends.get(tag)}, not once as {expected}")
-    asked = Counter(r.json["messages"][-1]["content"] for r in upstream.requests)
-    for tag in tags:
-        if asked[tag] not in ASKED.get(tag.split(":")[1], (1,)):
-            wrong.append(f"{tag} was asked {asked[tag]} times of the provider")
-    if upstream.open_connections > POOL:
-        wrong.append(f"{upstream.open_connections} connections to the provider are open")
-    # gthread starts its threads as they are needed, and keeps them.
-    spare = {"threads": 64, "greenlets": 2, "contexts": 1, "open files": POOL}
+    # gthread starts its threads as they are needed, and keeps them. A connection may be closing.
+    spare = {"threads": 64, "greenlets": 2, "contexts": 1, "open files": 2, "loop references": 2}
     for name, more in spare.items():
         if after[name] > before[name] + more:
             wrong.append(f"{name}: {before[name]} before, {after[name]} after")
     if after["blocks"] > before["blocks"] * 1.005:
         wrong.append(f"Python's memory: {before['blocks']} blocks before, {after['blocks']} after")
-    # The memory that malloc keeps for each of many threads grows for a long time, then stops.
     if after["memory KiB"] > before["memory KiB"] * 1.08 + 2048:
         wrong.append(f"memory: {before['memory KiB']} KiB before, {after['memory KiB']} after")
     return wrong
 
 
 def run(server: str, chats: int, dialects: list[str], rounds: int) -> list[str]:
-    folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    results = folder / "results"
-    results.touch()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with FakeUpstream(respond) as upstream:
-        command = [sys.executable, "-m", "gunicorn", "-w", "1", *SERVERS[server]]
-        command += ["-b", f"127.0.0.1:{port}", "soak_app:app"]
-        environ = {**os.environ, "UPSTREAM": upstream.base_url, "RESULTS": str(results)}
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                command, cwd=Path(__file__).parent, env=environ, stdout=log, stderr=log
-            )
+    folder, provider = Path(tempfile.mkdtemp(prefix="soak-")), Provider()
+    with FakeUpstream(provider.respond) as upstream:
+        soak = Soak(server, folder, upstream, dialects)
         try:
-            started(port, process)
-            chat(port, "warm:refused", "text")
-            chat(port, "warm:ok", "text")
-            tags: dict[str, str] = {}
-            wrong: list[str] = []
+            soak.start()
             counted = []
             for _ in range(rounds):
-                new = kinds(chats // rounds)
-                batch = {
-                    f"{len(tags) + i}:{kind}": random.choice(dialects) for i, kind in enumerate(new)
-                }
-                tags.update(batch)
-                with ThreadPoolExecutor(CLIENTS) as pool:
-                    faults = pool.map(lambda t, b=batch: chat(port, t, b[t]), batch)  # type: ignore[misc]
-                    wrong += filter(None, faults)
-                counted.append(settled(port, upstream))
-                print(f"{server}: {len(tags)} chats, held: {counted[-1]}", flush=True)
+                soak.run([*kinds(chats // rounds), *["tools left waiting"] * WAITING])
+                counted.append(soak.settled())
+                print(f"{server}: {len(soak.tags)} chats, kept: {counted[-1]}", flush=True)
             # The first half warms everything up: caches, pools, threads, the allocator.
-            before, after = counted[rounds // 2 - 1], counted[-1]
-            wrong += complaints(tags, results, upstream, before, after)
+            soak.wrong += grown(counted[rounds // 2 - 1], counted[-1])
+            if server != "threads":  # which ends at once
+                soak.stop()
+            soak.compare(provider)
         finally:
-            process.terminate()
-            process.wait(30)
-    if not wrong:
+            soak.process.terminate()
+            soak.process.wait(30)
+    if not soak.wrong:
+        shutil.rmtree(folder)
         print(
-            f"{server}: all {len(tags)} chats ended once and as they should:",
-            dict(Counter(PROVIDER[tag.split(":")[1]][1] for tag in tags)),
+            f"{server}: all {len(soak.tags)} chats ended once and as they should:",
+            dict(Counter(map(outcome_of, soak.tags))),
         )
     else:
-        print(f"the server's log is {folder / 'log'}")
-    return wrong
-
-
-def kinds(count: int) -> list[str]:
-    return random.choices(list(PROVIDER), [weight for weight, _, _ in PROVIDER.values()], k=count)
-
-
-def started(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 30
-    while True:
-        try:
-            held(port)
-            return
-        except OSError:
-            if process.poll() is not None or time.monotonic() > until:
-                raise SystemExit("the server does not start") from None
-            time.sleep(0.1)
+        print(f"the server's log is {soak.log}")
+    return soak.wrong
 
 
 def main() -> None:

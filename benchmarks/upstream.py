@@ -66,6 +66,19 @@ def messages() -> Stream:
     return Stream(start, word, end)
 
 
+def tool_call() -> Stream:
+    """A response of chat completions that calls a tool."""
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    function = {"name": "find_orders", "arguments": '{"status": "sent"}'}
+    call = {"index": 0, "id": "call_1", "type": "function", "function": function}
+    begun = {"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}
+    ended = {"index": 0, "delta": {}, "finish_reason": "tool_calls"}
+    end = data({**head, "choices": [ended]}) + b"data: [DONE]\n\n"
+    return Stream(data({**head, "choices": [begun]}), b"", end)
+
+
+TOOL_CALL = tool_call()
+
 STREAMS = {
     b"/chat/completions": chat_completions(),
     b"/responses": responses(),
@@ -88,6 +101,8 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             count, pause = map(int, re.search(rb"words-(\d+)-every-(\d+)", body).groups())  # type: ignore[union-attr]
             target = head.split(b" ", 2)[1]
             stream = next(made for path, made in STREAMS.items() if target.endswith(path))
+            if b"calls-a-tool" in body and not re.search(rb'"role": ?"tool"', body):
+                stream, count = TOOL_CALL, 0
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
             writer.write(b"Transfer-Encoding: chunked\r\n\r\n" + framed(stream.start))
             word = framed(stream.word)

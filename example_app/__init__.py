@@ -16,8 +16,9 @@ from typing import Any
 from cryptography.fernet import Fernet
 from flask import Flask
 
+from . import approvals as approvals  # this and orders register what they define, as imported
 from . import chat, database, history, login, react, saved_chats, security, settings
-from . import orders as orders  # its tool is registered by being imported
+from . import orders as orders
 from .secret_files import read_or_make
 
 __all__ = ["create_app"]
@@ -62,6 +63,10 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         MAX_KEPT_MESSAGES=20_000,
         SIGN_UPS_AN_HOUR=20,
         WRONG_LOGINS_AN_HOUR=50,
+        # A response goes on when its reader leaves, and the page reads on when they are back.
+        LLMCHAT_RESUMABLE=True,
+        # With more than one worker a Redis server, so that any of them can read and stop it.
+        LLMCHAT_STORE=os.environ.get("EXAMPLE_LLMCHAT_STORE", "memory://"),
     )
     # A real deployment sets these two from its store of secrets. Generated and kept in a file they
     # are good enough for one machine, and lost with it.

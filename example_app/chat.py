@@ -1,4 +1,4 @@
-"""The chat: one LLMChat, its profile loader, and the page that talks to it."""
+"""The chat: one LLMChat, its loaders, and the page that talks to it."""
 
 from __future__ import annotations
 
@@ -45,6 +45,12 @@ def load_profile() -> Profile | None:
     if not is_azure(profile.azure_openai_endpoint or ""):  # saved when other domains were allowed
         profile.azure_openai_endpoint = None
     return profile
+
+
+@llmchat.caller_loader
+def load_caller(profile: Profile) -> str:
+    """Return whose chat it is: only this user may read its response again, stop it, or approve."""
+    return str(profile.user_id)
 
 
 @llmchat.before_chat

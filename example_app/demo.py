@@ -6,15 +6,14 @@ process, so that a chat with the demo takes the same path as a real one.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
-import struct
 import threading
-import zlib
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from flask_llmchat import ChatRequest, Provider, Target, bearer_target
@@ -28,6 +27,8 @@ from flask_llmchat.testing import (
     text_reply,
     tool_reply,
 )
+
+from .demo_picture import sunset
 
 DEMO_MODEL = "demo"
 
@@ -43,10 +44,11 @@ example app.
 
 {count}
 
-Ask me about your **orders**, to see a tool that the server runs; for **markdown**, to \
-**reason**, for **sources** or an **image**, to see how the page shows them; for an **error** or a \
-**cut**, to see a response fail; or for something **long**, to have time for the Stop button. For \
-real responses save a key in Settings, and choose its provider above."""
+Ask me about your **orders**, to see a tool that the server runs, or to **cancel** one, to see a \
+tool that asks you first; for **markdown**, to **reason**, for **sources** or an **image**, to see \
+how the page shows them; for an **error** or a **cut**, to see a response fail; or for something \
+**long**, to have time for the Stop button. For real responses save a key in Settings, and choose \
+its provider above."""
 
 _CUT = """\
 This is the demo, not a model, and you asked it for a cut. A provider's connection can fail \
@@ -54,8 +56,9 @@ in the middle of a response, and the text until then must not look complete. So 
 reports to the page that the response broke off, and the page says"""
 
 _LONG = """\
-This is the demo, not a model, and it will now count for a while. Press Stop whenever you \
-have seen enough: the page closes the connection, and the server closes the one to the \
+This is the demo, not a model, and it will now count for a while. Reload the page meanwhile, open \
+this chat on your phone, or leave it and come back: the answer goes on, and is shown as it is \
+written. Press Stop whenever you have seen enough: the server then closes the connection to the \
 provider, so that you do not pay for words that nobody reads.
 
 {numbers}
@@ -85,6 +88,14 @@ The server has run the call, for your login alone, and has found {count} open: {
 would now put that into words of its own."""
 
 _FOUND_NOTHING = "The server has run the call, and has found no open order of yours."
+
+_CANCELLING = """\
+A model may ask to cancel {items}, and you decide. Nothing happens until you say yes, and your yes \
+counts for one call alone, and once."""
+
+_CARRIED_OUT = """\
+This is what the server tells the model: {results} A model would now put that into words of its \
+own."""
 
 _MARKDOWN = """\
 This is the demo, not a model. Responses are **Markdown**, shown *while* they stream.
@@ -144,18 +155,20 @@ def _target(provider: Provider, chat: ChatRequest, key: str, base_url: str) -> T
 def _respond(request: ReceivedRequest) -> Reply:
     """Respond as a provider would, by the first word that has a prepared response."""
     _started[os.getpid()].requests.clear()  # kept for tests; here they would fill memory
-    messages = [m for m in request.json["messages"] if m["role"] in ("user", "assistant")]
-    question = _text_of(messages[-1]) if messages else ""
-    if request.json["messages"][-1]["role"] == "tool":
-        return _report(_text_of(request.json["messages"][-1]))
-    for word in re.findall(r"[a-z]+", question.lower()):
+    messages = request.json["messages"]
+    question: dict[str, Any] = next((m for m in reversed(messages) if m["role"] == "user"), {})
+    words = re.findall(r"[a-z]+", _text_of(question).lower())
+    if messages[-1]["role"] == "tool":
+        return _go_on(messages, words)
+    for word in words:
         if respond := _RESPONSES.get(word):
             return respond()
-    heard = f"You said: “{_shorten(question)}”"
-    images = _images_in(messages[-1]) if messages else 0
+    heard = f"You said: “{_shorten(_text_of(question))}”"
+    images = _images_in(question)
     if images:
         heard += f" And you sent {images} image{'s' * (images > 1)}, which I cannot see."
-    return _say(_HELLO.format(heard=heard, count=_count(len(messages))))
+    count = sum(m["role"] in ("user", "assistant") for m in messages)
+    return _say(_HELLO.format(heard=heard, count=_count(count)))
 
 
 def _refuse() -> Reply:
@@ -191,27 +204,32 @@ def _cite() -> Reply:
 
 
 def _draw() -> Reply:
-    return _before_the_end(_say(_DRAWN), {"images": [{"image_url": {"url": _picture()}}]})
+    return _before_the_end(_say(_DRAWN), {"images": [{"image_url": {"url": sunset()}}]})
 
 
 def _look_up_orders() -> Reply:
-    return tool_reply(
-        "find_orders",
-        {"status": "open"},
-        text=_words(_LOOKING),
-        delay=_SECONDS_A_WORD,
-        model=DEMO_MODEL,
-    )
+    return _call(("find_orders", {"status": "open"}), text=_LOOKING)
 
 
-def _report(result: str) -> Reply:
-    """Say what a tool has found, as a model would."""
+def _go_on(messages: list[dict[str, Any]], words: list[str]) -> Reply:
+    """Go on as a model would, once the tools that it has called have run.
+
+    :param words: those of the question.
+    """
+    ran = takewhile(lambda message: message["role"] == "tool", reversed(messages))
+    results = [_text_of(message) for message in ran][::-1]
     try:
-        items = [f"**{order['item']}**" for order in json.loads(result)]
-    except (ValueError, TypeError, KeyError):  # an error in words, or a result of another tool
-        return _say(f"The result is: {_shorten(result)}")
-    if not items:
+        orders = json.loads(results[0])
+        items = [f"**{order['item']}**" for order in orders]
+    except (ValueError, TypeError, KeyError):  # words: an error, or the result of another tool
+        quoted = " ".join(f"“{_shorten(result)}”" for result in results)
+        return _say(_CARRIED_OUT.format(results=quoted))
+    if not orders:
         return _say(_FOUND_NOTHING)
+    if "cancel" in words:
+        count = len(orders) if "all" in words else 1
+        calls = [("cancel_order", {"number": order["number"]}) for order in orders[:count]]
+        return _call(*calls, text=_CANCELLING.format(items=" and ".join(items[:count])))
     return _say(_FOUND.format(count=len(items), items=", ".join(items)))
 
 
@@ -226,13 +244,22 @@ _RESPONSES: dict[str, Callable[[], Reply]] = {
     **dict.fromkeys(["reason", "reasoning", "think"], _reason),
     **dict.fromkeys(["source", "sources"], _cite),
     **dict.fromkeys(["image", "picture", "draw"], _draw),
-    **dict.fromkeys(["order", "orders", "tool", "tools"], _look_up_orders),
+    **dict.fromkeys(["order", "orders", "cancel", "tool", "tools"], _look_up_orders),
     **dict.fromkeys(["markdown"], _show_markdown),
 }
 
 
 def _say(text: str, **options: Any) -> Reply:
     return text_reply(*_words(text), delay=_SECONDS_A_WORD, model=DEMO_MODEL, **options)
+
+
+def _call(*calls: tuple[str, dict[str, Any]], text: str) -> Reply:
+    (name, arguments), *more = calls
+    ids = [f"call_{uuid.uuid4().hex}" for _ in calls]  # providers give each another one
+    pieces = _words(text)
+    return tool_reply(
+        name, arguments, *more, text=pieces, ids=ids, delay=_SECONDS_A_WORD, model=DEMO_MODEL
+    )
 
 
 def _before_the_end(reply: Reply, delta: dict[str, Any]) -> Reply:
@@ -267,31 +294,6 @@ def _count(messages: int) -> str:
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\s*\S+", text)
-
-
-def _picture(width: int = 480, height: int = 270) -> str:
-    """Paint a sunset, as the ``data:`` URL of a PNG."""
-    rows = bytearray()
-    for y in range(height):
-        rows.append(0)  # no filter
-        for x in range(width):
-            sun = (x - width * 0.6) ** 2 + (y - height * 0.55) ** 2 < 45**2
-            sky = (70 + y * 2 // 3, 60 + y // 3, 150 - y // 3)
-            rows += bytes((255, 208, 112) if sun else (30, 40, 70) if y > height * 0.7 else sky)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checksum = zlib.crc32(kind + data)
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = (
-        chunk(b"IHDR", header),
-        chunk(b"IDAT", zlib.compress(bytes(rows))),
-        chunk(b"IEND", b""),
-    )
-    return (
-        "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(parts)).decode()
-    )
 
 
 DEMO = Provider(name="demo", label="Demo", key_attr="", target=_target)

@@ -1,33 +1,25 @@
 """Saves the chats: every question, and the response with its outcome.
 
 A question is saved before the provider is called, and the response with ``chat_finished``: the text
-that the provider sent, also a part of it, and not what a page claims; and even when the page is
-closed.
+that the provider sent, also a part of it, and not what a page claims. The response goes on when
+its page is closed, and is saved when it ends; when its worker has died, another one saves what had
+come. So ``chat.context`` has nothing in it but JSON.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import time
-import uuid
 from collections.abc import Iterator, Mapping
-from itertools import groupby, islice
-from operator import attrgetter
+from itertools import islice
 from typing import Any
 
 from flask import Flask, current_app
 from sqlalchemy import Text, cast, delete, func, select, update
 
-from flask_llmchat import (
-    ChatError,
-    ChatRequest,
-    ChatResult,
-    ToolRun,
-    chat_finished,
-    current_llmchat,
-)
+from flask_llmchat import ChatError, ChatRequest, ChatResult, chat_finished, current_llmchat
 
+from .answer_parts import decided, parts_of, settled
 from .chat import has_key, llmchat
 from .database import db
 from .models import Chat, Message
@@ -52,7 +44,8 @@ def keep_question(chat: ChatRequest) -> None:
     """Save the question, and an empty message for the response.
 
     A question that has been saved before was edited, or its response is regenerated: then the
-    messages after it are replaced. Chats without an id are not saved.
+    messages after it are replaced. A chat with the user's decisions on tool calls brings no
+    question, and goes on with the response that asked. Chats without an id are not saved.
     """
     if chat.dialect != "ui" or chat.raw.get("id") is None:
         return
@@ -65,7 +58,10 @@ def keep_question(chat: ChatRequest) -> None:
     if not has_key(current_llmchat.providers[chat.provider], chat.profile):
         return  # it will be refused for this reason, and is not saved
     try:
-        _save_question(chat, name, question_name, list(_own_parts(question["parts"])))
+        if chat.approvals:
+            _save_decisions(chat, name)
+        else:
+            _save_question(chat, name, question_name, list(_own_parts(question["parts"])))
         db.session.commit()
     finally:
         db.session.close()  # see load_profile; a refused question leaves nothing behind
@@ -108,8 +104,38 @@ def _save_question(
             role="assistant",
             parts=[],
             request_id=chat.request_id,
+            about=_begun(chat),
         )
     )
+
+
+def _save_decisions(chat: ChatRequest, name: str) -> None:
+    """Save what the user has decided on the calls that wait in the last response.
+
+    The first decision counts, whatever is sent by another window, or once more.
+    """
+    user_id = chat.profile.user_id
+    lock_account(user_id)
+    row = find(user_id, name)
+    _refuse_stale_history(row, chat.raw)
+    assert row is not None  # or it would have been refused
+    last = select(Message).filter_by(chat_id=row.id).order_by(Message.id.desc()).limit(1)
+    message = db.session.scalars(last).one()
+    parts = decided(message.parts, [approval.approved for approval in chat.approvals])
+    if parts is None or message.name != chat.raw["messages"][-1]["id"]:
+        told = "This was decided on before, perhaps in another window. Please look what came of it."
+        raise ChatError(told, status=409)
+    chat.context["example_user"] = user_id
+    chat.context["example_calls"] = [approval.call.id for approval in chat.approvals]
+    chat.context["example_before"] = [message.parts, message.about]
+    message.parts, message.size = parts, size_of(parts)
+    message.request_id, message.about, message.began = chat.request_id, _begun(chat), time.time()
+    row.touched = time.time()
+
+
+def _begun(chat: ChatRequest) -> dict[str, Any]:
+    """Return what is known about a response at its beginning: where a page can read it."""
+    return {"provider": chat.provider, "model": chat.model}
 
 
 def keep_answer(sender: Flask, result: ChatResult) -> None:
@@ -128,7 +154,17 @@ def keep_answer(sender: Flask, result: ChatResult) -> None:
         _forget(message, question)
         db.session.commit()
         return
-    parts = list(islice(_answer_parts(result), MAX_PARTS + 1))
+    before = result.context.get("example_before")
+    if result.outcome == "refused" and before:  # nothing was run: the user can decide again
+        message.parts, message.about = before
+        message.size = size_of(message.parts)
+        db.session.commit()
+        return
+    parts = list(islice(parts_of(result), MAX_PARTS + 1))
+    if before:
+        earlier = settled(message.parts, result.context["example_calls"], result.tool_runs)
+        parts = [*earlier, {"type": "step-start"}, *parts]
+        message.size = 0  # or they would take their room twice
     message.parts = parts_with_room(user_id, chat, parts)
     message.size = size_of(message.parts)
     error, usage = result.error, result.usage
@@ -207,55 +243,3 @@ def _title(parts: list[dict[str, Any]]) -> str:
         # A text without a space has no last whole word.
         text = (text[:_MAX_TITLE].rpartition(" ")[0] or text[:_MAX_TITLE]) + "…"
     return text or "An image"
-
-
-def _answer_parts(result: ChatResult) -> Iterator[dict[str, Any]]:
-    """Give a response as the parts of a UIMessage, in the order of most responses."""
-    if result.reasoning or result.reasoning_details:
-        part: dict[str, Any] = {"type": "reasoning", "text": result.reasoning}
-        if result.reasoning_details:  # some providers need them back in the next turn
-            details = {"reasoning_details": list(result.reasoning_details)}
-            part["providerMetadata"] = {result.provider: details}
-        yield part
-    for _, runs in groupby(result.tool_runs, attrgetter("step")):
-        yield from (_run_part(run) for run in runs if run.name)
-        yield {"type": "step-start"}  # then the model was called again
-    if result.text:
-        yield {"type": "text", "text": result.text}
-    for call in result.tool_calls:
-        if call.name:
-            part = {
-                "type": f"tool-{call.name}",
-                "toolCallId": call.id or f"call_{uuid.uuid4().hex}",
-                "state": "input-available",
-            }
-            if call.extra_content:
-                google = call.extra_content.get("google") or {}
-                signature = {"thoughtSignature": google.get("thought_signature")}
-                part["callProviderMetadata"] = {result.provider: signature}
-            try:
-                part["input"] = json.loads(call.arguments or "{}")
-            except ValueError:  # cut off: such a call is shown, and not sent again
-                part |= {"state": "input-streaming", "input": call.arguments}
-            yield part
-    for url in result.images:
-        yield {"type": "file", "mediaType": "image/*", "url": url}
-    for number, source in enumerate(result.sources):
-        part = {"type": "source-url", "sourceId": f"source-{number}", "url": source.url}
-        yield {**part, "title": source.title} if source.title else part
-
-
-def _run_part(run: ToolRun) -> dict[str, Any]:
-    """Return a call that the server has run, with its result."""
-    part = {"type": f"tool-{run.name}", "toolCallId": run.call_id}
-    part["input"] = _json_or_text(run.arguments or "{}")
-    if run.outcome != "ok":
-        return {**part, "state": "output-error", "errorText": run.result}
-    return {**part, "state": "output-available", "output": _json_or_text(run.result)}
-
-
-def _json_or_text(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -1,4 +1,4 @@
-"""The tables: users, their keys, their chats, their orders."""
+"""The tables: users, their keys, their chats, their orders, and what they have approved."""
 
 from __future__ import annotations
 
@@ -116,7 +116,8 @@ class Message(db.Model):  # type: ignore[misc, name-defined]
     :ivar size: bytes of its parts. Because of the index, the size of a chat or an account is known
         without reading any message.
     :ivar request_id: id of the request that a response is for, by which this row is found.
-    :ivar about: the outcome, usage and times of a response. Empty until it ends.
+    :ivar about: the provider and the model of a response; when it has ended, also its outcome,
+        usage and times.
     """
 
     __tablename__ = "message"
@@ -137,7 +138,7 @@ class Message(db.Model):  # type: ignore[misc, name-defined]
 
 
 class Order(db.Model):  # type: ignore[misc, name-defined]
-    """Something that a user has ordered, for the tool in orders.py to find."""
+    """Something that a user has ordered, for the tools in orders.py to find and to cancel."""
 
     __tablename__ = "order"
 
@@ -146,6 +147,19 @@ class Order(db.Model):  # type: ignore[misc, name-defined]
     item: Mapped[str] = mapped_column(String(200))
     status: Mapped[str] = mapped_column(String(16))
     placed: Mapped[date]
+
+
+class UsedApproval(db.Model):  # type: ignore[misc, name-defined]
+    """A tool call that its user has approved, and that is not to be carried out again.
+
+    :ivar key: the approval's own; that it is unique is what makes the second worker fail.
+    :ivar expires_at: Unix time from which on the row is not needed.
+    """
+
+    __tablename__ = "used_approval"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    expires_at: Mapped[float]
 
 
 def sample_orders() -> list[Order]:

@@ -16,10 +16,9 @@ from .login import logged_in_user
 from .models import Chat, Message
 from .quota import lock_account
 
-# Seconds after which a response without an outcome counts as lost: a server that dies saves none.
-# Only LLMCHAT_DEADLINE would be certain, but is ten minutes of waiting in vain. The few responses
-# that do take longer are shown by the window that requested them. Only another window shows them
-# as lost too early, and a reload there shows the response once it has ended.
+# Seconds after which a response without an outcome counts as lost: with memory:// a server that
+# dies saves none. Only LLMCHAT_DEADLINE would be certain, but is ten minutes of waiting in vain. A
+# response that does take longer has a stream, which the page looks for in any case.
 _LOST_AFTER = 120
 
 _MAX_LISTED = 500
@@ -143,7 +142,7 @@ def _listed(chat: Chat) -> dict[str, Any]:
 
 def _message(message: Message, *, is_last: bool) -> dict[str, Any]:
     about = message.about
-    if message.role == "assistant" and not about:
+    if message.role == "assistant" and "outcome" not in about:
         is_new = time.time() - message.began < _LOST_AFTER
-        about = {"outcome": "running" if is_last and is_new else "lost"}
+        about = {**about, "outcome": "running" if is_last and is_new else "lost"}
     return {"id": message.name, "role": message.role, "parts": message.parts, "metadata": about}

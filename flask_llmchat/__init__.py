@@ -7,6 +7,7 @@ their own; everything else below this package may move.
 from .core.caller import Caller
 from .core.errors import ChatError, EmptyResponse, StreamErrorEvent
 from .core.events import (
+    ApprovalRequest,
     Chunk,
     Document,
     Event,
@@ -20,9 +21,12 @@ from .core.events import (
     StepStart,
     TextDelta,
     ToolCallDelta,
+    ToolProgress,
+    ToolResult,
+    ToolsStart,
 )
 from .core.profiles import Profile
-from .core.request import ChatRequest, Endpoint, Message
+from .core.request import Approval, ChatRequest, Endpoint, Message
 from .core.result import (
     Attempt,
     ChatResult,
@@ -56,6 +60,8 @@ from .tools import Denied, ProposedCall, Tool, ToolContext, ToolError
 from .web.state import current_llmchat
 
 __all__ = [
+    "Approval",
+    "ApprovalRequest",
     "Attempt",
     "Caller",
     "ChatError",
@@ -104,7 +110,10 @@ __all__ = [
     "ToolCallDelta",
     "ToolContext",
     "ToolError",
+    "ToolProgress",
+    "ToolResult",
     "ToolRun",
+    "ToolsStart",
     "Totals",
     "UpstreamProtocol",
     "Usage",

@@ -156,4 +156,5 @@ def redis(redis_server: RedisServer) -> Iterator[RedisServer]:
     """The server of the session, emptied."""
     redis_server.ask("FLUSHALL")
     yield redis_server
-    assert redis_server.keys_without_expiry() == []
+    left = redis_server.keys_without_expiry()
+    assert left == [], redis_server.ask("HGETALL", left[0])

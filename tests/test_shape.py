@@ -44,6 +44,7 @@ ONLY_IN = {
     "apispec": ("openapi/", "tools/arguments.py"),
     "pydantic": ("tools/",),  # within functions: it takes long to load
     "pydantic_core": ("tools/",),
+    "redis": (),  # an extra, which one module imports by its name, when it is used
     "httpcore2": (),
     "h11": (),
 }

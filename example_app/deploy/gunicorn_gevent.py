@@ -21,6 +21,7 @@ umask = 0o007
 forwarded_allow_ips = "127.0.0.1,::1"
 
 # One per core: a process uses no more.
+# More than one needs EXAMPLE_LLMCHAT_STORE, a Redis server's address: README.md says why.
 workers = int(os.environ.get("WEB_CONCURRENCY", 2))
 worker_class = "gevent"
 # Connections that one process has at once; further ones, of pages and chats, wait silently.
@@ -33,8 +34,9 @@ raw_env = [f"EXAMPLE_LLMCHAT_MAX_STREAMS={_streams}"]
 # Not the duration of a request: a worker that sends no heartbeat for so long is killed. It sends
 # one every second whatever the chats do, unless something blocks all of them.
 timeout = 30
-# Seconds for running chats after SIGTERM or SIGHUP. Those that still run are cut off, and their
-# clients get an error. A little more than LLMCHAT_DEADLINE (600), so that none is left.
+# Seconds for running chats after SIGTERM or SIGHUP, also for those that go on without their
+# reader. Those that still run are cut off, and saved as interrupted. A little more than
+# LLMCHAT_DEADLINE (600), so that none is left.
 graceful_timeout = 610
 # None. A connection kept open to a worker that is stopping keeps it from stopping, and brings it
 # further chats, which then have only the rest of graceful_timeout. At a socket file a new

@@ -20,11 +20,13 @@ umask = 0o007
 forwarded_allow_ips = "127.0.0.1,::1"
 
 # One per core: the threads of one process share a core.
+# More than one needs EXAMPLE_LLMCHAT_STORE, a Redis server's address: README.md says why.
 workers = int(os.environ.get("WEB_CONCURRENCY", 2))
 worker_class = "gthread"
-# A chat holds its thread until its last byte. LLMCHAT_MAX_STREAMS follows from this number: a
-# sixteenth of the threads, here 6, is kept for the pages. The 95th chat of a process gets 503 with
-# Retry-After at once; otherwise it would wait silently for a thread.
+# A chat holds its thread until its last byte, whether it is read or not, and so does each further
+# reader of it. LLMCHAT_MAX_STREAMS follows from this number: a sixteenth of the threads, here 6, is
+# kept for the pages. The 95th chat of a process gets 503 with Retry-After at once; otherwise it
+# would wait silently for a thread.
 threads = 100
 # Connections that one process accepts, which wait for a thread; the rest go to other processes.
 worker_connections = 1000
@@ -33,8 +35,9 @@ worker_connections = 1000
 # killed. That thread only hands connections to the others, so that a chat may take any time. (The
 # sync worker sends none during a request: there this would cut off every long chat.)
 timeout = 30
-# Seconds for running chats after SIGTERM or SIGHUP. Those that still run are cut off, and their
-# clients get an error. A little more than LLMCHAT_DEADLINE (600), so that none is left.
+# Seconds for running chats after SIGTERM or SIGHUP, also for those that go on without their
+# reader. Those that still run are cut off, and saved as interrupted. A little more than
+# LLMCHAT_DEADLINE (600), so that none is left.
 graceful_timeout = 610
 # None. A connection kept open to a worker that is stopping brings it further chats, which then
 # have only the rest of graceful_timeout. At a socket file a new connection costs less than 1 ms.

@@ -4,6 +4,7 @@ A variable is ``EXAMPLE_`` and the name of a Flask setting; its value is JSON or
 
     EXAMPLE_SESSION_COOKIE_SECURE=true
     EXAMPLE_LLMCHAT_DEADLINE=300
+    EXAMPLE_LLMCHAT_STORE=redis://localhost:6379/0
 """
 
 import openai  # noqa: F401 - otherwise the first chat of every worker waits for it

@@ -4,9 +4,18 @@ import { ask, asSentence, problemFrom, problemOf, UNREACHABLE } from "./api.js";
 import * as choices from "./choices.js";
 import { announce, byId } from "./dom.js";
 import * as images from "./images.js";
-import { Assembler, emptyAnswer, filesOf, isAnswered, newId, question } from "./message.js";
-import { refresh } from "./sidebar.js";
-import { events } from "./sse.js";
+import {
+  Assembler,
+  emptyAnswer,
+  filesOf,
+  isAnswered,
+  newId,
+  question,
+  setDecided,
+  waitingIn,
+} from "./message.js";
+import { chunks, streamOf } from "./reading.js";
+import { beforeDeleting, refresh } from "./sidebar.js";
 import { TurnView } from "./turn.js";
 
 const input = byId("question");
@@ -17,7 +26,8 @@ const scroll = byId("scroll");
 let chatId = byId("main").dataset.chat;
 // One for each question: {question, answer, view}.
 let turns = [];
-// Aborts the answer that is being written; null while there is none.
+// The answer that is being read, {turn, controller, stream, messageId}; null while there is none.
+// stream: its id, once it is known; messageId: that of the answer, where it is known before.
 let running = null;
 // The id of the first message here, if the server has older ones; and, while they are on their
 // way, the promise of them.
@@ -30,81 +40,132 @@ const known = new Set();
 
 // ---- Asking, and reading the answer while it is being written
 
-async function answer(turn) {
-  const controller = new AbortController();
+// goesOn: whether the answer that is there goes on, now that its user has decided on its calls.
+async function answer(turn, { goesOn = false } = {}) {
+  stopWaiting();
+  if (goesOn) {
+    turn.view.showGoingOn(turn.answer);
+  } else {
+    turn.answer = emptyAnswer();
+    turn.view.showWaiting(choices.label());
+  }
+  turn.answer.metadata = choices.chosen();
+  await receive({ turn, controller: new AbortController() }, async (signal) => {
+    await loadAll(); // the model is sent the whole conversation
+    signal.throwIfAborted();
+    const response = await ask(choices.url(), {
+      method: "POST",
+      body: requestBody(turn, goesOn),
+      headers: { Accept: "text/event-stream" },
+      signal,
+    });
+    nowSaved();
+    return response;
+  });
+}
+
+// Show an answer as it is written. request: asks for the response.
+async function receive(reading, request) {
+  const { turn, controller: { signal } } = reading;
   const began = performance.now();
   const since = () => (performance.now() - began) / 1000;
-  setRunning(controller);
-  turn.answer = emptyAnswer();
-  turn.view.showWaiting(choices.label());
+  setRunning(reading);
   announce("Waiting for the answer.");
   following = true;
   let problem = null;
+  let isTaken = false;
   try {
-    await loadAll(); // the model is sent the whole conversation
-    controller.signal.throwIfAborted();
-    const response = await ask(choices.url(), {
-      method: "POST",
-      body: requestBody(turn),
-      headers: { Accept: "text/event-stream" },
-      signal: controller.signal,
-    });
-    nowSaved();
-    if (response.ok) problem = await read(response.body, turn, since);
+    const response = await request(signal);
+    isTaken = response.ok;
+    reading.stream = streamOf(response);
+    if (isTaken) problem = await read(response, reading, since);
+    else if (isStopped(response)) turn.answer.metadata.outcome = "stopped";
     else problem = await problemOf(response);
   } catch (error) {
-    if (controller.signal.aborted) {
+    if (signal.aborted) {
       turn.answer.metadata.outcome = "stopped";
+      problem = signal.reason === NOT_STOPPED ? NOT_STOPPED : null;
     } else {
       console.warn(error);
-      const lost = turn.answer.parts.length ? brokenOff("The connection was lost.") : UNREACHABLE;
+      const isPartial = isTaken && turn.answer.parts.length;
+      const lost = isPartial ? brokenOff("The connection was lost.") : UNREACHABLE;
       problem = error.problem ?? lost;
     }
     nowSaved();
   }
+  // Otherwise the user decides again. Should the server know of it all the same, it says so.
+  if (!isTaken) setDecided(turn.answer, false);
   turn.answer.metadata.total = since();
-  turn.view.showEnd(turn.answer, { problem });
-  announceEnd(turn, problem);
-  if (running === controller) setRunning(null);
-  if (problem?.elsewhere) await catchUp(turn, problem);
+  const shown = problem?.elsewhere ? await catchUp(turn) : turn;
+  const isRestored = problem?.isSaved && shown !== turn;
+  if (!isRestored) shown.view.showEnd(shown.answer, { problem, isLast: shown === turns.at(-1) });
+  announceEnd(shown, isRestored ? null : problem);
+  if (running !== reading) return;
+  setRunning(null);
+  if (problem?.elsewhere) followUnfinished();
 }
 
-// Show the chat as it has become in another window, with what was asked here: its user can ask
-// it again, having seen what was said there.
-async function catchUp({ question: asked }, problem) {
-  await open();
-  await loadAll().catch(() => {}); // what is not here now will be asked for with the question
-  const turn = turns.find(({ question }) => question.id === asked.id) ?? addTurn(asked);
-  turn.view.showEnd(turn.answer, { problem, isLast: turn === turns.at(-1) });
+// Show the chat as it has become in another window; return the turn of what was asked here. Its
+// user can ask it again, having seen what was said there.
+async function catchUp({ question: asked }) {
+  // What is not here now will be asked for with the question.
+  await open(running).then(loadAll).catch(() => {});
+  return turns.find(({ question }) => question.id === asked.id) ?? addTurn(asked);
 }
 
-function requestBody(turn) {
+function requestBody(turn, goesOn) {
   const messages = [];
   for (const earlier of turns) {
     if (earlier === turn) break;
     if (isAnswered(earlier.answer)) messages.push(earlier.question, earlier.answer);
   }
-  const sent = [...messages, turn.question].map(({ id, role, parts }) => ({ id, role, parts }));
+  messages.push(turn.question);
+  if (goesOn) messages.push(turn.answer);
+  const sent = messages.map(({ id, role, parts }) => ({ id, role, parts }));
   return { id: chatId, messages: sent, known: [...known], chatSettings: choices.settings() };
 }
 
 // Read an answer to its end; return what went wrong, or null.
-async function read(body, turn, since) {
+async function read(response, { turn, controller, stream, messageId }, since) {
+  const { metadata } = turn.answer;
   const assembler = new Assembler(turn.answer);
+  const before = turn.answer.parts.length;
   const paint = painter(turn);
-  for await (const data of events(body)) {
-    if (data === "[DONE]") break;
-    assembler.add(JSON.parse(data));
-    if (turn.answer.parts.length) turn.answer.metadata.firstWord ??= since();
+  // What became of it is saved, if it was kept at all.
+  const isSaved = Boolean(stream);
+  const lost = { ...brokenOff("The connection was lost."), elsewhere: isSaved, isSaved };
+  for await (const chunk of chunks(response, choices.url(metadata.provider), controller.signal)) {
+    // The chat has gone on elsewhere, and this answers another question.
+    if (chunk.type === "start" && messageId && chunk.messageId !== messageId) return lost;
+    assembler.add(chunk);
+    // Of an answer that is read again only the server knows how long it took.
+    if (!messageId && turn.answer.parts.length > before) metadata.firstWord ??= since();
     paint();
   }
-  const { metadata } = turn.answer;
   if (assembler.error) return brokenOff(assembler.error);
-  if (!assembler.complete) return brokenOff("The connection was lost.");
+  if (!assembler.complete) return lost;
   const endings = { length: "length", "content-filter": "content_filtered" };
-  metadata.outcome = endings[metadata.finishReason];
+  metadata.outcome ??= endings[metadata.finishReason];
   return null;
 }
+
+// Stop the answer, in whichever window it was asked for; then read no more of it.
+async function stopAnswer() {
+  if (!running) return;
+  const { turn, controller, stream } = running;
+  const response = await ask(`${choices.url(turn.answer.metadata.provider)}/${chatId}/stop`, {
+    method: "POST",
+    body: stream ? { activeStreamId: stream } : {},
+  }).catch(() => null);
+  controller.abort(response?.ok ? undefined : NOT_STOPPED);
+}
+
+const NOT_STOPPED = {
+  message: "The server could not be told to stop, and the answer goes on there.",
+  advice: "Reload the page to see it.",
+};
+
+const isStopped = (response) => response.headers.get("X-LLMChat-Error") === "stopped";
 
 function brokenOff(why) {
   return { message: `${asSentence(why)} What you see is only the beginning of the answer.` };
@@ -132,18 +193,20 @@ function painter(turn) {
 
 function announceEnd({ answer, view }, problem) {
   const text = view.spoken;
+  const waiting = waitingIn(answer).length;
   if (problem) announce([problem.message, problem.advice].filter(Boolean).join(" "));
   else if (answer.metadata.outcome === "stopped") announce("Stopped.");
+  else if (waiting) announce(`${text} A tool waits for your yes or no.`);
   else if (text.length < 500) announce(`The answer: ${text}`);
   else announce(`The answer is complete. It has ${text.split(/\s+/).length} words.`);
 }
 
-function setRunning(controller) {
-  running = controller;
+function setRunning(reading) {
+  running = reading;
   const hadFocus = [stop, send].includes(document.activeElement);
-  send.hidden = controller !== null;
-  stop.hidden = controller === null;
-  byId("turns").classList.toggle("busy", controller !== null);
+  send.hidden = reading !== null;
+  stop.hidden = reading === null;
+  byId("turns").classList.toggle("busy", reading !== null);
   if (hadFocus) input.focus(); // a hidden button would drop it on the page
 }
 
@@ -156,6 +219,17 @@ const actions = {
     input.focus(); // the button is about to go
     dropAfter(turn);
     answer(turn);
+  },
+  decide(view, part, approved) {
+    if (running) return;
+    const turn = turns.find((other) => other.view === view);
+    part.approval.approved = approved;
+    view.show(turn.answer);
+    if (waitingIn(turn.answer).some(({ approval }) => approval.approved === undefined)) return;
+    setDecided(turn.answer, true);
+    const { provider, model } = turn.answer.metadata;
+    choices.pick(provider, model); // of another one it is not a call
+    answer(turn, { goesOn: true });
   },
   edit(view) {
     if (running) return;
@@ -175,12 +249,7 @@ const actions = {
 };
 
 function addTurn(message) {
-  for (const turn of turns) {
-    turn.view.setLast(false);
-    if (turn.answer.metadata.outcome !== "running") continue;
-    turn.answer.metadata.outcome = "lost"; // the page no longer waits for it
-    restore(turn);
-  }
+  for (const turn of turns) turn.view.setLast(false);
   const turn = newTurn(message, byId("turns"));
   turns.push(turn);
   byId("empty").hidden = true;
@@ -196,7 +265,7 @@ function newTurn(message, list) {
 }
 
 function dropAfter(turn) {
-  for (const later of turns.splice(turns.indexOf(turn) + 1)) later.view.item.remove();
+  for (const later of turns.splice(turns.indexOf(turn) + 1)) later.view.remove();
 }
 
 function canSubmit() {
@@ -217,28 +286,69 @@ async function nowSaved() {
   if (address && location.pathname !== address) history.replaceState(null, "", address);
 }
 
-// wait: until the next look, in ms, if an answer is still being written.
-async function open(wait = 1000) {
-  const response = await ask(`/api/chats/${chatId}`).catch(() => null);
+// by: the reading that shows the chat anew, if one does.
+async function open(by = null) {
+  const signal = by?.controller.signal;
+  const response = await ask(`/api/chats/${chatId}`, { signal }).catch(() => null);
   if (!response?.ok) {
     if (!turns.length) showMissing(response);
     return;
   }
   const { messages, older: before } = await response.json();
-  if (running) return; // the user was faster
-  const unfinished = messages.at(-1)?.metadata.outcome === "running";
-  // In another window, or in this one before a reload.
-  if (unfinished) setTimeout(open, wait, Math.min(wait * 2, 16_000));
-  if (unfinished && turns.at(-1)?.question.id === messages.at(-2).id) return; // nothing is new
-  byId("turns").replaceChildren();
+  if (running !== by) return; // the user was faster
+  for (const turn of turns) turn.view.remove();
   turns = turnsOf(messages, byId("turns"));
   turns.forEach(restore);
   setOlder(before);
   byId("empty").hidden = true;
   byId("missing").hidden = true;
   following = true;
-  const last = turns.at(-1)?.answer.metadata;
-  if (last?.provider) choices.pick(last.provider, last.model);
+  const answered = messages.findLast(({ metadata }) => metadata.provider);
+  if (answered) choices.pick(answered.metadata.provider, answered.metadata.model);
+}
+
+// Whether its answer is being written: for another window, or for this one before a reload.
+const isUnfinished = (turn) => turn.answer.metadata.outcome === "running";
+
+function followUnfinished() {
+  const turn = turns.findLast(({ answer }) => answer.metadata.outcome);
+  // One that takes long may be taken for lost.
+  if (["running", "lost"].includes(turn?.answer.metadata.outcome)) follow(turn);
+}
+
+// Show such an answer as it is written; without a stream of it, when it is complete.
+// wait: until the next look, in ms.
+async function follow(turn, wait = 1000) {
+  const { answer } = turn;
+  const { provider, model } = answer.metadata;
+  const controller = new AbortController();
+  const get = (url) => ask(url, { signal: controller.signal }).catch(() => null);
+  const isOver = () => running || turn.answer !== answer || !turns.includes(turn);
+  const url = choices.url(provider);
+  const stream = url && (await get(`${url}/${chatId}/stream`));
+  if (isOver()) return controller.abort(); // the user was faster
+  if (stream?.status === 200) {
+    turn.answer = { ...emptyAnswer(), metadata: { provider, model } };
+    turn.view.showWaiting(choices.label(provider, model));
+    return receive({ turn, controller, messageId: answer.id }, () => stream);
+  }
+  const response = await get(`/api/chats/${chatId}`);
+  const { messages } = response?.ok ? await response.json() : { messages: [] };
+  if (isOver()) return;
+  const at = messages.findIndex(({ id }) => id === turn.question.id);
+  if (at < 0) return;
+  turn.answer = messages[at + 1];
+  if (!isUnfinished(turn)) return restore(turn);
+  const again = () => isUnfinished(turn) && turns.includes(turn) && follow(turn, longer);
+  const longer = Math.min(wait * 2, 16_000);
+  setTimeout(again, wait);
+}
+
+function stopWaiting() {
+  for (const turn of turns.filter(isUnfinished)) {
+    turn.answer.metadata.outcome = "lost";
+    restore(turn);
+  }
 }
 
 function turnsOf(messages, list) {
@@ -314,7 +424,7 @@ function restore(turn) {
   const { error, outcome } = turn.answer.metadata;
   let problem = null;
   if (error && outcome === "refused") problem = problemFrom(error);
-  else if (error && outcome !== "cancelled") {
+  else if (error && !["cancelled", "stopped"].includes(outcome)) {
     problem = turn.answer.parts.length ? brokenOff(error.message) : problemFrom(error);
   }
   turn.view.showEnd(turn.answer, { problem, isLast: turn === turns.at(-1) });
@@ -384,7 +494,7 @@ input.addEventListener("keydown", (event) => {
 
 document.addEventListener("keydown", (event) => {
   const meant = !event.isComposing && !document.querySelector("dialog[open]");
-  if (event.key === "Escape" && meant) running?.abort();
+  if (event.key === "Escape" && meant) stopAnswer();
   if (event.altKey && event.code === "KeyN") {
     event.preventDefault();
     location.assign("/");
@@ -393,7 +503,8 @@ document.addEventListener("keydown", (event) => {
 
 byId("older").addEventListener("click", showOlder);
 input.addEventListener("input", fitQuestion);
-stop.addEventListener("click", () => running?.abort());
+stop.addEventListener("click", stopAnswer);
+beforeDeleting(stopAnswer);
 
 for (const tried of document.querySelectorAll("[data-try]")) {
   tried.addEventListener("click", () => {
@@ -407,5 +518,5 @@ send.disabled = false; // disabled until this script runs, since only the script
 refresh(chatId);
 if (chatId) {
   byId("empty").hidden = true;
-  open();
+  open().then(followUnfinished);
 }

@@ -6,11 +6,12 @@ const provider = byId("provider");
 const model = byId("model");
 const temperature = byId("temperature");
 
-export const url = () => chosen().dataset.url;
+// Of a provider's route; null when it is not offered here any more.
+export const url = (name = provider.value) => optionOf(name)?.dataset.url ?? null;
 export const label = (name = provider.value, modelName = model.value.trim()) => {
-  const known = [...provider.options].find((option) => option.value === name);
-  return `${known?.text ?? name} · ${modelName}`;
+  return `${optionOf(name)?.text ?? name} · ${modelName}`;
 };
+export const chosen = () => ({ provider: provider.value, model: model.value.trim() });
 export const settings = () => ({
   model: model.value.trim(),
   temperature: Number(temperature.value),
@@ -31,22 +32,22 @@ function showMissing(isMissing) {
 
 // Pick a provider, if there is one of that name.
 export function pick(name, modelName) {
-  if (![...provider.options].some((option) => option.value === name)) return;
+  if (!optionOf(name)) return;
   provider.value = name;
   showProvider(modelName);
 }
 
-function chosen() {
-  return provider.selectedOptions[0];
+function optionOf(name) {
+  return [...provider.options].find((option) => option.value === name);
 }
 
 function showProvider(modelName) {
-  const option = chosen();
-  model.setAttribute("list", `models-${option.value}`);
-  model.value = modelName ?? option.dataset.model;
+  const { value, text, dataset } = optionOf(provider.value);
+  model.setAttribute("list", `models-${value}`);
+  model.value = modelName ?? dataset.model;
   const noKey = byId("no-key");
-  noKey.hidden = "ready" in option.dataset;
-  noKey.querySelector("span").textContent = option.text;
+  noKey.hidden = "ready" in dataset;
+  noKey.querySelector("span").textContent = text;
   showMissing(false);
 }
 

@@ -31,6 +31,23 @@ export const filesOf = (message) => message.parts.filter((part) => part.type ===
 export const isAnswered = (answer) =>
   answer.parts.some((part) => part.text || part.type.startsWith("tool-") || part.type === "file");
 
+// The calls that wait for the user's yes or no. A response ends with them, so that they are all
+// of its last step.
+export const waitingIn = (answer) => answer.parts.filter(({ state }) => state === WAITS);
+
+// Give the answer its user's decisions, to be sent; or take them back, if they were not.
+export function setDecided(answer, isDecided) {
+  const [from, to] = isDecided ? [WAITS, DECIDED] : [DECIDED, WAITS];
+  for (const part of answer.parts) {
+    if (part.state !== from) continue;
+    part.state = to;
+    if (!isDecided) delete part.approval.approved;
+  }
+}
+
+const WAITS = "approval-requested";
+const DECIDED = "approval-responded";
+
 // Puts a stream's parts together; each chunk is one event's JSON.
 export class Assembler {
   complete = false;
@@ -38,13 +55,15 @@ export class Assembler {
   #message;
   #open = new Map();
 
+  // message: may have parts already, whose calls get their results now.
   constructor(message) {
     this.#message = message;
+    for (const part of message.parts) this.#open.set(part.toolCallId, part);
   }
 
   add(chunk) {
     const { parts, metadata } = this.#message;
-    const open = this.#open.get(chunk.id ?? chunk.toolCallId);
+    let open = this.#open.get(chunk.id ?? chunk.toolCallId);
     if (chunk.messageMetadata) Object.assign(metadata, chunk.messageMetadata);
     switch (chunk.type) {
       case "start":
@@ -66,22 +85,25 @@ export class Assembler {
         if (parts.length) parts.push({ type: "step-start" });
         break;
       case "tool-input-start":
-        this.#begin(chunk.toolCallId, {
-          type: `tool-${chunk.toolName}`,
-          toolCallId: chunk.toolCallId,
-          state: "input-streaming",
-          input: "",
-        });
+        this.#beginCall(chunk);
         break;
       case "tool-input-delta":
         open.input += chunk.inputTextDelta;
         break;
       case "tool-input-available":
       case "tool-input-error":
+        open ??= this.#beginCall(chunk); // of an earlier step, in an answer that is read again
         open.input = chunk.input;
         open.state = chunk.errorText ? "output-error" : "input-available";
         if (chunk.errorText) open.errorText = chunk.errorText;
         if (chunk.providerMetadata) open.callProviderMetadata = chunk.providerMetadata;
+        break;
+      case "tool-approval-request":
+        open.state = WAITS;
+        open.approval = { id: chunk.approvalId };
+        break;
+      case "tool-output-denied":
+        open.state = "output-denied";
         break;
       case "tool-output-available":
         open.state = "output-available";
@@ -95,6 +117,9 @@ export class Assembler {
       case "source-url":
         parts.push(chunk);
         break;
+      case "abort":
+        metadata.outcome = "stopped";
+        break;
       case "finish":
         this.complete = true;
         metadata.finishReason = chunk.finishReason;
@@ -106,8 +131,14 @@ export class Assembler {
     }
   }
 
+  #beginCall({ toolName, toolCallId }) {
+    const type = `tool-${toolName}`;
+    return this.#begin(toolCallId, { type, toolCallId, state: "input-streaming", input: "" });
+  }
+
   #begin(id, part) {
     this.#message.parts.push(part);
     this.#open.set(id, part);
+    return part;
   }
 }

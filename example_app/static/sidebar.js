@@ -7,13 +7,24 @@ const list = byId("chats");
 const sidebar = byId("sidebar");
 const opener = byId("open-sidebar");
 
+// What is done before a chat is deleted: its answer may be being written.
+let stopFirst = async () => {};
+export const beforeDeleting = (stop) => (stopFirst = stop);
+
+// How often the list was asked for, and which of these lists is shown: an older one may come late.
+let asked = 0;
+let shown = 0;
+
 // Show the list as the server has it; return the address of the open chat, if it is in there.
 export async function refresh(current) {
+  const number = ++asked;
   const response = await ask("/api/chats").catch(() => null);
   if (!response?.ok) return undefined;
   const chats = await response.json();
-  list.replaceChildren(...chats.map((chat) => itemOf(chat, chat.id === current)));
   const open = chats.find((chat) => chat.id === current);
+  if (number < shown) return open?.url;
+  shown = number;
+  list.replaceChildren(...chats.map((chat) => itemOf(chat, chat === open)));
   if (open) document.title = `${open.title} – flask_llmchat example`;
   return open?.url;
 }
@@ -59,6 +70,7 @@ function confirmDeleting(chat) {
   dialog.returnValue = "";
   dialog.onclose = async () => {
     if (dialog.returnValue !== "delete") return;
+    await stopFirst();
     const response = await ask(`/api/chats/${chat.id}`, { method: "DELETE" }).catch(() => null);
     if (response?.ok) location.assign("/");
     else announce("The chat could not be deleted. Please try again.");

@@ -9,7 +9,7 @@ const ENDINGS = {
   stopped: "You stopped the answer here.",
   length: "The answer stopped here: it reached the longest that was allowed. Ask it to go on.",
   content_filtered: "The provider's filter ended the answer here.",
-  cancelled: "You stopped the answer here, or left before it was complete.",
+  cancelled: "The answer stopped here, because the connection to its reader was lost.",
   lost: "This answer seems to be lost: the server was stopped while it was being written.",
   running: "This answer is still being written.",
 };
@@ -21,19 +21,21 @@ export class TurnView {
   #from;
   #body;
   #parts;
+  #isLast = true;
+  #shown = null; // the answer
   #waiting;
   #note;
   #foot;
   #clock = 0;
 
-  // actions: what the buttons do, {edit, regenerate}; each is given this view.
+  // actions: what the buttons do, {edit, regenerate, decide}; each is given this view.
   constructor(list, actions) {
     this.#actions = actions;
     this.#question = el("div", { className: "question" });
     this.#from = el("h2", { className: "from" });
     this.#waiting = el("p", { className: "waiting", hidden: true });
     this.#body = el("div", { className: "body" });
-    this.#parts = new Parts(this.#body);
+    this.#parts = this.#newParts();
     this.#note = el("div", { className: "note", hidden: true });
     this.#foot = el("div", { className: "foot", hidden: true });
     const rest = [this.#from, this.#body, this.#waiting, this.#note, this.#foot];
@@ -96,11 +98,24 @@ export class TurnView {
   showWaiting(from) {
     this.#clear();
     this.showFrom(from);
+    this.#showBusy("Waiting for the first word ");
+  }
+
+  // The answer goes on, after its user has decided on its calls.
+  showGoingOn(answer) {
+    this.#note.hidden = true;
+    this.#foot.hidden = true;
+    this.show(answer, true);
+    this.#answer.classList.remove("failed");
+    this.#showBusy("Waiting for the answer to go on ");
+  }
+
+  #showBusy(text) {
     this.#answer.setAttribute("aria-busy", "true");
     const time = el("span");
     this.#waiting.replaceChildren(
       el("span", { className: "dots", "aria-hidden": "true" }, el("i"), el("i"), el("i")),
-      "Waiting for the first word ",
+      text,
       time,
     );
     this.#waiting.hidden = false;
@@ -116,18 +131,21 @@ export class TurnView {
       this.#stopClock();
       this.#answer.classList.add("writing");
     }
-    this.#parts.show(answer.parts, writing);
+    this.#shown = answer;
+    this.#parts.show(answer.parts, { writing, asks: this.#isLast && !writing });
   }
 
   // problem: {message, advice, link, wait}, as api.js makes them, or null.
   showEnd(answer, { problem = null, isLast = true } = {}) {
     const about = answer.metadata;
+    this.#isLast = isLast;
     this.#stopClock();
     this.#answer.classList.remove("writing");
     this.#answer.removeAttribute("aria-busy");
     this.show(answer);
     const text = textOf(answer);
     const note = problem ?? endingOf(about, answer.parts.length);
+    this.#note.hidden = !note;
     if (note) this.#showNote(note, Boolean(problem));
     this.#showFoot(text, about, isLast);
   }
@@ -138,7 +156,14 @@ export class TurnView {
     return [...texts].map((node) => node.innerText).join("\n");
   }
 
+  remove() {
+    this.#stopClock();
+    this.item.remove();
+  }
+
   setLast(isLast) {
+    this.#isLast = isLast;
+    if (this.#shown) this.show(this.#shown); // what it asks can be decided in the last one only
     for (const made of this.#answer.querySelectorAll(".again")) made.hidden = !isLast;
   }
 
@@ -146,9 +171,14 @@ export class TurnView {
     this.#stopClock();
     this.#answer.classList.remove("failed", "writing");
     this.#body.replaceChildren();
-    this.#parts = new Parts(this.#body);
+    this.#parts = this.#newParts();
+    this.#shown = null;
     this.#note.hidden = true;
     this.#foot.hidden = true;
+  }
+
+  #newParts() {
+    return new Parts(this.#body, (part, approved) => this.#actions.decide(this, part, approved));
   }
 
   #stopClock() {
@@ -166,7 +196,6 @@ export class TurnView {
       if (wait) children.push(this.#countDown(wait, again));
     }
     this.#note.replaceChildren(...children);
-    this.#note.hidden = false;
   }
 
   // Until the provider accepts requests again, according to Retry-After.

@@ -106,7 +106,7 @@ class ToolRun:
         arguments, over a limit or with an approval that is not valid, so that nothing was run;
         ``denied``: not run, because the user or the app said no; ``repeated``: the third same call
         in a row, which is not run; ``abandoned``: the chat ended before it did.
-    :param approved: whether the user had approved it.
+    :param approved: whether it was run with the approval of the user.
     :param duration: seconds.
     :param size: characters of the result as the model gets it.
     :param arguments: the arguments, as the model wrote them: JSON text.
@@ -131,6 +131,8 @@ class PendingApproval:
     :param call_id: the id of the call, as the model named it.
     :param step: the number of the step whose response called it, from 1.
     :param key: what :attr:`ToolContext.key` will be if it is approved.
+    :param id: the approval's signed id. Save it with the conversation, as the part's ``approval``,
+        and the user can still decide when the page has been loaded anew.
     :param arguments: the arguments, as the model wrote them: JSON text.
     """
 
@@ -138,6 +140,7 @@ class PendingApproval:
     name: str
     step: int
     key: str
+    id: str = field(default="", repr=False)
     arguments: str = field(default="", repr=False)
 
 
@@ -163,9 +166,41 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One response of the model: the attempts made for it, in their order."""
+    """One response of the model.
+
+    :param attempts: the attempts made for it, in their order.
+    :param text: its text, as far as it came.
+    :param finish_reason: why it ended: ``stop``, ``length``, ``content_filter``, ``tool_calls``, or
+        the provider's own word; None when it broke off, or none was sent.
+    :param usage: its token counts; None when the provider sent none.
+    :param tool_runs: the calls in it of tools that the server has run, or refused to run.
+    """
 
     attempts: tuple[Attempt, ...] = ()
+    text: str = ""
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    tool_runs: tuple[ToolRun, ...] = ()
+
+    @property
+    def provider(self) -> str:
+        """Name of the provider row of its last attempt."""
+        return self.attempts[-1].provider
+
+    @property
+    def model(self) -> str:
+        """Name of the model in that attempt's request."""
+        return self.attempts[-1].model
+
+    @property
+    def upstream_request_id(self) -> str | None:
+        """The provider's id of that request, for its support."""
+        return self.attempts[-1].upstream_request_id
+
+    @property
+    def duration(self) -> float:
+        """Seconds that all attempts took, one after the other."""
+        return sum(attempt.duration for attempt in self.attempts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

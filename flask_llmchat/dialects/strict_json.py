@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 from ..core.errors import ChatError
+from ..core.half_characters import replace_halves
 
 
 def _weight(content: bytes) -> int:
@@ -58,12 +59,12 @@ def parse_object(content: bytes) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """Parse a JSON value as JavaScript does: no NaN, no infinite numbers.
+    """Parse a JSON value as JavaScript does: no NaN, no infinite numbers; nor half characters.
 
     :raises ValueError: for invalid JSON.
     """
     try:
-        return _DECODER.decode(text)
+        return _DECODER.decode(replace_halves(text))
     except RecursionError:
         raise _InvalidJSON("it is nested too deeply") from None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
+import time
 from collections.abc import Iterator, Mapping
 
 from ..core.errors import ChatError, StreamAborted
@@ -18,7 +20,7 @@ from .recorder import ChatRecorder
 
 logger = logging.getLogger("flask_llmchat")
 
-_LOOK = 1.0  # seconds between two looks at whether a chat without its client may go on
+_LOOK = 1.0  # seconds between two looks at whether a chat has its client, or may go on without
 
 
 class StreamingBody:
@@ -49,6 +51,7 @@ class StreamingBody:
         self._cancel = cancel
         self._watchdog = current_runtime().watchdog
         self._heartbeat = heartbeat if encoder.heartbeat else None
+        self._wait = self._heartbeat if kept is None else min(self._heartbeat or _LOOK, _LOOK)
         self.slot: Slot | None = None
         self._kept = kept
         self._first = b""
@@ -100,8 +103,13 @@ class StreamingBody:
         if self._first:
             first, self._first = self._first, b""
             return first
-        data = self._advance(self._heartbeat)
-        return self._encoder.heartbeat if data is None else data
+        until = math.inf if self._heartbeat is None else time.monotonic() + self._heartbeat
+        while (data := self._advance(self._wait)) is None:
+            if self._cancel.client_left:
+                raise StopIteration  # the connection is closed, and close() goes on
+            if time.monotonic() >= until:
+                return self._encoder.heartbeat
+        return data
 
     def _advance(self, timeout: float | None) -> bytes | None:
         """Return the next bytes, those of the end among them; None when the timeout has passed."""

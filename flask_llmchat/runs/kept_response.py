@@ -6,7 +6,7 @@ from typing import Protocol
 
 from ..core.errors import ChatError
 from ..core.request import ChatRequest
-from ..core.result import Outcome
+from ..core.result import Outcome, Usage
 from ..dialects.base import Encoder
 from ..transport.watchdog import CancelToken
 
@@ -27,6 +27,9 @@ class KeptResponse(Protocol):
 
     def admit(self, chat: ChatRequest) -> None:
         """Keep what the chat's ending needs, in case this process dies: hooks have changed it."""
+
+    def add_usage(self, usage: Usage) -> None:
+        """Keep the token counts of the steps that are over, for the same case."""
 
     def encoder(self, encoder: Encoder) -> Encoder:
         """Return an encoder that keeps what it encodes."""

@@ -11,6 +11,7 @@ from ..core.error_codes import ERROR_CODES
 from ..core.errors import ChatError
 from ..core.events import Chunk, Event, Finish, StepStart, ToolProgress, ToolResult, ToolsStart
 from ..core.finish_reasons import FINISH_REASONS, effective_reason
+from ..core.half_characters import replace_halves
 from ..core.request import ChatRequest
 from ..core.result import (
     Attempt,
@@ -59,6 +60,9 @@ class AttemptRecord:
         """Return what its response adds up to; read from the parser once, at the end."""
         if self._totals is None:
             self._totals = self.parser.totals() if self.parser else Totals()
+            for call in self._totals.tool_calls:
+                if not call.custom:
+                    call.arguments = replace_halves(call.arguments)
         return self._totals
 
     def result(self) -> Attempt:
@@ -159,6 +163,10 @@ class ChatRecorder:
         assert self.attempt is not None
         return _joined([a.totals() for a in (*self._earlier[self._step_start :], self.attempt)])
 
+    def earlier_usage(self) -> Usage | None:
+        """Return the token counts of the steps before the present one; None for none."""
+        return _joined([a.totals() for a in self._earlier[: self._step_start]]).usage
+
     def hide_calls(self, ids: set[str]) -> None:
         """Leave tool calls of the present response out of the result: they are not the client's."""
         assert self.attempt is not None
@@ -166,7 +174,23 @@ class ChatRecorder:
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps so far."""
-        return tuple(Step(tuple(a.result() for a in step)) for step in self._steps if step)
+        found, responses = [], self._responses()
+        for number, attempts in enumerate(self._steps, 1):
+            totals = _joined([a.totals() for a in attempts if a in responses])
+            if attempts:
+                step = Step(
+                    attempts=tuple(a.result() for a in attempts),
+                    text="".join(totals.text),
+                    finish_reason=totals.finish_reason,
+                    usage=totals.usage,
+                    tool_runs=tuple(run for run in self.tool_runs if run.step == number),
+                )
+                found.append(step)
+        return tuple(found)
+
+    def _responses(self) -> list[AttemptRecord]:
+        """Return the attempts whose responses are what the client has got, in their order."""
+        return [a for a in (*self._earlier, self.attempt) if a is not None]
 
     def observe(self, events: list[Event]) -> None:
         """Record the time of the first text, reasoning or tool call."""
@@ -180,14 +204,14 @@ class ChatRecorder:
         attempt = self.attempt
         if attempt is not None:
             attempt.end(error)
-        responses = [a for a in (*self._earlier, attempt) if a is not None]
+        responses, steps = self._responses(), self.steps()
         whole = _joined([response.totals() for response in responses])
         self.result = ChatResult(
             provider=attempt.provider if attempt else self._provider,
             model=attempt.model if attempt else self._model,
             outcome=outcome,
-            steps=self.steps(),
-            text=self._text(responses) if len(responses) > 1 else "".join(whole.text),
+            steps=steps,
+            text="\n\n".join(step.text for step in steps if step.text),
             reasoning="".join(whole.reasoning),
             reasoning_details=tuple(whole.reasoning_details),
             tool_calls=self._clients_calls(responses),
@@ -219,12 +243,6 @@ class ChatRecorder:
             for call in response.totals().tool_calls
             if call.id not in response.hidden_calls
         )
-
-    def _text(self, responses: Sequence[AttemptRecord]) -> str:
-        """Return the text of all steps, with an empty line between those that have any."""
-        in_steps = [[a for a in step if a in responses] for step in self._steps]
-        texts = ("".join(chain.from_iterable(a.totals().text for a in step)) for step in in_steps)
-        return "\n\n".join(filter(None, texts))
 
     def finish_complete(self) -> ChatResult:
         """Emit the result of a complete response, and return it."""

@@ -239,9 +239,7 @@ class ResponseStream:
 
     def interruption(self) -> ChatError | None:
         """Return why the watchdog has ended the response, if not because the client left."""
-        if self._cancel.reason in (None, "cancelled"):
-            return None
-        return self._request.interrupted(self._cancel)
+        return self._request.interruption(self._cancel)
 
     def close(self) -> None:
         """Release the connection: to the pool after a complete response, otherwise close it."""

@@ -63,10 +63,8 @@ class ChatRun:
         self._chat = chat
         self._recorder = ChatRecorder(chat, partial(_finish, host, kept))
         deadline = time.monotonic() + host.config.deadline
-        if kept is None:
-            self._cancel = CancelToken(client, deadline)
-        else:
-            self._cancel = CancelToken(client, deadline, "interrupted", outlives_client=True)
+        self._cancel = CancelToken(client, deadline, outlives_client=kept is not None)
+        if kept is not None:
             self._recorder.stream_id = kept.id
         self._watchdog = current_runtime().watchdog
         self._tools: list[dict[str, Any]] = []  # those of the server, as they are sent
@@ -187,6 +185,8 @@ class ChatRun:
 
         def open_step(request: UpstreamRequest) -> EventSource:
             recorder.start_attempt(chat.provider, chat.model)
+            if self._kept and (usage := recorder.earlier_usage()):
+                self._kept.add_usage(usage)
             source, parser = open_response(request)
             if (chat.provider_tools or chat.extra) and hasattr(parser, "continue_body"):
                 return ContinuedResponse(source, parser, request, open_continuation)

@@ -112,7 +112,7 @@ class ToolLoop:
 
     def interruption(self) -> ChatError | None:
         """Return why the watchdog has ended the chat, if not because the client left."""
-        return self._source.interruption() if self._source else None
+        return self._request.interruption(self._cancel)
 
     def close(self) -> None:
         """Stop the tools that are running, and release the connection."""
@@ -161,7 +161,7 @@ class ToolLoop:
         until = None if timeout is None else time.monotonic() + timeout
         while True:
             if self._cancel.reason is not None:
-                raise self._request.interrupted(self._cancel)
+                return self._interrupt()
             left = TICK if until is None else min(TICK, until - time.monotonic())
             found = self._runner.read(max(left, 0.0))
             if found:
@@ -171,12 +171,22 @@ class ToolLoop:
             if until is not None and time.monotonic() >= until:
                 return None
 
+    def _interrupt(self) -> list[Event]:
+        """Stop the tools; return what became of each, for a client that is there to be told."""
+        if self._cancel.reason != "cancelled":
+            self._runner.close()
+            if found := self._runner.read(0):
+                return list(found)
+        raise self._request.interrupted(self._cancel)
+
     def _next_step(self) -> list[Event]:
         """Call the model again, with the results of its tool calls."""
         ran, self._running = self._running, []
         if self._others or self._runner.approvals:
             self._ended = True
             return [Finish("tool_calls")]
+        if time.monotonic() >= self._cancel.deadline:
+            raise self._request.timed_out()  # tools time out then, too, before the watchdog looks
         texts = {call.id: self._runner.text_of(call.id) for call in ran}
         messages = list(self._chat.messages)
         if self._step:
@@ -237,12 +247,14 @@ def _assistant_message(totals: Totals, calls: Sequence[ToolCall]) -> Message:
 
 
 def _set_results(messages: list[Message], texts: Mapping[str, str]) -> None:
-    """Replace the results that the last tool calls of a conversation have."""
+    """Replace the results that the last tool calls of a conversation have.
+
+    Not only at its end: hooks may have added messages.
+    """
+    left = dict(texts)  # an id may come again, further up
     for place in reversed(range(len(messages))):
         message = messages[place]
-        if message["role"] != "tool":
-            return
-        if (text := texts.get(message["tool_call_id"])) is not None:
+        if (text := left.pop(message.get("tool_call_id", ""), None)) is not None:
             messages[place] = {**message, "content": text}
 
 

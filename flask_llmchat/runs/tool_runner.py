@@ -60,7 +60,8 @@ class ToolRunner(Protocol):
     def close(self) -> None:
         """Tell the tools that are running to stop, and wait for them up to their own timeouts.
 
-        Nothing further is begun. It may be called at any time, and more than once.
+        Nothing further is begun. It may be called at any time, and more than once. What
+        :meth:`read` has not returned yet can still be read.
         """
 
 

@@ -88,6 +88,10 @@ class UpstreamRequest:
             )
         return self.timed_out()
 
+    def interruption(self, cancel: CancelToken) -> ChatError | None:
+        """Return why the watchdog has ended the chat, if not because the client left."""
+        return None if cancel.reason in (None, "cancelled") else self.interrupted(cancel)
+
     def timed_out(self) -> ChatError:
         """Return the error for a provider that did not respond in time."""
         code = "deadline" if time.monotonic() >= self.deadline else "timeout"

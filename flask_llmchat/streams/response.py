@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from ..core.errors import ChatError
 from ..core.events import Event, StepStart, TextDelta
 from ..core.request import ChatRequest
-from ..core.result import ChatResult, Outcome
+from ..core.result import ChatResult, Outcome, Usage
 from ..dialects.base import Encoder
 from ..runs.kept_response import KeptResponse
 from ..transport.runtime import Slot, current_runtime
@@ -40,6 +41,7 @@ class StreamedResponse(KeptResponse):
         self._writer: StreamWriter | None = None
         self._new_encoder: Callable[[], Encoder] | None = new_encoder
         self._encoder: Encoder | None = None
+        self._state: dict[str, Any] = {}
         self._cancel: CancelToken | None = None
         self._max_detached = max_detached
         self._detached_seconds = detached_seconds
@@ -80,7 +82,14 @@ class StreamedResponse(KeptResponse):
 
     def admit(self, chat: ChatRequest) -> None:
         """Keep what an ending needs, in case this process dies."""
-        self.writer.update({"model": chat.model, "context": _as_json(chat.context)})
+        self._state = {"model": chat.model, "context": _as_json(chat.context)}
+        self.writer.update(self._state)
+
+    def add_usage(self, usage: Usage) -> None:
+        """Keep the token counts of the steps that are over."""
+        counts = {name: value for name, value in asdict(usage).items() if name != "details"}
+        self._state["usage"] = counts
+        self.writer.update(self._state)
 
     def encoder(self, encoder: Encoder) -> Encoder:
         """Return an encoder that also writes to the stream."""

@@ -30,6 +30,8 @@ logger = logging.getLogger("flask_llmchat")
 
 _SAME_IN_A_ROW = 2
 
+_NO_CALLS_LEFT = "This call was not run: the chat has no tool calls left. Answer without."
+
 
 class Admitted(NamedTuple):
     """A call that may run.
@@ -80,18 +82,16 @@ class Admission:
             text = "This call was not run: it repeats the last two. Use their results."
             return Ending("repeated", text)
         if not self._calls_left:
-            text = "This call was not run: the chat has no tool calls left. Answer without."
-            return Ending("refused", text)
+            return Ending("refused", _NO_CALLS_LEFT)
         self._calls_left -= 1
         decided = self._decide(tool, arguments, context)
         if decided is not None:
             return decided
-        if not self._approvals.may_ask:
-            return Ending("denied", NO_PLACE)
         try:
-            return self._approvals.request(call, arguments, context.step)
+            pending = self._approvals.request(call, arguments, context.step)
         except InvalidArguments as error:
             return Ending("refused", str(error))
+        return pending or Ending("denied", NO_PLACE)
 
     def admit_approved(self, approval: Approval, context: ToolContext) -> Admitted | Ending:
         """Return what a call runs that the user has decided on, or why it is not run.
@@ -108,6 +108,9 @@ class Admission:
             return Ending("refused", NOT_VALID)
         if tool is None:  # it is no longer offered
             return Ending("refused", NOT_VALID)
+        if not self._calls_left:
+            return Ending("refused", _NO_CALLS_LEFT)
+        self._calls_left -= 1
         context = replace(context, approved=True, approval_key=grant.key)
         decided = self._decide(tool, arguments, context, grant)
         assert decided is not None

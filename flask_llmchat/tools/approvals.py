@@ -54,6 +54,14 @@ class Denied:
 
     reason: str = "This call is not allowed."
 
+    def __post_init__(self) -> None:
+        """Refuse what would not look like a denial.
+
+        :raises TypeError: for a reason that is no text, or none.
+        """
+        if not (isinstance(self.reason, str) and self.reason.strip()):
+            raise TypeError(f"the reason of Denied has to be words, not {self.reason!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class ProposedCall:
@@ -121,7 +129,7 @@ class ApprovalSigner:
             raise InvalidApproval from None
         if not secrets.compare_digest(value, expected.encode()):
             raise InvalidApproval
-        return Grant(key, signed.timestamp() + self._age)
+        return Grant(key, signed.timestamp() + self._age + 1)  # the last second counts as a whole
 
     def _digest(
         self, key: str, call_id: str, name: str, arguments: Any, *, exact: bool = False
@@ -187,17 +195,22 @@ class Approvals:
             return bool(rule)
         return Context().run(self._decide, rule, call, context)
 
-    def request(self, call: ToolCall, arguments: Mapping[str, Any], step: int) -> Pending:
-        """Return what asks the user for a call that needs an approval.
+    def request(self, call: ToolCall, arguments: Mapping[str, Any], step: int) -> Pending | None:
+        """Return what asks the user for a call that needs an approval; None where nobody can ask.
 
         :raises InvalidArguments: when the arguments would not come back from a page unchanged.
         """
-        assert self.signer is not None  # or the tool would not have been offered
+        if not self.may_ask or self.signer is None:
+            return None
         key, sign = secrets.token_urlsafe(16), self.signer.sign
-        sign(key, call.id, call.name, arguments)
         return Pending(
             PendingApproval(
-                call_id=call.id, name=call.name, step=step, key=key, arguments=call.arguments
+                call_id=call.id,
+                name=call.name,
+                step=step,
+                key=key,
+                id=sign(key, call.id, call.name, arguments),
+                arguments=call.arguments,
             ),
             ApprovalRequest(
                 call.id, call.name, lambda call_id: sign(key, call_id, call.name, arguments)

@@ -148,7 +148,6 @@ class Runner(ToolRunner):
             while self._waiting:
                 text = "The chat ended before the tool was run."
                 self._finish(self._waiting.popleft().call, Ending("refused", text))
-            self._events = []
 
     def _begin(self) -> None:
         """Begin as many of the waiting calls as may run."""

@@ -138,11 +138,13 @@ class ResponseBody(httpx2.SyncByteStream):
             return
         if self._waiter is not None:
             self._waiter.close()
-        if self._keep is None or not self._reader.ended or self._reader.spare:
-            tcp.close(connection.sock, self._cancel)
-        else:
+        if self._keep is not None and self._reader.ended and not self._reader.spare:
             self._cancel.detach()
-            self._keep(connection)
+            # An interruption that came after the last byte has shut the connection down.
+            if self._cancel.reason is None:
+                self._keep(connection)
+                return
+        tcp.close(connection.sock, self._cancel)
 
 
 def _decoder_for(head: ResponseHead) -> Any:

@@ -44,35 +44,33 @@ class CancelToken:
 
     :param client: the client's socket; None where the server does not expose it.
     :param deadline: :func:`time.monotonic` at which the chat has to be over; by default never.
-    :param when_stopping: the reason when the server of this process stops.
-    :param outlives_client: whether the chat goes on when its client leaves. One that does not read
-        is disconnected in the end all the same.
+    :param outlives_client: whether the chat goes on when its client leaves.
     :ivar idle_deadline: :func:`time.monotonic` at which the present wait for an event becomes too
         long; infinity while nothing is waited for. Set by the chat's own thread.
+    :ivar client_left: whether the client has left a chat that goes on.
     :ivar reason: why reading was ended; None while it was not.
     """
 
     __slots__ = (
         "_client",
         "_lock",
-        "_outlives_client",
         "_upstream",
+        "client_left",
         "deadline",
         "idle_deadline",
+        "outlives_client",
         "reason",
-        "when_stopping",
     )
 
     def __init__(
         self,
         client: socket.socket | None = None,
         deadline: float = math.inf,
-        when_stopping: Reason = "stopping",
         *,
         outlives_client: bool = False,
     ) -> None:
-        self.when_stopping = when_stopping
-        self._outlives_client = outlives_client
+        self.outlives_client = outlives_client
+        self.client_left = False
         self._client = client
         self._upstream: socket.socket | None = None
         self._lock = threading.RLock()
@@ -82,7 +80,7 @@ class CancelToken:
 
     def client_fileno(self) -> int:
         """Return the file descriptor of the client's socket; -1 when there is none to check."""
-        return -1 if self._client is None or self._outlives_client else self._client.fileno()
+        return -1 if self._client is None else self._client.fileno()
 
     def attach(self, upstream: socket.socket) -> None:
         """Set the provider's socket to shut down, from the first byte that is sent on it."""
@@ -107,6 +105,16 @@ class CancelToken:
         with self._lock:
             self.reason = self.reason or reason
             _shut_down(self._upstream)  # each time: it fails while file descriptors are used up
+
+    def lose_client(self) -> None:
+        """End the chat because its client has left, or have it go on alone."""
+        self.client_left = self.outlives_client
+        if not self.outlives_client:
+            self.interrupt("cancelled")
+        if self.client_left or self.reason == "cancelled":
+            # The client may have closed its sending half alone and read no more: the thread is
+            # then stuck in a write, and would keep its slot until the deadline.
+            self.hang_up()
 
     def hang_up(self) -> None:
         """Disconnect the client, so that nothing written later can look like a whole response."""
@@ -197,13 +205,9 @@ class Watchdog:
             self._stops_at = now + max(grace - _STOP_NOTICE, grace / 2)
         for cancel in tokens:
             if cancel.client_fileno() in hung_up:
-                cancel.interrupt("cancelled")
-                if cancel.reason == "cancelled":
-                    # The client may have closed its sending half alone and read no more: the
-                    # thread is then stuck in a write, and would keep its slot until the deadline.
-                    cancel.hang_up()
-            elif now >= self._stops_at:
-                cancel.interrupt(cancel.when_stopping)
+                cancel.lose_client()
+            if now >= self._stops_at:
+                cancel.interrupt("interrupted" if cancel.outlives_client else "stopping")
             elif now >= cancel.deadline:
                 cancel.interrupt("deadline")
             elif now >= cancel.idle_deadline:

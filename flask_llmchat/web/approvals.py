@@ -25,18 +25,28 @@ def may_offer(state: AppState, tool: Tool, chat: ChatRequest, *, may_ask: bool) 
         if state.hooks.caller_loader is None:
             state.warn_once(no_callers_for(tool.name))
         return False
+    if not may_ask:
+        return tool.approval is not True
     if not state.app.secret_key:
         raise RuntimeError(no_secret_for(tool.name))
-    return may_ask or tool.approval is not True
+    return True
 
 
 def approvals_for(state: AppState, chat: ChatRequest, *, may_ask: bool) -> Approvals:
-    """Return how the tool calls of a chat are approved."""
+    """Return how the tool calls of a chat are approved.
+
+    :raises RuntimeError: when the app's older secret keys are no list.
+    """
     from ..tools.approvals import Approvals, ApprovalSigner
 
     app, signer = state.app, None
     if chat.caller is not None and app.secret_key:
-        keys = [*(app.config.get("SECRET_KEY_FALLBACKS") or ()), app.secret_key]
+        older = app.config.get("SECRET_KEY_FALLBACKS") or ()
+        if isinstance(older, str | bytes):
+            raise RuntimeError(
+                "SECRET_KEY_FALLBACKS has to be a list: of a string, each letter would be a key."
+            )
+        keys = [*older, app.secret_key]
         instance = (state.subdomain, state.prefix)
         signer = ApprovalSigner(keys, instance, chat.caller, state.config.approval_age)
     return Approvals(
@@ -44,7 +54,8 @@ def approvals_for(state: AppState, chat: ChatRequest, *, may_ask: bool) -> Appro
         may_ask=may_ask,
         enter=app.app_context,
         sync=app.ensure_sync,
-        claimer=lambda key, expires_at: _claim(state, key, expires_at),
+        # A call that was checked in time may wait for others of its chat until this one's deadline.
+        claimer=lambda key, expires_at: _claim(state, key, expires_at + state.config.deadline),
     )
 
 

@@ -107,7 +107,7 @@ class HookSetters:
 
         ``(chat: ChatRequest, steps: tuple[Step, ...]) -> None``. It is called before the model is
         called again, with the steps so far, in an app context and without a request. It may refuse
-        the step by raising a :class:`ChatError`: the response then ends with that error.
+        the step with ``abort()`` or a :class:`ChatError`: the response then ends with that error.
         """
         self.hooks.before_step.append(checked_hook("before_step", function))
         return function
@@ -118,8 +118,9 @@ class HookSetters:
         It is called before a call runs that the user has approved, in an app context and without a
         request. It has to return True once for each ``key``, a string, and False from then on, in
         all processes: a row in a table with a unique column, say, which may be deleted after
-        ``expires_at``, a Unix time in seconds. Without it every process remembers only those that
-        it has used itself. When it fails, the call is not run.
+        ``expires_at``, a Unix time in seconds, from which on no chat can ask for it. Without it
+        every process remembers only those that it has used itself. When it fails, the call is not
+        run.
         """
         self.hooks.approval_claimer = checked_hook("approval_claimer", function)
         return function

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from flask.blueprints import BlueprintSetupState
+from werkzeug.routing import PathConverter
 
 from ..dialects.base import Dialect, Route, routes_of
 from ..openapi.instance import RouteEntry
@@ -40,8 +41,15 @@ def refuse_collision(state: AppState, name: str, others: Mapping[str, AppState])
             )
 
 
+class _AnyPath(PathConverter):
+    """A path with any characters: in Werkzeug's own a line break has no place."""
+
+    regex = r"[^/][\s\S]*?"
+
+
 def add_routes(setup: BlueprintSetupState, state: AppState) -> None:
     """Make the table of one instance, and register its rules."""
+    setup.app.url_map.converters["llmchat_id"] = _AnyPath
     state.routes = tuple(_entries(state))
     for entry in state.routes:
         # Entries of one rule differ in their methods alone.

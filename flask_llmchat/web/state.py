@@ -221,9 +221,15 @@ class AppState:
         )
 
     def run_before_step(self, chat: ChatRequest, steps: tuple[Step, ...]) -> None:
-        """Let every ``before_step`` hook see, change or refuse a further step of a chat."""
-        with self.app.app_context():
-            self._run_hooks("before_step", self.hooks.before_step, chat, steps)
+        """Let every ``before_step`` hook see, change or refuse a further step of a chat.
+
+        :raises ChatError: also for a hook that has called ``abort()``.
+        """
+        try:
+            with self.app.app_context():
+                self._run_hooks("before_step", self.hooks.before_step, chat, steps)
+        except HTTPException as error:
+            raise self.refusal(error) from error
 
     def warn_once(self, message: str) -> None:
         """Log, once in a process, what only the app's developer can fix."""

@@ -55,6 +55,9 @@ def read_view(state: AppState) -> Callable[..., Response]:
             start = _start(info, by_conversation=name != info.id)
             slot = acquire_slot(max_streams(state.config))
             if response := replay(state, info, slot, start):
+                if request.method == "HEAD":
+                    response.close()  # at once, not when the server has sent it
+                    response.response = []
                 return response
         return Response(status=204, headers={"Cache-Control": "no-store"})
 
@@ -255,8 +258,11 @@ def _describe_list(components: Components) -> RouteSpec:
 
 
 _ROUTES = (
-    (Route("/<path:name>/stream", "stream", describe=_describe_read), read_view),
-    (Route("/<path:name>/stop", "stop", methods=("POST",), describe=_describe_stop), stop_view),
+    (Route("/<llmchat_id:name>/stream", "stream", describe=_describe_read), read_view),
+    (
+        Route("/<llmchat_id:name>/stop", "stop", methods=("POST",), describe=_describe_stop),
+        stop_view,
+    ),
 )
 
 _CALLER_ROUTES = ((Route("/streams", "streams", describe=_describe_list), list_view),)

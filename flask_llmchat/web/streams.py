@@ -12,7 +12,7 @@ from flask import request
 from ..core.caller import Caller
 from ..core.errors import ChatError
 from ..core.request import ChatRequest
-from ..core.result import ChatResult
+from ..core.result import ChatResult, Usage
 from ..dialects.base import Dialect, Encoder, prelude_of
 from ..transport.runtime import PerProcess, current_runtime
 from .capacity import max_streams
@@ -111,6 +111,7 @@ class Streams:
                 model=state.get("model", info.model),
                 outcome="interrupted",
                 text=orphan.text,
+                usage=Usage(**state["usage"]) if "usage" in state else None,
                 error=ChatError.of("interrupted", provider=info.provider),
                 request_id=info.request_id,
                 stream_id=info.id,

@@ -52,9 +52,19 @@ class Site:
     browser: Browser
     upstream: FakeUpstream = field(init=False)
 
-    def ask(self, content: bytes | None = None, **headers: str) -> Any:
+    def read(self, stream: str) -> Any:
+        return self.browser._opener.open(f"{self._route}/{stream}/stream", timeout=20)
+
+    def stop(self, stream: str) -> Any:
+        return self.ask(b"", f"/{stream}/stop")
+
+    @property
+    def _route(self) -> str:
+        return f"{self.address}/api/chat/openai"
+
+    def ask(self, content: bytes | None = None, path: str = "", **headers: str) -> Any:
         request = urllib.request.Request(
-            f"{self.address}/api/chat/openai",
+            f"{self._route}{path}",
             json.dumps(body()).encode() if content is None else content,
             {
                 "Content-Type": "application/json",
@@ -170,14 +180,31 @@ def test_a_cut_answer_never_looks_complete(site: Site) -> None:
 
 
 @needs_nginx
+def test_an_answer_goes_on_without_its_reader(site: Site) -> None:
+    site.upstream.add(text_reply("one ", "two ", "three", delay=0.5))
+    with site.ask() as answer:
+        assert answer.read1() == b"one "
+    times, pieces = [], []
+    with site.read(answer.headers["X-LLMChat-Stream"]) as again:
+        while piece := again.read1():
+            pieces.append(piece)
+            times.append(time.monotonic())
+    assert b"".join(pieces) == b"one two three"
+    assert times[-1] - times[0] > 0.2  # nginx holds nothing of it back either
+    assert not site.upstream.gone
+
+
+@needs_nginx
 @pytest.mark.parametrize("body", [[said("Hm"), 0.05] * 200, [said("Hm"), HOLD]])
-def test_a_reader_who_leaves_closes_the_upstream(site: Site, body: list[Any]) -> None:
+def test_a_stop_closes_the_upstream(site: Site, body: list[Any]) -> None:
     site.upstream.add(Reply(body=body))
     with site.ask() as answer:
         assert answer.read1().startswith(b"Hm")
-    left = time.monotonic()
+    stopped = time.monotonic()
+    with site.stop(answer.headers["X-LLMChat-Stream"]) as told:
+        assert json.load(told) == {"success": True}
     site.upstream.wait_for(lambda upstream: bool(upstream.gone))
-    assert site.upstream.gone[0] - left < 1.5
+    assert site.upstream.gone[0] - stopped < 1.5
 
 
 @needs_nginx

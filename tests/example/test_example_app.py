@@ -385,15 +385,18 @@ def test_failed_and_partial_answers_are_saved(ada: Visitor, upstream: FakeUpstre
     assert saved["metadata"]["outcome"] == "truncated"
 
 
+BEGUN = {"provider": "openai", "model": "gpt-4.1"}
+
+
 def test_an_answer_that_is_not_there_yet(ada: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     ada.ask("c1", ("q1", "Hello?"))
     with ada.client.application.app_context():
-        db.session.execute(update(Message).values(about={}))
+        db.session.execute(update(Message).values(about=BEGUN))
         db.session.commit()
-    assert ada.messages("c1")[1]["metadata"] == {"outcome": "running"}
+    assert ada.messages("c1")[1]["metadata"] == {**BEGUN, "outcome": "running"}
     now = time.time()
     monkeypatch.setattr("example_app.saved_chats.time.time", lambda: now + 150)
-    assert ada.messages("c1")[1]["metadata"] == {"outcome": "lost"}
+    assert ada.messages("c1")[1]["metadata"] == {**BEGUN, "outcome": "lost"}
     monkeypatch.undo()
     ada.ask("c1", ("q2", "Are you there?"))
     outcomes = [message["metadata"].get("outcome") for message in ada.messages("c1")]
@@ -809,11 +812,18 @@ def test_the_demo_under_a_real_server(server: str, tmp_path: Path) -> None:
             seen = b""
             while b'" 3,"' not in seen:
                 seen += answer.read1()
+        # It goes on without its reader, until it is stopped; in memory, each worker knows its own.
+        assert browser.saved("c1")["metadata"] == {
+            "provider": "demo",
+            "model": "demo",
+            "outcome": "running",
+        }
         end = time.monotonic() + 10
         while (told := browser.saved("c1"))["metadata"]["outcome"] == "running":
             assert time.monotonic() < end, told
+            browser.stop("c1")
             time.sleep(0.05)
-        assert told["metadata"]["outcome"] == "cancelled"
+        assert told["metadata"]["outcome"] == "stopped"
         assert "1, 2, 3" in told["parts"][0]["text"]
         assert "400" not in told["parts"][0]["text"]
 

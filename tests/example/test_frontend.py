@@ -19,6 +19,7 @@ from tests.support.chromium import (
     Tab,
     chromium,
     example_site,
+    expect,
     needs_chromium,
     shots,
     tabs_of,
@@ -138,13 +139,13 @@ NewTab = Callable[..., ReactTab]
 def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
     tab = new_tab(viewport={"width": 1280, "height": 1000})
     page = tab.page
-    assert page.locator("#provider").input_value() == "demo"
+    expect(page.locator("#provider")).to_have_value("demo")
     tab.ask("Hello there")
     tab.wait_for_answer("Hello! This is")  # while it is being written
     tab.wait_for_end()
-    assert "You said: “Hello there”" in page.locator(".answer .body").inner_text()
-    assert page.locator(".answer .body strong").first.inner_text() == "orders"
-    assert page.locator(".foot").inner_text().startswith("Tokens: 1 in, ")
+    tab.wait_for_answer("You said: “Hello there”")
+    expect(page.locator(".answer .body strong").first).to_have_text("orders")
+    expect(page.locator(".foot")).to_contain_text("Tokens: 1 in, ")
 
     tab.ask("Please reason")
     tab.wait_for_answer("where a model's reasoning would be")
@@ -153,12 +154,13 @@ def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
     thoughts.locator("summary").click()
     page.get_by_text("The user wants to see a model's reasoning.").wait_for()
     tab.wait_for_end()
-    assert "of them to reason" in page.locator(".foot").last.inner_text()
+    expect(page.locator(".foot").last).to_contain_text("of them to reason")
 
     tab.ask("Name your sources")
     tab.wait_for_end()
-    assert page.locator(".sources li").count() == 3
-    assert page.locator(".sources a").last.inner_text() == "example.com/a-page-without-a-title"
+    expect(page.locator(".sources li")).to_have_count(3)
+    last = page.locator(".sources a").last
+    expect(last).to_have_text("example.com/a-page-without-a-title")
     tab.ask("Which of my orders are open?")
     tab.wait_for_answer("found 2 open")
     tab.wait_for_end()
@@ -170,14 +172,16 @@ def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
     shot(page, "tool")
     tab.ask("Draw an image")
     tab.wait_for_end()
-    assert page.locator(".picture img").evaluate("image => image.naturalWidth") == 480
+    drawn = page.locator(".picture img")
+    assert drawn.evaluate("image => image.decode().then(() => image.naturalWidth)") == 480
 
     with tab.sending():
         page.get_by_role("button", name="Regenerate").click()
     tab.wait_for_end()
-    assert page.locator(".question").count() == page.locator(".answer").count() == 5
+    expect(page.locator(".answer")).to_have_count(5)
+    expect(page.locator(".question")).to_have_count(5)
     page.get_by_role("button", name="New chat").click()
-    assert page.locator(".turn").count() == 0
+    expect(page.locator(".turn")).to_have_count(0)
     tab.ask("Hello again")
     tab.wait_for_answer("It is the first message of our chat.")
     tab.wait_for_end()
@@ -185,13 +189,13 @@ def test_what_the_demo_shows(new_tab: NewTab, shot: Shot) -> None:
     page.locator("#chats a", has_text="Hello again").wait_for()
     page.locator("#chats a", has_text="Hello there").click()
     page.locator(".turn:nth-child(5) .picture img").wait_for()
-    assert page.locator(".turn").count() == 5
+    expect(page.locator(".turn")).to_have_count(5)
 
 
 def test_stop_and_another_provider(new_tab: NewTab, site: Site, shot: Shot) -> None:
     tab = new_tab(key=True)
     page, upstream = tab.page, site.upstream
-    assert page.locator("#provider").input_value() == "openai"
+    expect(page.locator("#provider")).to_have_value("openai")
     gone = len(upstream.gone)
     upstream.add(text_reply("One, ", "two, ", finish_reason=None, done=False, then=[HOLD]))
     tab.ask("Count")
@@ -215,14 +219,23 @@ def test_stop_and_another_provider(new_tab: NewTab, site: Site, shot: Shot) -> N
     tab.ask("And you?")
     tab.wait_for_answer("With it came the 4 messages before it")
     tab.wait_for_end()
-    assert not page.locator(".note").is_visible()
+    expect(page.locator(".note")).to_have_count(0)
 
-    gone = len(upstream.gone)
-    page.select_option("#provider", "openai")
-    upstream.add(text_reply("One, ", finish_reason=None, done=False, then=[HOLD]))
-    tab.ask("Count again")
-    tab.wait_for_answer("One,")
     page.get_by_role("button", name="New chat").click()
+    page.select_option("#provider", "openai")
+    upstream.add(text_reply("Four, ", finish_reason=None, done=False, then=[HOLD]))
+    tab.ask("Count again")
+    tab.wait_for_answer("Four,")
+    gone = len(upstream.gone)
+    for _ in range(2):  # it goes on, and the page that comes back reads it
+        page.reload()
+        tab.wait_for_answer("Four,")
+        expect(page.locator("ol.turns")).to_have_attribute("aria-busy", "true")
+    expect(page.locator("#provider")).to_have_value("openai")
+    expect(page.locator(".answer")).to_have_count(1)
+    shot(page, "after-a-reload")
+    page.get_by_role("button", name="Stop").click()
+    tab.wait_for_note("You stopped the answer here.")
     upstream.wait_for(lambda upstream: len(upstream.gone) > gone, WAIT / 1000)
 
 
@@ -237,7 +250,7 @@ def test_errors_are_sentences(new_tab: NewTab, site: Site, shot: Shot) -> None:
     page.get_by_role("button", name="Try again").click()
     tab.wait_for_answer("Here I am.")
     tab.wait_for_end()
-    assert not page.locator(".note").is_visible()
+    expect(page.locator(".note")).to_have_count(0)
 
     page.select_option("#provider", "groq")
     page.get_by_text("There is no key for Groq yet.").wait_for()
@@ -299,3 +312,29 @@ def test_nothing_overflows_on_a_phone(new_tab: NewTab, shot: Shot) -> None:
     tab.wait_for_note("This is what a rate limit looks like")
     assert tab.fits()
     shot(tab.page, "phone")
+
+
+def test_a_tool_asks_first(new_tab: NewTab, shot: Shot) -> None:
+    tab = new_tab(viewport={"width": 360, "height": 740})
+    page = tab.page
+    calls = page.locator("details", has_text="cancel_order").locator("summary")
+    for name, told in (("No", "Did not use"), ("Yes", "Used")):
+        tab.ask("Cancel my latest order")
+        expect(calls.last).to_have_text("May the tool “cancel_order” be used?")
+        expect(page.locator("details[open]")).to_contain_text('"number": ')
+        assert tab.fits()
+        shot(page, f"asks-{name}")
+        with tab.sending():
+            page.get_by_role("button", name=name, exact=True).click()
+        expect(calls.last).to_have_text(f"{told} the tool “cancel_order”")
+        tab.wait_for_answer("A model would now")
+        tab.wait_for_end()
+        expect(page.locator("details[open]")).to_have_count(0)
+    expect(page.locator(".question")).to_have_count(2)
+    expect(page.locator(".answer")).to_have_count(2)
+    page.goto("/")
+    page.get_by_role("button", name="Chats").click()
+    page.locator("#chats a", has_text="Cancel my latest order").click()
+    expect(calls).to_have_text(
+        ["Did not use the tool “cancel_order”", "Used the tool “cancel_order”"]
+    )

@@ -5,16 +5,28 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from flask import Flask, has_app_context, has_request_context
 from itsdangerous import TimestampSigner
 
-from flask_llmchat import Caller, ChatError, Denied, LLMChat, ProposedCall, ToolContext, ToolError
+from flask_llmchat import (
+    Caller,
+    ChatError,
+    ChatRequest,
+    Denied,
+    LLMChat,
+    ProposedCall,
+    ToolContext,
+    ToolError,
+)
 from flask_llmchat.testing import CUT, HOLD, FakeUpstream, error_reply, text_reply, tool_reply
+from flask_llmchat.transport.runtime import current_runtime
 from tests.support.apps import finished, make_app
 from tests.support.servers import served
 from tests.support.tool_chats import wait_for
@@ -49,9 +61,11 @@ class Page:
         self.kinds = [frame["type"] for frame in frames]
         for frame in frames:
             kind = frame["type"]
-            if kind == "start" and self.answer.get("id") != frame["messageId"]:
-                self.answer = {"id": frame["messageId"], "role": "assistant", "parts": []}
-                self.messages.append(self.answer)
+            if kind == "start":
+                if self.messages[-1]["role"] == "user":
+                    self.messages.append({"role": "assistant", "parts": []})
+                self.answer = self.messages[-1]
+                self.answer |= {"id": frame["messageId"]} if "messageId" in frame else {}
             elif kind == "start-step":
                 self.parts.append({"type": "step-start"})
             elif kind == "text-delta":
@@ -179,6 +193,23 @@ def test_what_the_user_approves_is_carried_out(
     assert len(result.steps) == 1 and len(result.steps[0].attempts) == 1
 
 
+def test_a_conversation_that_the_app_has_saved_can_still_be_decided_on(
+    app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    """Also when the page knew the call by another id, since the provider repeats its ids."""
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    (pending,) = ask(page, upstream).approvals
+    page.tool["toolCallId"] = pending.call_id
+    page.tool["approval"] = {"id": pending.id}
+    page.decide()
+    upstream.add(text_reply("Paid again."))
+    page.send()
+    assert len(paid) == 2 and paid[1][-1] == pending.key
+    assert pending.id not in repr(pending)
+
+
 def test_the_next_turn_sends_what_was_carried_out(
     app: Flask, upstream: FakeUpstream, paid: list[Any]
 ) -> None:
@@ -280,6 +311,52 @@ def test_a_number_that_a_browser_cannot_write_is_not_asked_for(
     assert "tool-approval-request" not in page.kinds
     assert "send it as text" in page.tool["errorText"]
     assert results_sent(upstream) == [page.tool["errorText"]]
+
+
+def test_a_hook_may_add_messages(
+    app: Flask, upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
+) -> None:
+    note = {"role": "system", "content": "It is Sunday."}
+    llmchat.before_chat(lambda chat: chat.messages.append(note))
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    upstream.add(text_reply("Paid."))
+    page.send()
+    assert upstream.requests[-1].json["messages"][-1] == note
+    assert results_sent(upstream) == ["9.5 of order 5 was paid back."] and len(paid) == 1
+
+
+def test_the_result_is_that_of_the_last_call_with_this_id(
+    app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    upstream.add(tool_reply("find_order", {"order": 4}), text_reply("For tea."))
+    page = Page(app)
+    page.send()
+    page.messages.append({**ASKED, "id": "u2"})
+    ask(page, upstream)
+    page.decide()
+    upstream.add(text_reply("Paid."))
+    page.send()
+    assert results_sent(upstream) == ["Order 4 was for tea.", "9.5 of order 5 was paid back."]
+
+
+def test_half_a_character_can_be_approved(upstream: FakeUpstream, llmchat: LLMChat) -> None:
+    """The page sent it back, and could not send anything in this chat any more."""
+    sent: list[str] = []
+
+    @llmchat.tool(approval=True)
+    def mail(text: str) -> None:
+        """Send a mail."""
+        sent.append(text)
+
+    page = Page(app_for(upstream, llmchat))
+    upstream.add(tool_reply("mail", '{"text": "Hi\\ud83d"}'), text_reply("Sent."))
+    (pending,) = page.send().approvals
+    assert json.loads(pending.arguments) == page.tool["input"]  # what an app saves
+    page.decide()
+    page.send()
+    assert sent == ["Hi\ufffd"] and page.tool["state"] == "output-available"
 
 
 # ---- Approvals that nobody gave
@@ -412,6 +489,16 @@ def test_a_key_that_was_replaced_still_signs(
     assert len(paid) == 1
 
 
+@pytest.mark.parametrize("older", ["secret", b"secret"])
+def test_older_keys_are_a_list(
+    older: Any, upstream: FakeUpstream, llmchat: LLMChat, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a string each letter would be a key, with which anybody could sign."""
+    page = Page(app_for(upstream, llmchat, SECRET_KEY_FALLBACKS=older))
+    ask(page, upstream)
+    assert page.status == 500 and "SECRET_KEY_FALLBACKS has to be a list" in caplog.text
+
+
 def test_an_approval_of_another_instance_is_none(
     upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
 ) -> None:
@@ -463,11 +550,17 @@ def test_a_connection_that_broke_after_the_tool_had_run(
         connection = http.client.HTTPConnection("127.0.0.1", port)
         headers = {"Content-Type": "application/json"}
         connection.request("POST", "/api/chat/openai", json.dumps(body), headers)
-        connection.getresponse().read(20)
+        response = connection.getresponse()  # which closes the connection when it is collected
+        response.read(20)
         wait_for(lambda: len(upstream.requests) == 2, 20)
+        response.close()
         connection.close()
         assert done.only.outcome == "cancelled"
-    upstream.add(text_reply("It was paid."))
+    goes_on = Page(app)
+    goes_on.messages = [*page.messages, {**ASKED, "id": "u2"}]
+    upstream.add(text_reply("I cannot tell."), text_reply("It was paid."))
+    goes_on.send()
+    assert "Whether it was carried out is not known" in results_sent(upstream)[0]
     page.send()
     assert len(paid) == 1
     assert page.tool["errorText"].startswith("This was already carried out")
@@ -537,7 +630,56 @@ def test_a_call_without_a_decision_is_settled_too(
     assert [order for _, order, *_ in paid] == [5]
     states = [part["state"] for part in page.parts if "toolCallId" in part]
     assert states == ["output-available", "output-denied"]
-    assert results_sent(upstream)[1] == "This tool call was not carried out."
+    denied = "Tool call execution denied."
+    assert results_sent(upstream)[1] == denied
+    page.messages.append({**ASKED, "id": "u2"})
+    upstream.add(text_reply("Yes?"))
+    page.send()
+    assert results_sent(upstream)[1] == denied
+
+
+@pytest.mark.parametrize("id", [None, 5, ""])
+def test_a_message_needs_no_id(
+    id: Any, app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    del page.answer["id"]
+    if id is not None:
+        page.answer["id"] = id
+    upstream.add(text_reply("Paid."))
+    page.send()
+    assert len(paid) == 1 and results_sent(upstream) == ["9.5 of order 5 was paid back."]
+    assert page.answer.get("id") == id and len(page.messages) == 2
+
+
+@pytest.mark.parametrize("approved", [None, "yes", 1, [True]])
+def test_a_decision_that_is_none_is_a_no(
+    approved: Any, app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    page.tool["approval"] |= {"approved": approved, "reason": "\ud83d"}
+    upstream.add(text_reply("No."))
+    page.send()
+    assert not paid and page.kinds[:3] == ["start", "tool-output-denied", "start-step"]
+    assert results_sent(upstream) == ["Tool call execution denied."]
+
+
+def test_a_part_of_version_4_has_no_approval(
+    app: Flask, upstream: FakeUpstream, paid: list[Any]
+) -> None:
+    page = Page(app)
+    ask(page, upstream)
+    page.decide()
+    old = {"state": "result", "toolName": "old", "toolCallId": "c0", "args": {}, "result": 1}
+    part = {"type": "tool-invocation", "state": "approval-responded", "toolInvocation": old}
+    page.parts.append(part)
+    upstream.add(text_reply("Paid."))
+    page.send()
+    assert results_sent(upstream) == ["9.5 of order 5 was paid back.", "1"] and len(paid) == 1
 
 
 # ---- The app's own rule
@@ -611,6 +753,18 @@ def test_a_rule_that_fails_asks(
     assert "the approval function of tool 'pay'" in caplog.text
 
 
+@pytest.mark.parametrize("reason", ["", " ", None, 5])
+def test_a_denial_has_a_reason(reason: Any, upstream: FakeUpstream, llmchat: LLMChat) -> None:
+    """Without words it looked as if the tool had run."""
+    with pytest.raises(TypeError, match="reason of Denied has to be words"):
+        Denied(reason)
+    ran: list[Any] = []
+    rules(llmchat, lambda call, context: Denied(reason), ran)
+    page = Page(app_for(upstream, llmchat))
+    upstream.add(tool_reply("pay", {"amount": 10}))
+    assert len(page.send().approvals) == 1 and not ran
+
+
 def test_a_rule_may_be_async(upstream: FakeUpstream, llmchat: LLMChat) -> None:
     pytest.importorskip("asgiref")
 
@@ -657,7 +811,9 @@ def test_the_apps_own_claimer(upstream: FakeUpstream, llmchat: LLMChat, paid: li
     upstream.add(text_reply("Paid."), text_reply("It is done."))
     page.send()
     (key, expires_at), *_ = claimed
-    assert key == paid[0][-1] and 800 < expires_at - time.time() <= 900
+    # It is kept for as long as a chat that had found it valid may still be running.
+    deadline = 600
+    assert key == paid[0][-1] and 800 < expires_at - deadline - time.time() <= 901
     page.messages, page.answer = sent, sent[-1]
     page.send()
     assert len(paid) == 1 and page.tool["errorText"].startswith("This was already carried out")
@@ -679,6 +835,47 @@ def test_where_nobody_can_tell_nothing_is_run(
     upstream.add(text_reply("Sorry."))
     page.send()
     assert not paid and "could not be checked" in page.tool["errorText"]
+
+
+def test_approved_calls_count_as_calls_of_their_chat(
+    upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
+) -> None:
+    page = Page(app_for(upstream, llmchat))
+    refunds = [("refund", {"order": order, "amount": 1}) for order in (6, 7)]
+    upstream.add(tool_reply("refund", {"order": 5, "amount": 1}, *refunds))
+    page.send()
+    page.decide()
+    page.app = app_for(upstream, llmchat, LLMCHAT_TOOL_CALLS=2)
+    upstream.add(tool_reply("find_order", {"order": 5}), text_reply("Two are paid."))
+    result = page.send()
+    assert [order for _, order, *_ in paid] == [5, 6]
+    assert [run.outcome for run in result.tool_runs].count("refused") == 2
+    assert "no tool calls left" in page.tool["errorText"]
+    assert "no tool calls left" in page.part("call_3")["errorText"]
+
+
+def test_an_approval_that_came_in_time_is_used_once_however_long_its_call_waits(
+    upstream: FakeUpstream,
+    llmchat: LLMChat,
+    paid: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits = 30  # for other calls of the chat, which are sequential
+    clock = SimpleNamespace(time=lambda: now + waits, monotonic=time.monotonic)
+    monkeypatch.setattr("flask_llmchat.streams.memory.time", clock)
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: int(now))
+    now = 1_000_000.0
+    page = Page(app_for(upstream, llmchat))
+    ask(page, upstream)
+    page.decide()
+    sent = json.dumps(page.messages)
+    now += 900.9
+    for _ in range(2):
+        upstream.add(text_reply("Done."))
+        page.messages = json.loads(sent)
+        page.answer = page.messages[-1]
+        page.send()
+    assert len(paid) == 1
 
 
 # ---- Where nobody can be asked
@@ -755,6 +952,27 @@ def test_an_app_without_a_secret_key_is_told_so(
     assert page.status == 500 and "app.config['SECRET_KEY']" in caplog.text
 
 
+def test_without_a_secret_key_others_can_chat(upstream: FakeUpstream, llmchat: LLMChat) -> None:
+    ran: list[Any] = []
+    rules(llmchat, lambda call, context: call.arguments["amount"] > 50, ran)
+    result = post(app_for(upstream, llmchat, SECRET_KEY=None), upstream, "text")
+    assert not ran and [run.outcome for run in result.tool_runs] == ["denied"]
+
+
+def test_a_hook_that_takes_the_caller_away(
+    app: Flask, upstream: FakeUpstream, llmchat: LLMChat, paid: list[Any]
+) -> None:
+    @llmchat.before_chat
+    def nobody(chat: ChatRequest) -> None:
+        chat.caller = None
+
+    page = Page(app)
+    upstream.add(tool_reply("refund", {"order": 5, "amount": 1}), text_reply("Sorry."))
+    result = page.send()
+    assert result.outcome == "ok" and not paid
+    assert "needs the user's approval" in page.tool["errorText"]
+
+
 def test_approvals_without_tools_are_settled(upstream: FakeUpstream, llmchat: LLMChat) -> None:
     page = Page(app_for(upstream, llmchat))
     ask(page, upstream)
@@ -796,6 +1014,52 @@ def test_the_provider_fails_after_the_tool_has_run(
     assert page.kinds[1] == "tool-output-available" and len(paid) == 1
     assert result.error is not None and len(result.tool_runs) == 1
     assert len(upstream.requests) == 2  # no fallback: tools have run
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_a_server_that_stops_says_what_became_of_the_tool(
+    obeys: bool, upstream: FakeUpstream, llmchat: LLMChat
+) -> None:
+    """Otherwise nobody would know, and the user might have it done again."""
+    release = threading.Event()
+
+    @llmchat.tool(approval=True, timeout=1)
+    def pay(context: ToolContext) -> str:
+        """Pay."""
+        (token,) = current_runtime().watchdog._tokens
+        token.interrupt("stopping")
+        (context.cancelled if obeys else release).wait(10)
+        return "Paid."
+
+    page = Page(app_for(upstream, llmchat))
+    upstream.add(tool_reply("pay"))
+    page.send()
+    page.decide()
+    result = page.send()
+    release.set()
+    assert result.error is not None and result.error.code == "overloaded"
+    assert page.kinds[0] == "start" and page.kinds[2:] == ["error"]
+    ended = "The chat ended before the tool did."
+    assert page.tool.get("output", page.tool.get("errorText")) == ("Paid." if obeys else ended)
+
+
+def test_a_client_that_does_not_read_has_not_left(upstream: FakeUpstream, llmchat: LLMChat) -> None:
+    @llmchat.tool(approval=True)
+    def pay() -> str:
+        """Pay."""
+        return "Paid."
+
+    page = Page(app_for(upstream, llmchat, LLMCHAT_DEADLINE=2.0))
+    upstream.add(tool_reply("pay"))
+    page.send()
+    page.decide()
+    body = {"chatSettings": SETTINGS, "messages": page.messages}
+    with finished(page.app) as done:
+        response = page.app.test_client().post("/api/chat/openai", json=body)
+        (token,) = current_runtime().watchdog._tokens
+        wait_for(lambda: token.reason)
+        response.close()
+        assert done.only.outcome == "deadline"
 
 
 def test_a_chat_that_is_refused_uses_no_approval(

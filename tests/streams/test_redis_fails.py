@@ -15,8 +15,9 @@ import pytest
 
 from flask_llmchat.streams import make_store
 from flask_llmchat.streams.base import Limits, Orphan, StoreUnavailable, StreamStore
-from tests.streams.conftest import LEASE, info, read_all, wait_until
 from tests.support.redis_server import RedisServer
+from tests.support.server_processes import free_port
+from tests.support.stores import LEASE, info, read_all, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -143,6 +144,35 @@ def test_the_text_of_an_orphan_is_whole_although_the_server_was_emptied(
     store.close()
     wait_until(lambda: orphans)
     assert orphans[0].text == "".join(f"{n} \ud83d" for n in range(20))
+
+
+@pytest.mark.parametrize("missing", ["first", "last", "all"])
+def test_a_log_is_whole_again_after_entries_were_lost(
+    redis: RedisServer, worker: Worker, missing: str
+) -> None:
+    """As by a replica that takes over before it has them."""
+    store, elsewhere = worker(), worker()
+    writer = store.open(info(), print)
+    key = f"test:{writer.info.id}:log"
+    early = elsewhere.read("ada", writer.info.id)
+    for number, event in enumerate(EVENTS[:4], 1):
+        writer.append(event)
+        wait_until(lambda number=number: redis.ask("XLEN", key) == number)
+    ids = [entry_id for entry_id, _ in redis.ask("XRANGE", key, "-", "+")]
+    redis.ask("XDEL", key, *{"first": ids[:1], "last": ids[-1:], "all": ids}[missing])
+    writer.append(EVENTS[4])
+    whole = b"".join(EVENTS[:5])
+
+    def stored() -> bytes:
+        entries = redis.ask("XRANGE", key, "-", "+")
+        return b"".join(entry[b"data"] for _, entry in entries)
+
+    wait_until(lambda: stored() == whole)
+    late = elsewhere.read("ada", writer.info.id)
+    writer.claim_end("ok")
+    writer.end()
+    assert read_all(early) == read_all(late) == whole
+    assert read_all(worker().read("ada", writer.info.id)) == whole
 
 
 def test_an_emptied_server_is_filled_with_what_had_ended_only_just(
@@ -337,7 +367,9 @@ def test_an_invalid_address_is_refused_and_not_shown(url: str) -> None:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path, "--cluster-enabled", "yes")
+    port = str(free_port())
+    options = ("--cluster-enabled", "yes", "--cluster-port", port, "--bind", "127.0.0.1")
+    server = RedisServer(tmp_path, *options)
     yield server
     server.kill()
 

@@ -17,7 +17,7 @@ from flask_llmchat.streams.base import (
     StreamStore,
     TooManyRunning,
 )
-from tests.streams.conftest import info, read_all, wait_until
+from tests.support.stores import info, read_all, wait_until
 
 EVENTS = [f'data: {{"delta":"{word}"}}\n\n'.encode() for word in ("one", "zwei", "три", "四")]
 NewStore = Callable[..., StreamStore]

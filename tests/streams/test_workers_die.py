@@ -21,8 +21,8 @@ from flask_llmchat.streams import make_store
 from flask_llmchat.streams.base import Limits, Orphan, StreamStore
 from flask_llmchat.streams.redis_store.flusher import Timing
 from flask_llmchat.streams.redis_store.lookout import DOUBTS
-from tests.streams.conftest import LEASE, info, read_all, wait_until
 from tests.support.redis_server import RedisServer
+from tests.support.stores import LEASE, info, read_all, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -119,6 +119,23 @@ def test_a_paused_worker_cannot_go_on_with_what_another_one_has_ended(
     assert read_all(store.read("ada", stream_id)) == log
     assert store.find("ada", "c1") == following.info
     assert following.interruption is None
+
+
+def test_a_paused_worker_finds_out_although_its_stream_is_no_longer_kept(
+    redis: RedisServer, worker: Worker
+) -> None:
+    store = worker(lease=LEASE, keep=0.1)
+    orphans: list[Orphan] = []
+    store.watch(orphans.append)
+    with started(redis, "write") as paused:
+        stream_id = paused.told()["id"]
+        paused.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: orphans)
+        wait_until(lambda: not redis.ask("EXISTS", f"test:{stream_id}:meta"))
+        paused.process.send_signal(signal.SIGCONT)
+        assert paused.told() == {"interrupted": "interrupted"}
+        assert paused.told() == {"claimed": False}
+    assert store.find("ada", stream_id) is None and not store.running("ada")
 
 
 def test_a_stream_is_ended_whose_worker_died_while_it_ended_it(

@@ -5,6 +5,7 @@ Screenshots of them are kept in the folder that the environment variable SCREENS
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ from tests.support.servers import served
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="Playwright is not installed: pip install -e '.[browser]'"
 )
+expect = playwright.expect
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"
@@ -33,6 +35,7 @@ needs_chromium = pytest.mark.skipif(
 
 PASSWORD = "correct horse"
 WAIT = 30_000  # ms; for a busy machine, on which the first chat's import of the SDK takes long
+expect.set_options(timeout=WAIT)
 
 Shot = Callable[[Any, str], None]
 
@@ -134,6 +137,7 @@ def tabs_of(browser: Any, site: Site, kind: Callable[[Any, Site], Any]) -> Itera
     :param kind: the class of a tab.
     """
     tabs: list[Tab] = []
+    site.upstream._queue.clear()  # what a test that failed has left
 
     def open_tab(**options: Any) -> Any:
         context = browser.new_context(base_url=site.address, **options)
@@ -145,3 +149,34 @@ def tabs_of(browser: Any, site: Site, kind: Callable[[Any, Site], Any]) -> Itera
         tab.page.context.close()
     assert [tab.complaints for tab in tabs if tab.complaints] == []
     assert [tab.strayed for tab in tabs if tab.strayed] == []
+
+
+def contrast_of(*places: str) -> str:
+    """Return the function that tells the contrast of the texts in some places with what is behind.
+
+    WCAG asks for 4.5.
+
+    :param places: selectors.
+    """
+    return _CONTRAST % json.dumps(places)
+
+
+_CONTRAST = """() => {
+  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => {
+    const [r, g, b] = numbers(color).map((c) =>
+      (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (node) => {
+    const color = getComputedStyle(node).backgroundColor;
+    return numbers(color)[3] === 0 ? behind(node.parentElement) : color;
+  };
+  const told = {};
+  for (const place of %s) {
+    const node = document.querySelector(place);
+    const pair = [light(getComputedStyle(node).color), light(behind(node))].sort((a, b) => b - a);
+    told[place] = (pair[0] + 0.05) / (pair[1] + 0.05);
+  }
+  return told;
+}"""

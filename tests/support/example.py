@@ -137,6 +137,12 @@ class Browser:
         )
         return self._opener.open(request, timeout=30)
 
+    def stop(self, chat: str) -> None:
+        address = f"{self._address}/api/chat/demo/{chat}/stop"
+        request = urllib.request.Request(address, b"", {"X-CSRFToken": self._token})
+        with self._opener.open(request, timeout=30):
+            pass
+
     def saved(self, chat: str) -> dict[str, Any]:
         with self._opener.open(f"{self._address}/api/chats/{chat}", timeout=30) as response:
             answer: dict[str, Any] = json.load(response)["messages"][-1]

@@ -23,10 +23,10 @@ from tests.support.apps import body
 APP = "tests.support.served_app"
 GUNICORN = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "1"]
 SERVERS = {
-    "gthread": [*GUNICORN, "-k", "gthread", "--threads", "8", f"{APP}:app"],
-    "gevent": [*GUNICORN, "-k", "gevent", f"{APP}:app"],
-    "gevent-preload": [*GUNICORN, "-k", "gevent", "--preload", f"{APP}:app"],
-    "dev": [sys.executable, "-m", "flask", "--app", APP, "run", "--port", "{port}"],
+    "gthread": [*GUNICORN, "-k", "gthread", "--threads", "8", "{app}:app"],
+    "gevent": [*GUNICORN, "-k", "gevent", "{app}:app"],
+    "gevent-preload": [*GUNICORN, "-k", "gevent", "--preload", "{app}:app"],
+    "dev": [sys.executable, "-m", "flask", "--app", "{app}", "run", "--port", "{port}"],
 }
 
 
@@ -44,14 +44,18 @@ class Server:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
 
+    def pids(self) -> list[str]:
+        """Return the ids of its processes, the first one's before those of its workers."""
+        assert self.process is not None
+        pid = str(self.process.pid)
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        return [pid, *children.read_text().split()] if children.exists() else []
+
     def most_memory(self) -> int:
         """Return the most bytes that one of its processes ever held; 0 where nobody tells."""
-        assert self.process is not None
-        proc = Path("/proc")
-        children = proc / f"{self.process.pid}/task/{self.process.pid}/children"
-        if not children.exists():
+        proc, found = Path("/proc"), self.pids()
+        if not found:
             return 0
-        found = [str(self.process.pid), *children.read_text().split()]
         status = "".join((proc / pid / "status").read_text() for pid in found)
         return max(int(peak) for peak in re.findall(r"VmHWM:\s+(\d+)", status)) * 1024
 
@@ -95,12 +99,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(name: str, folder: Path, **environment: str) -> Iterator[Server]:
-    """Start a server whose provider is to be at a port that is free as yet."""
+def started(
+    name: str, folder: Path, *options: str, app: str = APP, **environment: str
+) -> Iterator[Server]:
+    """Start a server whose provider is to be at a port that is free as yet.
+
+    :param options: more of them for its command line.
+    """
     upstream = FakeUpstream(port=free_port())
     files = (folder / name for name in ("results", "beginnings", "log"))
     running = Server(free_port(), upstream, *files)
-    command = [part.format(port=running.port) for part in SERVERS[name]]
+    command = [part.format(port=running.port, app=app) for part in SERVERS[name]]
     environ = {
         **os.environ,
         "UPSTREAM": f"http://127.0.0.1:{upstream._address[1]}/v1",
@@ -110,7 +119,7 @@ def started(name: str, folder: Path, **environment: str) -> Iterator[Server]:
     }
     with running.log.open("ab") as log:  # which can be emptied meanwhile
         process = running.process = subprocess.Popen(
-            command, cwd=Path(__file__).parents[2], env=environ, stdout=log, stderr=log
+            [*command, *options], cwd=Path(__file__).parents[2], env=environ, stdout=log, stderr=log
         )
     try:
         until = time.monotonic() + 20

@@ -888,6 +888,22 @@ def test_the_watch_knows_the_connection_only_while_it_is_used() -> None:
         assert peer.connections == 1
 
 
+def test_a_connection_that_is_shut_down_after_the_last_byte_is_not_kept() -> None:
+    class InterruptedLate(CancelToken):
+        def detach(self) -> None:
+            self.interrupt("cancelled")
+            super().detach()
+
+    with Peer(always(SHORT)) as peer, client() as made:
+        kept = made._transport._pool._idle  # type: ignore[attr-defined]
+        assert post(made, f"http://{peer.netloc}") == "ok" and len(kept) == 1
+        token = current_options.set(TransportOptions(InterruptedLate()))
+        try:
+            assert post(made, f"http://{peer.netloc}") == "ok" and not kept
+        finally:
+            current_options.reset(token)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("failing", ["os.dup", "flask_llmchat.transport.watchdog._hung_up"])
 def test_the_watch_fails_now_and_then_and_is_kept_all_the_same(

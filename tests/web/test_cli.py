@@ -138,6 +138,19 @@ def test_providers_says_what_else_azure_lacks(monkeypatch: pytest.MonkeyPatch) -
     assert line_of(run(app, "providers"), "azure")[3] == "set by the profile"
 
 
+def test_providers_says_what_a_tool_that_asks_lacks() -> None:
+    llmchat = LLMChat()
+    app = make_app({"LLMCHAT_PROVIDERS": ["openai"]}, llmchat)
+    llmchat.tool(name="look")(lambda: "")
+    assert len(run(app, "providers").splitlines()) == 2
+    llmchat.tool(name="pay", approval=True)(lambda: "")
+    assert "tool 'pay'" in (told := run(app, "providers")) and "@llmchat.caller_loader" in told
+    llmchat.caller_loader(lambda profile: "ada")
+    assert "SECRET_KEY" in run(app, "providers")
+    app.secret_key = "secret"
+    assert len(run(app, "providers").splitlines()) == 2
+
+
 def test_providers_of_the_host_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
         Provider(name="mine", label="Mine", base_url="http://mine/v1", key_env="MY_KEY"),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
 from flask import Flask
 
 from flask_llmchat import LLMChat, ToolContext
+from flask_llmchat.core.result import TOKEN_COUNTS
+from flask_llmchat.streams.base import Orphan
+from flask_llmchat.streams.memory import MemoryWriter
 from flask_llmchat.testing import FakeUpstream, text_reply, tool_reply
 from tests.support.apps import finished
 from tests.support.redis_server import RedisServer
@@ -205,3 +209,29 @@ def test_who_comes_back_to_a_chat_with_an_approval_runs_nothing(
         assert kinds == ["start", "start-step", "tool-input-available", "finish-step"]
         assert b"Done." in again.body
     assert paid == [5] and len(upstream.requests) == 2
+
+
+def test_a_worker_that_dies_leaves_what_the_finished_steps_have_cost(
+    upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llmchat = LLMChat()
+    llmchat.tool(name="look")(lambda: "tea")
+    llmchat.before_chat(lambda chat: chat.context.update(seen=1))
+    left: list[Orphan] = []
+
+    def update(writer: MemoryWriter, state: dict[str, Any]) -> None:
+        left.append(Orphan(writer.info, "I look.", json.loads(json.dumps(state))))
+
+    monkeypatch.setattr(MemoryWriter, "update", update)
+    upstream.add(tool_reply("look", {}, text="I look."), text_reply("It is tea."))
+    app = keeping(upstream, llmchat)
+    with visited(app) as client, finished(app) as done:
+        client.post("ui").rest()
+        app.extensions["llmchat"]["llmchat"].streams._finish_orphan(left[-1])
+        whole, orphan = done.wait(2)
+    assert (orphan.outcome, orphan.text, orphan.context) == ("interrupted", "I look.", {"seen": 1})
+    counted = {name: getattr(whole.steps[0].usage, name) for name in TOKEN_COUNTS}
+    assert {name: getattr(orphan.usage, name) for name in TOKEN_COUNTS} == counted
+    assert (orphan.caller, orphan.stream_id) == (whole.caller, whole.stream_id)
+    assert (orphan.conversation_id, orphan.message_id) == ("c1", whole.message_id)
+    assert orphan.error.code == "interrupted"

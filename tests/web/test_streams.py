@@ -125,7 +125,7 @@ def test_a_chat_goes_on_also_when_its_client_leaves_before_the_first_byte(
     dialect: str, upstream: FakeUpstream
 ) -> None:
     app = keeping(upstream)
-    upstream.add(text_reply("Late", delay=0.3))
+    upstream.add(text_reply("Late", delay=2))
     with visited(app) as client, finished(app) as done:
         connection = client.send("POST", PATHS[dialect], asking(dialect))
         upstream.wait_for(lambda fake: fake.streaming == 1)
@@ -138,6 +138,7 @@ def test_a_chat_goes_on_also_when_its_client_leaves_before_the_first_byte(
 
 NAMES = {
     "slash": "a/b/c",
+    "line break": "a\nb/c\r\n",
     "slashes": "a//b",
     "percent": "100%25 of 50%",
     "unicode": "чат/日本 🎉",

@@ -1,19 +1,34 @@
 import './policy.js';
 import '../../static/style.css';
+import { generateId } from 'ai';
 import { StrictMode, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import { Chat } from './chat.jsx';
-import { opened, sentence } from './server.js';
+import { opened, savedChat, sentence } from './server.js';
 
-function App({ choices, first }) {
-  const [choice, setChoice] = useState(choices.find(({ name }) => name === first));
+// The chat's id is in the page's address: a reload shows the same chat.
+const idInAddress = () => location.hash.match(/^#([\w-]{1,64})$/)?.[1];
+
+function newAddress() {
+  history.replaceState(null, '', `#${generateId()}`);
+}
+
+function App({ choices, first, saved }) {
+  const named = (name) => choices.find((choice) => choice.name === name);
+  const [asked] = useState(named(saved.provider) ?? named(first));
+  const [choice, setChoice] = useState(asked);
   const [model, setModel] = useState(choice.model);
-  const [count, setCount] = useState(0);
+  const [chat, setChat] = useState({ id: idInAddress(), messages: saved.messages });
 
   function pick(name) {
-    const picked = choices.find((one) => one.name === name);
+    const picked = named(name);
     setChoice(picked);
     setModel(picked.model);
+  }
+
+  function begin() {
+    newAddress();
+    setChat({ id: idInAddress(), messages: [] });
   }
 
   return (
@@ -42,10 +57,10 @@ function App({ choices, first }) {
                 {choice.models.map((name) => <option key={name} value={name} />)}
               </datalist>
             </div>
-            <button type="button" aria-label="New chat" onClick={() => setCount(count + 1)}>New</button>
+            <button type="button" aria-label="New chat" onClick={begin}>New</button>
           </form>
-          {/* Another key is another chat, with an id of its own. */}
-          <Chat key={count} choice={choice} model={model.trim()} />
+          <Chat key={chat.id} id={chat.id} saved={chat.messages} asked={asked}
+            choice={choice} model={model.trim()} />
         </div>
       </main>
     </>
@@ -54,8 +69,10 @@ function App({ choices, first }) {
 
 const root = createRoot(document.getElementById('root'));
 try {
-  const given = await opened;
-  root.render(<StrictMode><App {...given} /></StrictMode>);
+  if (!idInAddress()) newAddress();
+  const [given, saved] = await Promise.all([opened, savedChat(idInAddress())]);
+  root.render(<StrictMode><App {...given} saved={saved} /></StrictMode>);
+  addEventListener('hashchange', () => location.reload());
 } catch (error) {
   if (error.status === 401) location.assign('/login?next=/react/');
   else root.render(<p className="banner problem" role="alert">{sentence(error)}</p>);

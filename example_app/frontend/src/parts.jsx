@@ -1,14 +1,16 @@
-import { getToolName, isToolUIPart } from 'ai';
+import { isToolUIPart } from 'ai';
 import { useEffect, useRef } from 'react';
+import { asText, toldOf } from '../../static/calls.js';
 import { addressOf, imageOrLink, safeUrl } from '../../static/links.js';
 import { Markdown } from '../../static/markdown.js';
 
-export function Parts({ parts, own, writing }) {
+// decide: called with a call that waits and whether the user has said yes; null while nobody can.
+export function Parts({ parts, own, writing, decide }) {
   const sources = parts.filter(({ type }) => type === 'source-url');
   if (own) return parts.map(({ text }, index) => <p key={index} className="text">{text}</p>);
   return (
     <div className="body">
-      {parts.map((part, index) => <Part key={index} part={part} writing={writing} />)}
+      {parts.map((part, index) => <Part key={index} part={part} writing={writing} decide={decide} />)}
       {sources.length > 0 && (
         <section className="sources">
           <h3>Sources</h3>
@@ -19,7 +21,7 @@ export function Parts({ parts, own, writing }) {
   );
 }
 
-function Part({ part, writing }) {
+function Part({ part, writing, decide }) {
   if (part.type === 'text') return <Text text={part.text} />;
   if (part.type === 'reasoning' && part.text) {
     return (
@@ -30,25 +32,27 @@ function Part({ part, writing }) {
     );
   }
   if (part.type === 'file') return <Picture url={part.url} />;
-  if (isToolUIPart(part)) return <Tool part={part} writing={writing} />;
+  if (isToolUIPart(part)) return <Tool part={part} writing={writing} decide={decide} />;
   return null;
 }
 
-function Tool({ part, writing }) {
-  const result = part.errorText ?? part.output;
-  const ended = result !== undefined;
-  const done = ended ? 'Used' : writing ? 'Uses' : 'Asks for';
+function Tool({ part, writing, decide }) {
+  const { phase, summary, hint, found, unfolded } = toldOf(part, { writing, asks: Boolean(decide) });
   return (
-    <details className="aside-part" open={!ended && !writing}>
-      <summary>{done} the tool “{getToolName(part)}”</summary>
+    <details className="aside-part" open={unfolded}>
+      <summary>{summary}</summary>
       <pre>{asText(part.input)}</pre>
-      {ended && <><p className="hint">Its result:</p><pre>{asText(result)}</pre></>}
-      {!ended && !writing && <p className="hint">It has no result. If you go on, that is what the model is told.</p>}
+      {hint && <p className="hint">{hint}</p>}
+      {found !== undefined && <pre>{asText(found)}</pre>}
+      {phase === 'asks' && (
+        <div className="choice" role="group" aria-label={summary}>
+          <button onClick={() => decide(part, true)}>Yes</button>
+          <button onClick={() => decide(part, false)}>No</button>
+        </div>
+      )}
     </details>
   );
 }
-
-const asText = (value) => (typeof value === 'string' ? value : JSON.stringify(value, null, 2));
 
 function Source({ url, title }) {
   const address = safeUrl(url); // it is of a model's making

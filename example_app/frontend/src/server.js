@@ -1,9 +1,13 @@
 import { DefaultChatTransport } from 'ai';
 
+// Requested each time: after a new login in another tab the token is another one.
+const headers = async () => ({ Accept: 'text/event-stream', 'X-CSRFToken': await token() });
+
 // What is asked for comes with every question: see `asking` in chat.jsx.
-export const transport = new DefaultChatTransport({
-  // Requested each time: after a new login in another tab the token is another one.
-  headers: async () => ({ Accept: 'text/event-stream', 'X-CSRFToken': await token() }),
+// url: of the provider that may be answering, for a page that comes back to its answer.
+export const transportOf = (url) => new DefaultChatTransport({
+  headers,
+  prepareReconnectToStreamRequest: ({ id, headers }) => ({ api: `${url}/${id}/stream`, headers }),
   prepareSendMessagesRequest: ({ id, messages, body, headers, requestMetadata }) => ({
     api: requestMetadata.url,
     headers,
@@ -16,6 +20,27 @@ export const transport = new DefaultChatTransport({
     throw await errorOf(response);
   },
 });
+
+// Stop an answer, which goes on without this page.
+export async function stopAnswer(url, id) {
+  const response = await fetch(`${url}/${id}/stop`, { method: 'POST', headers: await headers() });
+  if (!response.ok) throw await errorOf(response);
+}
+
+// The messages of a chat that is saved, and the provider that was asked last.
+export async function savedChat(id) {
+  const messages = [];
+  try {
+    for (let query = '', page; query !== null; query = page.older && `?before=${page.older}`) {
+      page = await getJson(`/api/chats/${id}${query}`);
+      messages.unshift(...page.messages);
+    }
+    return { messages, provider: messages.findLast(({ metadata }) => metadata.provider)?.metadata.provider };
+  } catch (error) {
+    if (error.status === 404) return { messages }; // nothing was asked yet
+    throw error;
+  }
+}
 
 // What can be asked, and whose page this is.
 export const opened = getJson('/api/choices');

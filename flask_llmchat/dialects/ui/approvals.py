@@ -8,7 +8,8 @@ from typing import Any
 from ...core.request import Approval
 from ...core.result import ToolCall
 from ..finite_json import dump
-from .messages import DENIED, NOT_RUN
+from .messages import DENIED
+from .version4 import to_version5
 
 # A message of the user's within another ends a step, too.
 _STARTS = ("step-start", "steering-message")
@@ -26,8 +27,8 @@ def continued_message(body: Mapping[str, Any]) -> dict[str, Any]:
     last = messages[-1]
     if body.get("trigger") == "regenerate-message" or not isinstance(last, dict):
         return {}
-    continues = last.get("role") == "assistant" and isinstance(last.get("id"), str)
-    return last if continues and isinstance(last.get("parts"), list) else {}
+    continues = last.get("role") == "assistant" and isinstance(last.get("parts"), list)
+    return last if continues else {}
 
 
 def approvals_in(body: Mapping[str, Any]) -> list[Approval]:
@@ -38,7 +39,8 @@ def approvals_in(body: Mapping[str, Any]) -> list[Approval]:
     :param body: a body that has been loaded, so that its parts are valid.
     """
     found: dict[str, Approval] = {}
-    for part in _last_step(continued_message(body).get("parts", ())):
+    message = to_version5(continued_message(body))  # as it has been loaded
+    for part in _last_step(message.get("parts", ())):
         if part.get("state") in ("approval-requested", "approval-responded"):
             approval = _read(part)
             found.setdefault(approval.call.id, approval)
@@ -57,11 +59,11 @@ def _read(part: dict[str, Any]) -> Approval:
     if part["type"] != "dynamic-tool":
         name = part["type"].removeprefix("tool-")
     approval = given if isinstance(given, dict) else {}
-    id, reason = approval.get("id"), approval.get("reason")
-    decided = part["state"] == "approval-responded"
+    id = approval.get("id")
+    decision = approval.get("approved") if part["state"] == "approval-responded" else None
     return Approval(
         call=ToolCall(part["toolCallId"], str(name), dump(part.get("input", {}))),
         id=id if isinstance(id, str) else "",
-        approved=decided and approval.get("approved") is True,
-        reason=(reason if isinstance(reason, str) and reason else DENIED) if decided else NOT_RUN,
+        approved=decision is True,
+        reason=(decision is False and approval.get("reason")) or DENIED,
     )

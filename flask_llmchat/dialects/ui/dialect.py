@@ -52,7 +52,7 @@ class UIDialect:
     # extension's own route takes its place.
     routes = (
         Route(
-            "/<path:name>/stream",
+            "/<llmchat_id:name>/stream",
             "stream",
             _no_stream,
             needs_profile=False,

@@ -60,7 +60,9 @@ class UIEncoder:
     def __init__(self, chat: ChatRequest) -> None:
         self._namespace = chat.provider
         continued = continued_message(chat.raw)
-        self.message_id = continued.get("id") or f"msg_{chat.request_id}"
+        id = continued.get("id") if continued else f"msg_{chat.request_id}"
+        # Without one the client goes on with its last message, which may have none.
+        self.message_id = id if id and isinstance(id, str) else None
         parts = [p for p in continued.get("parts", ()) if isinstance(p, dict)]
         # Clients search the whole message for an id, so those of its earlier steps are in use.
         self._used_ids = {p["toolCallId"] for p in parts if isinstance(p.get("toolCallId"), str)}
@@ -163,7 +165,8 @@ class UIEncoder:
     def _begin(self, out: list[str]) -> None:
         if not self._begun:
             self._begun = True
-            out.append(frame("start", messageId=self.message_id))
+            message = {"messageId": self.message_id} if self.message_id else {}
+            out.append(frame("start", **message))
 
     def _next_step(self, out: list[str]) -> None:
         """End the current step, and begin the next one."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ...core.half_characters import replace_halves
 from ...core.reasoning import BEFORE_CALL, details_in
 from ...core.request import Message
 from ..call_ids import CallIds
@@ -157,7 +158,8 @@ def _reasoning(detail: dict[str, Any]) -> Iterable[dict[str, Any]]:
 def _arguments(arguments: Any) -> dict[str, Any]:
     """Return the arguments of a call as an object, as a model may have written them otherwise."""
     try:
-        parsed = json.loads(arguments or "{}", parse_constant=int)  # NaN is no JSON
+        text = replace_halves(arguments or "{}")
+        parsed = json.loads(text, parse_constant=int)  # NaN is no JSON
     except (TypeError, ValueError, RecursionError):
         parsed = arguments
     return parsed if isinstance(parsed, dict) else {"arguments": parsed}

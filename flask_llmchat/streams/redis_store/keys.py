@@ -4,8 +4,9 @@ Every key has a time to live, which the worker of a running stream renews.
 
 | key | value |
 | --- | --- |
-| ``<id>:log`` | the log, a Redis stream. An entry has bytes, text, and the offsets of both |
+| ``<id>:log`` | the log, a Redis stream. An entry has bytes and text, and where they belong |
 | ``<id>:meta`` | a hash: ``info``, ``worker``, ``key``, ``state``, flags, who has ``ended`` it |
+| ``<id>:over`` | there once the stream is over, longer than the others |
 | ``<id>:read`` | there while somebody reads the stream |
 | ``workers`` | the workers that have, or had, running streams |
 | ``lease:<worker>`` | there while the worker is alive |
@@ -23,6 +24,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from ..base import StreamInfo
 from .connection import Command
@@ -71,7 +73,7 @@ class Keys:
         self.workers = f"{prefix}workers"
 
     def of(self, stream_id: str, what: str) -> str:
-        """Return a key of a stream: its ``log``, ``meta`` or ``read``."""
+        """Return a key of a stream: its ``log``, ``meta``, ``over`` or ``read``."""
         return f"{self._prefix}{stream_id}:{what}"
 
     def lease(self, worker: str) -> str:
@@ -122,6 +124,12 @@ class Keys:
             return ""
         return self.hashed("chat", info.owner, info.conversation)
 
+    def setting(self, stream_id: str, command: str, *field: Any) -> Iterator[Command]:
+        """Yield the commands that set a field of ``meta``, which may just have expired."""
+        meta = self.of(stream_id, "meta")
+        yield command, meta, *field
+        yield "PEXPIRE", meta, ms(REMEMBERED), "NX"
+
     def last_entry(self, info: StreamInfo, outcome: str, size: int, is_whole: bool) -> Command:
         """Return the command that adds the last entry to a log of so many bytes."""
         fields = ("outcome", outcome, "at", size, "whole", int(is_whole))
@@ -136,7 +144,8 @@ class Keys:
         yield "PEXPIRE", self.of(info.id, "log"), ms(keep)
         yield "HSET", meta, "over", 1
         yield "HDEL", meta, "state"
-        yield "PEXPIRE", meta, ms(max(keep, REMEMBERED))
+        yield "PEXPIRE", meta, ms(keep)
+        yield "SET", self.of(info.id, "over"), 1, "PX", ms(max(keep, REMEMBERED))
         if stored.key:
             yield "PEXPIRE", stored.key, ms(keep)
         yield "SREM", self.hashed("owner", info.owner), info.id

@@ -109,7 +109,8 @@ class Lookout:
             return
         stored = Stored(read_info(info), worker, (key or b"").decode())
         claim = claim_of("interrupted", self.worker)
-        _, ended = self._connection.ask(("HSETNX", meta, "ended", claim), ("HGET", meta, "ended"))
+        setting = self._keys.setting(stream_id, "HSETNX", "ended", claim)
+        *_, ended = self._connection.ask(*setting, ("HGET", meta, "ended"))
         if ended != claim and self._is_alive(json.loads(ended)["worker"]):
             return  # it is being ended
         if ended == claim and stream_id not in self._told:
@@ -127,10 +128,12 @@ class Lookout:
         return worker == self.worker or lease is not None
 
     def _tell(self, info: StreamInfo, state: Mapping[str, Any]) -> None:
-        text, last_id, log = b"", b"0", self._keys.of(info.id, "log")
+        text, last_id, log = bytearray(), b"0", self._keys.of(info.id, "log")
         while entries := self._connection.entries(log, last_id):
-            text += b"".join(entry.get(b"text", b"") for _, entry in entries)
-            last_id = entries[-1][0]
+            for last_id, entry in entries:
+                if last_id != FENCE:
+                    del text[int(entry[b"text_at"]) :]  # some may have been written again
+                    text += entry[b"text"]
         self._told.add(info.id)
         assert self.on_orphan is not None
         try:

@@ -157,7 +157,7 @@ class RedisStore:
         found = self._stored(stream_id)
         if found is None or found["over"] or _owned(owner, found) is None:
             return False
-        self._ask(("HSETNX", self._keys.of(stream_id, "meta"), "stop", 1))
+        self._ask(*self._keys.setting(stream_id, "HSETNX", "stop", 1))
         return True
 
     def running(self, owner: str) -> list[StreamInfo]:

@@ -51,7 +51,7 @@ class RedisWriter(LogWriter):
         self._drop_at = math.inf
         self._is_foreign = False  # it belongs to another worker now
         # What the store has, as far as is known.
-        self._entry = self._log_offset = self._text_offset = 0
+        self._entry = self._count = self._log_offset = self._text_offset = 0
         self._stored_state = b""
         self._has_claim = self._has_loss = self._has_last_entry = self._has_readers = False
         self._has_meta = True
@@ -127,32 +127,36 @@ class RedisWriter(LogWriter):
 
     def add_look(self, add: Add) -> None:
         """Add the commands that find out what the store has."""
-        found: list[bytes | None] = []
+        found: list[Any] = []
         add(found.extend, "HMGET", self._meta, "worker", "ended")
-        last = ("XREVRANGE", self._log_key, "+", "-", "COUNT", 1)
-        add(lambda entries: self._take_look(found, entries), *last)
+        add(found.append, "XREVRANGE", self._log_key, "+", "-", "COUNT", 1)
+        add(found.append, "EXISTS", self._keys.of(self.info.id, "over"))
+        add(lambda count: self._take_look(found, count), "XLEN", self._log_key)
 
-    def _take_look(self, found: list[bytes | None], entries: list[Any]) -> None:
-        if not found:
-            return  # that command was refused
+    def _take_look(self, found: list[Any], count: int) -> None:
+        if len(found) < 4:
+            return  # a command was refused
         self.is_doubtful = False
-        worker, ended = found
-        if self._is_fenced(worker, ended):
+        worker, ended, entries, was_over = found
+        if self._is_fenced(worker, ended, was_over and self._final is None):
             return
         self._has_meta, self._has_claim = worker is not None, ended is not None
         self._has_loss, self._stored_state = False, b""
-        self._log_offset = self._text_offset = 0
+        self._count = self._log_offset = self._text_offset = 0
         for entry_id, entry in entries:
             if entry_id == END:
                 self._has_last_entry, self._log_offset = True, self.log.size
-            else:
-                self._entry = max(self._entry, int(entry_id.partition(b"-")[0]))
+                continue
+            self._entry = max(self._entry, int(entry_id.partition(b"-")[0]))
+            # Otherwise some are missing, and all are written anew.
+            if count == int(entry[b"count"]):
+                self._count = count
                 self._log_offset = int(entry[b"at"]) + len(entry[b"data"])
                 self._text_offset = int(entry[b"text_at"]) + len(entry[b"text"])
 
-    def _is_fenced(self, worker: bytes | None, ended: bytes | None) -> bool:
+    def _is_fenced(self, worker: bytes | None, ended: bytes | None, was_over: bool = False) -> bool:
         """Tell whether another worker has taken the stream over, and give it up then."""
-        is_foreign = worker is not None and worker.decode() != self._stored.worker
+        is_foreign = was_over if worker is None else worker.decode() != self._stored.worker
         if is_foreign or (ended is not None and ended != self._claim):
             self._is_foreign = True
             self.log.end("interrupted", is_whole=False)
@@ -175,12 +179,12 @@ class RedisWriter(LogWriter):
             self._has_meta = True
             _add_all(add, self._keys.opening(self._stored, again=True))
         if self._claim is not None and not self._has_claim:
-            add(_ignore, "HSETNX", self._meta, "ended", self._claim)
+            _add_all(add, self._keys.setting(self.info.id, "HSETNX", "ended", self._claim))
             add(self._take_claim, "HGET", self._meta, "ended")
         self._add_entry(add)
         if (state := self._state) != self._stored_state:
             self._stored_state = state
-            add(_ignore, "HSET", self._meta, "state", state)
+            _add_all(add, self._keys.setting(self.info.id, "HSET", "state", state))
         now = time.monotonic()
         if now >= self._give_up_at:
             self.interrupt("interrupted")
@@ -189,6 +193,7 @@ class RedisWriter(LogWriter):
             self._add_end(add, *self._final)
         elif is_beat:
             add(self._take_beat, "HMGET", self._meta, "worker", "ended", "stop")
+            add(self._take_count, "XLEN", self._log_key)
             add(self._take_readers, "EXISTS", self._keys.of(self.info.id, "read"))
             if now >= self._renewed + _RENEWED:
                 self._renewed = now
@@ -203,14 +208,18 @@ class RedisWriter(LogWriter):
             if not self._has_loss:
                 self._has_loss = True
                 add(_ignore, "DEL", self._log_key)
-                add(_ignore, "HSET", self._meta, "lost", 1)
+                _add_all(add, self._keys.setting(self.info.id, "HSET", "lost", 1))
         elif data:
             # A log that has entries must be there, or this one would become its first.
             options = ("NOMKSTREAM",) if at else ()
-            self._entry += 1
-            entry = ("data", data, "at", at, "text", text, "text_at", text_at)
+            self._entry, count = self._entry + 1, self._count + 1
+            entry = ("data", data, "at", at, "text", text, "text_at", text_at, "count", count)
+            if not at and count < self._entry:
+                # Not DEL, after which the log would no longer refuse what it has to refuse.
+                add(_ignore, "XTRIM", self._log_key, "MAXLEN", 0)
 
             def take(reply: bytes | None) -> None:
+                self._count = count
                 self._log_offset, self._text_offset = at + len(data), text_at + len(text)
                 self.is_doubtful = self.is_doubtful or reply is None
 
@@ -240,6 +249,10 @@ class RedisWriter(LogWriter):
             self.is_doubtful = True
         elif not self._is_fenced(worker, ended) and stop is not None:
             self.interrupt("stopped")
+
+    def _take_count(self, count: int) -> None:
+        # A replica that took over has fewer entries than were written.
+        self.is_doubtful = self.is_doubtful or (count != self._count and not self.log.is_lost)
 
     def _take_readers(self, count: int) -> None:
         self._has_readers = count > 0
