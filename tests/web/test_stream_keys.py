@@ -14,7 +14,6 @@ from flask_llmchat.testing import HOLD, FakeUpstream, error_reply, text_reply
 from tests.support.apps import asked, finished, ui_body
 from tests.support.redis_server import RedisServer
 from tests.support.streams import (
-    DIALECTS,
     PATHS,
     URL,
     asking,
@@ -26,19 +25,6 @@ from tests.support.tool_chats import wait_for
 
 KEY = {"Idempotency_Key": "key-1"}
 HALF = text_reply("Half", then=[HOLD], finish_reason=None, done=False)
-
-
-@pytest.fixture(params=["memory", "redis"])
-def store(request: pytest.FixtureRequest) -> str:
-    if request.param == "memory":
-        return "memory://"
-    server: RedisServer = request.getfixturevalue("redis")
-    return server.url
-
-
-@pytest.fixture(params=DIALECTS)
-def dialect(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def test_the_same_request_gets_the_response_of_the_first(
@@ -255,8 +241,9 @@ def test_a_page_that_continues_a_message_has_its_earlier_parts_already(
         first = client.open("POST", URL, body, **KEY).rest()
         assert client.open("POST", URL, body, **KEY).rest().body == first.body
         again = client.get(str(first.stream))
-        kinds = [frame["type"] for frame in frames_of(again.body)[:4]]
-        assert kinds == ["start", "start-step", "tool-input-available", "tool-output-available"]
+        kinds = [frame["type"] for frame in frames_of(again.body)[:5]]
+        call = ["tool-input-start", "tool-input-delta", "tool-output-available"]
+        assert kinds == ["start", "start-step", *call]
         assert len(frames_of(again.body)) > len(frames_of(first.body))
 
 

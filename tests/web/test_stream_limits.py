@@ -14,9 +14,7 @@ from flask_llmchat.testing import HOLD, FakeUpstream, Reply, text_reply
 from flask_llmchat.transport import watchdog
 from flask_llmchat.transport.runtime import current_runtime
 from tests.support.apps import finished, ui_body
-from tests.support.redis_server import RedisServer
 from tests.support.streams import (
-    DIALECTS,
     PATHS,
     URL,
     Client,
@@ -38,19 +36,6 @@ def no_slot_is_left() -> Iterator[None]:
     yield
     runtime = current_runtime()
     wait_for(lambda: not runtime.slots and not runtime.detached_slots and not len(runtime.watchdog))
-
-
-@pytest.fixture(params=["memory", "redis"])
-def store(request: pytest.FixtureRequest) -> str:
-    if request.param == "memory":
-        return "memory://"
-    server: RedisServer = request.getfixturevalue("redis")
-    return server.url
-
-
-@pytest.fixture(params=DIALECTS)
-def dialect(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def stop_all(client: Client, *opened: Opened) -> None:

@@ -15,7 +15,6 @@ from flask_llmchat.testing import HOLD, FakeUpstream, Reply, error_reply, text_r
 from tests.support.apps import Finished, finished
 from tests.support.redis_server import RedisServer
 from tests.support.streams import (
-    DIALECTS,
     PATHS,
     URL,
     Came,
@@ -65,11 +64,6 @@ def somewhere(request: pytest.FixtureRequest) -> Iterator[Callable[..., Somewher
             return Somewhere(make, workers, stack)
 
         yield serve
-
-
-@pytest.fixture(params=DIALECTS)
-def dialect(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def assert_stopped(came: Came, dialect: str) -> None:

@@ -6,7 +6,6 @@ import json
 import threading
 from typing import Any
 
-import pytest
 from flask import Flask
 
 from flask_llmchat import LLMChat, ToolContext
@@ -17,7 +16,6 @@ from flask_llmchat.testing import FakeUpstream, text_reply, tool_reply
 from tests.support.apps import finished
 from tests.support.redis_server import RedisServer
 from tests.support.streams import (
-    DIALECTS,
     URL,
     Came,
     Client,
@@ -28,19 +26,6 @@ from tests.support.streams import (
 )
 
 HEARTBEAT = b": keep-alive\n\n"
-
-
-@pytest.fixture(params=["memory", "redis"])
-def store(request: pytest.FixtureRequest) -> str:
-    if request.param == "memory":
-        return "memory://"
-    server: RedisServer = request.getfixturevalue("redis")
-    return server.url
-
-
-@pytest.fixture(params=DIALECTS)
-def dialect(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def test_who_comes_back_in_the_middle_of_a_tool_runs_nothing(
@@ -74,8 +59,11 @@ def test_who_comes_back_in_the_middle_of_a_tool_runs_nothing(
             client.post(dialect, "c1", Idempotency_Key="k"),
         ]
         may_end.set()
-        for came in [*(reader.rest() for reader in readers), client.get(str(writing.stream))]:
-            assert without_ids(came.body.replace(HEARTBEAT, b"")) == without_ids(undisturbed.body)
+        told = [reader.rest().body.replace(HEARTBEAT, b"") for reader in readers]
+        whole = client.get(str(writing.stream)).body
+        assert told == [whole, whole]
+        if dialect != "openai":  # where deltas that come at once are one chunk
+            assert without_ids(whole) == without_ids(undisturbed.body)
         result = done.wait(2)[1]
     assert (result.outcome, result.text) == ("ok", "I look.\n\nIt is tea.")
     assert len(runs) == 2
@@ -216,12 +204,9 @@ def test_who_comes_back_to_a_chat_with_an_approval_runs_nothing(
         writing.leave()
         again = client.get("c1")
         assert outcome_of(again) == "Paid."
-        assert [f["type"] for f in frames_of(again.body)[:4]] == [
-            "start",
-            "start-step",
-            "tool-input-available",
-            "tool-approval-request",
-        ]
+        kinds = [frame["type"] for frame in frames_of(again.body)[:4]]
+        # Its question is not put again.
+        assert kinds == ["start", "start-step", "tool-input-available", "finish-step"]
         assert b"Done." in again.body
     assert paid == [5] and len(upstream.requests) == 2
 

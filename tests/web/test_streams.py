@@ -7,13 +7,14 @@ import sys
 from typing import Any
 
 import pytest
+from flask import request
 
 from flask_llmchat import LLMChat
 from flask_llmchat.testing import HOLD, FakeUpstream, text_reply
+from flask_llmchat.transport.runtime import current_runtime
 from tests.support.apps import finished, make_app, ui_body
 from tests.support.redis_server import RedisServer
 from tests.support.streams import (
-    DIALECTS,
     PATHS,
     URL,
     asking,
@@ -22,22 +23,9 @@ from tests.support.streams import (
     visited,
     without_ids,
 )
+from tests.support.tool_chats import wait_for
 
 WORDS = [f"word-{n} " for n in range(1, 9)]
-
-
-@pytest.fixture(params=["memory", "redis"])
-def store(request: pytest.FixtureRequest) -> str:
-    """The address of a store."""
-    if request.param == "memory":
-        return "memory://"
-    server: RedisServer = request.getfixturevalue("redis")
-    return server.url
-
-
-@pytest.fixture(params=DIALECTS)
-def dialect(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.mark.parametrize("has_left", [False, True])
@@ -64,6 +52,29 @@ def test_a_response_is_read_from_its_beginning_while_it_is_written_and_afterward
         result = done.wait(2)[1]
     assert (result.outcome, result.text) == ("ok", "".join(WORDS))
     assert (result.stream_id, result.conversation_id) == (writing.stream, "c1")
+
+
+def test_another_worker_reads_the_same(
+    dialect: str, redis: RedisServer, upstream: FakeUpstream
+) -> None:
+    apps = [keeping(upstream, store=redis.url) for _ in range(2)]
+    # Larger than what is read at once.
+    upstream.add(text_reply(*WORDS, "x" * 600_000, *WORDS, delay=0.02))
+    query = "after" if dialect == "text" else "startIndex"
+    with visited(apps[0]) as here, visited(apps[1]) as there, finished(apps[1]) as elsewhere:
+        writing = here.post(dialect)
+        writing.until("word-2")
+        reader = there.open("GET", f"{URL}/c1/stream")
+        writing.leave()
+        read = reader.rest()
+        again = here.get(str(writing.stream))
+        assert read.body == again.body and again.body.endswith(there.get(str(writing.stream)).body)
+        assert there.get("c1").status == 204
+        (size, rest) = (1000, read.body[1000:])
+        if dialect != "text":
+            size, rest = 5, b"".join(read.events[5:])
+        assert there.get(str(writing.stream), f"?{query}={size}").body == rest
+        assert not elsewhere.results
 
 
 def test_the_client_of_a_chat_gets_its_streams_id_and_numbers_of_its_events(
@@ -237,6 +248,7 @@ def test_a_stream_is_its_callers_alone(dialect: str, store: str, upstream: FakeU
             for name in ("c1", str(writing.stream)):
                 came = other.get(name)
                 assert (came.status, came.body) == (204, b"")
+                assert came.headers["Cache-Control"] == "no-store"
                 assert came.stream is None
                 # As for one that is not there.
                 assert other.stop(name).json == {"success": True}
@@ -320,6 +332,29 @@ def test_decorators_run_on_the_routes_of_streams(upstream: FakeUpstream) -> None
 # Methods, and other providers.
 
 
+def test_a_reader_whose_response_the_app_refuses_is_gone(
+    upstream: FakeUpstream,
+) -> None:
+    upstream.add(text_reply("Half", then=[HOLD], finish_reason=None, done=False))
+    app = keeping(upstream)
+
+    @app.after_request
+    def refuse(response: Any) -> Any:
+        if request.method == "GET":
+            raise RuntimeError("not now")
+        return response
+
+    store = app.extensions["llmchat"]["llmchat"].streams.store
+    with visited(app) as client:
+        writing = client.post("ui")
+        writing.until("Half")
+        assert client.get("c1").status == 500
+        (writer,) = store._running.values()
+        assert not writer.has_readers and len(current_runtime().slots) == 1
+        client.stop("c1")
+        writing.rest()
+
+
 def test_head_reads_nothing(store: str, upstream: FakeUpstream) -> None:
     app = keeping(upstream, store=store, max_streams=2)
     upstream.add(text_reply("Half", then=[HOLD], finish_reason=None, done=False))
@@ -327,9 +362,10 @@ def test_head_reads_nothing(store: str, upstream: FakeUpstream) -> None:
         assert client.ask("HEAD", f"{URL}/c1/stream").status == 204
         writing = client.post("ui")
         writing.until("Half")
-        for _ in range(3):  # and occupies no slot
+        for _ in range(3):
             head = client.ask("HEAD", f"{URL}/c1/stream")
             assert (head.status, head.stream, head.body) == (200, writing.stream, b"")
+            wait_for(lambda: len(current_runtime().slots) == 1)
         assert client.ask("HEAD", "/api/chat/streams").status == 200
         client.stop("c1")
         writing.rest()
