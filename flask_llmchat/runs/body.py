@@ -107,7 +107,7 @@ class StreamingBody:
         while (data := self._advance(self._wait)) is None:
             if self._cancel.client_left:
                 raise StopIteration  # the connection is closed, and close() goes on
-            if time.monotonic() >= until:
+            if self._kept is None or time.monotonic() >= until:
                 return self._encoder.heartbeat
         return data
 

@@ -270,7 +270,7 @@ OURS: dict[str, tuple[list[Json], list[Json]]] = {
     ),
     "approval asked for at the end": (
         [HI, assistant(tool("approval-requested", approval=approval()))],
-        [FIRST, *called(NOT_RUN)],
+        [FIRST, *called({**NOT_RUN, "content": "Tool call execution denied."})],
     ),
     "approved, and then the user went on": (
         [HI, assistant(tool("approval-responded", approval=approval(True))), GO],
