@@ -73,3 +73,4 @@ def test_the_streams_pages_code_runs(
             connection.request("GET", f"{PATH}/{stream}/stream?after=90")
             assert connection.getresponse().read() == b"word " * 2
             connection.close()
+        app.extensions["llmchat"]["llmchat"].streams.store.close()

@@ -172,3 +172,5 @@ def test_the_tools_pages_code_runs(
             config={**config, "SECRET_KEY": "secret"}, llmchat=page.names["llmchat"]
         )
         page.names["test_the_model_gets_the_time"]()
+        with page.app.app_context():
+            db.engine.dispose()
