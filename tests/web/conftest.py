@@ -8,7 +8,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.streams import DIALECTS
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest) -> str:
     """The address of a store."""
     if request.param == "memory":

@@ -50,7 +50,7 @@ def stop_all(client: Client, *opened: Opened) -> None:
 def test_a_caller_may_have_so_many_running_streams(
     dialect: str, store: str, upstream: FakeUpstream
 ) -> None:
-    upstream.add(*[HALF] * 5)
+    upstream.add(*[HALF] * 4, text_reply("Done."))
     app = keeping(upstream, store=store, max_running=2)
     with visited(app) as ada, finished(app) as done:
         running = [ada.post(dialect, f"c{n}") for n in range(2)]
@@ -160,6 +160,7 @@ def test_a_chat_goes_on_for_so_long_while_nobody_reads_it(
     assert len(upstream.gone) == 1
 
 
+@pytest.mark.slow
 def test_a_chat_goes_on_while_anybody_reads_it(
     dialect: str, store: str, upstream: FakeUpstream
 ) -> None:
@@ -269,6 +270,7 @@ class Stuck:
         self.connection.close()
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_holds_its_chat_until_the_deadline_alone(
     dialect: str, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +284,7 @@ def test_a_client_that_does_not_read_holds_its_chat_until_the_deadline_alone(
         stuck.close()
 
 
+@pytest.mark.slow
 def test_a_reader_that_does_not_read_is_cut_off(
     upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

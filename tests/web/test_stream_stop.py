@@ -42,7 +42,7 @@ class Somewhere:
         self.elsewhere = stack.enter_context(finished(apps[-1])) if workers > 1 else self.finished
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.slow)])
 def somewhere(request: pytest.FixtureRequest) -> Iterator[Callable[..., Somewhere]]:
     """Return a function that serves an app in one worker, or in two."""
     store, workers = "memory://", 1

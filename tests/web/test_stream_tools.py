@@ -6,6 +6,7 @@ import json
 import threading
 from typing import Any
 
+import pytest
 from flask import Flask
 
 from flask_llmchat import LLMChat, ToolContext
