@@ -43,7 +43,7 @@ def servers(machines: Machines) -> Iterator[dict[str, Server]]:
     """Two machines, with two workers each."""
     options = ("--workers", "2", "--graceful-timeout", "5")
     with (
-        machines.started("gthread", *options) as gthread,
+        machines.started("gthread", "--preload", *options) as gthread,
         machines.started("gevent", *options) as gevent,
     ):
         yield {"gthread": gthread, "gevent": gevent}

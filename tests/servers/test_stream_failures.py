@@ -78,14 +78,14 @@ def test_a_server_that_starts_later_ends_the_chats_of_one_that_was_killed(
 ) -> None:
     machines.upstream.add(words(1000))
     alone = {"LEASE": str(LEASE), "NAME": f"alone-{kind}"}
-    with machines.started(kind, "--workers", "2", **alone) as server:
+    with machines.started(kind, **alone) as server:
         chat = post(server, "lost")
         chat.until("word9 ")  # and the first words are stored
         for pid in server.pids():  # the first one would start others
             os.kill(int(pid), signal.SIGKILL)
         chat.rest()
     time.sleep(LEASE)
-    with machines.started(kind, "--workers", "2", **alone) as server:
+    with machines.started(kind, "--workers", "2", "--preload", **alone) as server:
         assert chat.headers["X-Request-ID"] not in [result["id"] for result in machines.results()]
         running(server)  # the first request to a route of ours
         result = machines.ended(chat)
