@@ -63,7 +63,12 @@ async def ask(port: int, path: str, body: bytes, words: int) -> None:
 
 
 async def load(
-    port: int, path: str, body: dict[str, object], plan: tuple[int, int, int, int], *, calls: bool
+    port: int,
+    path: str,
+    body: dict[str, object],
+    plan: tuple[int, int, int, int],
+    *,
+    calls: bool = False,
 ) -> None:
     """Send ``requests`` chats, ``at_once`` at a time, for ``words`` words, ``pause`` ms apart.
 

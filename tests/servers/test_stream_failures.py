@@ -115,9 +115,10 @@ def paused_worker_ends_nothing_twice(server: Server, machines: Machines) -> None
 
 
 @pytest.fixture(scope="module")
-def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A store of its own, for tests that break it."""
-    pytest.importorskip("redis")
+def failing(
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    """A store of its own, for tests that break it; where there can be one."""
     server = RedisServer(tmp_path_factory.mktemp("failing"))
     yield server
     keys = server.keys_without_expiry()
