@@ -9,23 +9,11 @@ import pytest
 
 from flask_llmchat.testing import FakeUpstream
 from tests.support.machines import ELSEWHERE, Machines
-from tests.support.redis_server import PROGRAM, RedisServer
+from tests.support.redis_server import RedisServer
 from tests.support.server_processes import Server
 
 
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    pytest.importorskip("redis")
-    if PROGRAM is None:
-        pytest.skip("redis-server is not installed")
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    yield server
-    keys = server.keys_without_expiry()
-    server.kill()
-    assert keys == []
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def machines(
     redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Machines]:
@@ -34,16 +22,17 @@ def machines(
         folder = tmp_path_factory.mktemp("machines")
         machines = Machines(folder, upstream, FLASK_LLMCHAT_STORE=redis_server.url)
         yield machines
+    assert redis_server.keys_without_expiry() == []
     endings = Counter(result["id"] for result in machines.results())
     assert [id for id, count in endings.items() if count > 1] == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def servers(machines: Machines) -> Iterator[dict[str, Server]]:
     """Two machines, with two workers each."""
     options = ("--workers", "2", "--graceful-timeout", "5")
     with (
-        machines.started("gthread", *options) as gthread,
+        machines.started("gthread", "--preload", *options) as gthread,
         machines.started("gevent", *options) as gevent,
     ):
         yield {"gthread": gthread, "gevent": gevent}

@@ -78,14 +78,14 @@ def test_a_server_that_starts_later_ends_the_chats_of_one_that_was_killed(
 ) -> None:
     machines.upstream.add(words(1000))
     alone = {"LEASE": str(LEASE), "NAME": f"alone-{kind}"}
-    with machines.started(kind, "--workers", "2", **alone) as server:
+    with machines.started(kind, **alone) as server:
         chat = post(server, "lost")
         chat.until("word9 ")  # and the first words are stored
         for pid in server.pids():  # the first one would start others
             os.kill(int(pid), signal.SIGKILL)
         chat.rest()
     time.sleep(LEASE)
-    with machines.started(kind, "--workers", "2", **alone) as server:
+    with machines.started(kind, "--workers", "2", "--preload", **alone) as server:
         assert chat.headers["X-Request-ID"] not in [result["id"] for result in machines.results()]
         running(server)  # the first request to a route of ours
         result = machines.ended(chat)
@@ -115,9 +115,10 @@ def paused_worker_ends_nothing_twice(server: Server, machines: Machines) -> None
 
 
 @pytest.fixture(scope="module")
-def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A store of its own, for tests that break it."""
-    pytest.importorskip("redis")
+def failing(
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    """A store of its own, for tests that break it; where there can be one."""
     server = RedisServer(tmp_path_factory.mktemp("failing"))
     yield server
     keys = server.keys_without_expiry()

@@ -118,7 +118,7 @@ def test_a_server_that_stops_lets_a_chat_without_its_client_end(
     kind: str, servers: dict[str, Server], machines: Machines
 ) -> None:
     elsewhere = servers[ELSEWHERE[kind]]
-    with machines.started(kind, "--workers", "2", "--graceful-timeout", "7") as server:
+    with machines.started(kind, "--graceful-timeout", "7") as server:
         assert server.process is not None
         machines.upstream.add(words(20), words(20), words(1000))
         reloaded = post(server, "reloaded")
@@ -147,7 +147,8 @@ def test_a_server_that_stops_lets_a_chat_without_its_client_end(
 def test_a_worker_that_has_had_its_requests_lets_a_chat_without_its_client_end(
     kind: str, servers: dict[str, Server], machines: Machines
 ) -> None:
-    with machines.started(kind, "--max-requests", "2", "--graceful-timeout", "20") as server:
+    options = ("--preload", "--max-requests", "2", "--graceful-timeout", "20")
+    with machines.started(kind, *options) as server:
         machines.upstream.add(words(30))
         chat = post(server, "worn")
         reader = read(servers[ELSEWHERE[kind]], chat.stream)
@@ -295,7 +296,7 @@ def test_apps_and_instances_with_one_store_know_nothing_of_each_other(
 
 
 def test_memory_in_several_workers_is_warned_of_once(machines: Machines) -> None:
-    options = ("--workers", "2")
+    options = ("--workers", "2", "--preload")
     with machines.started("gthread", *options, FLASK_LLMCHAT_STORE="memory://") as server:
         workers = {worker_of(post(server, f"m{n}").rest()) for n in range(6)}
         log = server.log.read_text()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -390,6 +392,49 @@ def test_a_stream_s_id_is_used_once(redis: RedisServer, worker: Worker) -> None:
     with pytest.raises(StoreUnavailable, match="already"):
         elsewhere.open(writer.info, print)
     assert read_all(elsewhere.read("ada", writer.info.id)) == EVENTS[0]
+
+
+@contextmanager
+def delayed(redis: RedisServer, folder: Path, delay: float) -> Iterator[str]:
+    """Give the address of a server whose every reply comes so many seconds later."""
+    path = folder / "slow.sock"
+
+    def forward(source: socket.socket, target: socket.socket, delay: float) -> None:
+        with source, suppress(OSError):
+            while data := source.recv(65536):
+                time.sleep(delay)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)  # ends the other thread's wait
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                client, server = listener.accept()[0], socket.socket(socket.AF_UNIX)
+                server.connect(redis.url.removeprefix("unix://"))
+                for ends in ((client, server, 0.0), (server, client, delay)):
+                    threading.Thread(target=forward, args=ends, daemon=True).start()
+
+    with socket.create_server(str(path), family=socket.AF_UNIX, backlog=100) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"unix://{path}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_many_who_come_at_once_do_not_take_the_server_for_down(
+    redis: RedisServer, worker: Worker, tmp_path: Path
+) -> None:
+    """As all pages do after a restart."""
+    writer = worker().open(info(), print)
+    writer.append(EVENTS[0])
+
+    def come_back(_: int) -> bytes | None:
+        reader = slow.read("ada", writer.info.id)
+        return reader and reader.read(5)
+
+    with delayed(redis, tmp_path, 0.15) as url, ThreadPoolExecutor(100) as pool:
+        slow = worker(url)
+        assert list(pool.map(come_back, range(100))) == [EVENTS[0]] * 100
+        slow.close()
 
 
 def test_reading_needs_no_more_connections_and_threads_for_more_readers(

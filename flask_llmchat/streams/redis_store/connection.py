@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -24,7 +26,9 @@ TIMEOUT = 0.5
 BLOCK = 0.2
 """Seconds that a read waits for new entries. A reader that comes meanwhile waits for its end."""
 
-_MAX_CONNECTIONS = 16
+_TURNS = 16  # requests that wait for replies at once; further ones wait for their turn
+_OWN = 4  # connections for the threads of this package, which wait for no turn
+_PATIENCE = 10.0  # seconds to wait for a turn
 _COUNT = 500  # entries of a log that are read at once
 _PAUSE = 5.0  # seconds in which requests do not try again after a failure
 _QUIET = 30.0  # seconds between two lines in the log
@@ -94,8 +98,9 @@ class Connection:
             }
             return redis.Redis(connection_pool=redis.BlockingConnectionPool(**options))
 
-        self._commands = client(TIMEOUT, _MAX_CONNECTIONS)
+        self._commands = client(TIMEOUT, _TURNS + _OWN)
         self._blocking = client(BLOCK + 2, 1)
+        self._turns = threading.BoundedSemaphore(_TURNS)
         self._failed_at = -_PAUSE
         self._logged_at = -_QUIET
         self.answered_at = time.monotonic()
@@ -107,6 +112,24 @@ class Connection:
         """
         if time.monotonic() < self._failed_at + _PAUSE:
             raise StoreUnavailable(f"{self._address} has just failed")
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for the turn of a request to send commands.
+
+        When thousands of clients come back at once, those that wait for the others' replies must
+        not take the server for down.
+
+        :raises StoreUnavailable: where the server does not answer, or the turn does not come.
+        """
+        self.check()
+        if not self._turns.acquire(timeout=_PATIENCE):
+            raise StoreUnavailable(f"{self._address} is used by too many requests")
+        try:
+            self.check()
+            yield
+        finally:
+            self._turns.release()
 
     def ask(self, *commands: Command) -> list[Any]:
         """Send commands and return the replies.

@@ -44,8 +44,8 @@ class RedisStore:
         self._lookout.worker = self._flusher.worker
 
     def _ask(self, *commands: Command) -> list[Any]:
-        self._connection.check()
-        return self._connection.ask(*commands)
+        with self._connection.turn():
+            return self._connection.ask(*commands)
 
     def open(
         self,

@@ -86,7 +86,8 @@ class Tail:
 
     def _fill(self, mirror: Mirror) -> None:
         while mirror.log.outcome is None:
-            entries = self._connection.entries(mirror.key, mirror.last_id)
+            with self._connection.turn():
+                entries = self._connection.entries(mirror.key, mirror.last_id)
             if not entries:
                 return
             mirror.feed(entries)
