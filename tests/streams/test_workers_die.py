@@ -177,6 +177,26 @@ def test_a_chat_is_ended_once_although_the_server_fails_meanwhile(
     assert [orphan.info for orphan in orphans] == [writer.info]
 
 
+def test_an_ending_is_left_to_the_worker_that_has_claimed_it(
+    redis: RedisServer, worker: Worker
+) -> None:
+    """It has no streams of its own, so nothing else shows that it is alive."""
+    dying = worker(lease=1)
+    found: list[Any] = []
+
+    def on_orphan(orphan: Orphan) -> None:
+        time.sleep(1)  # the others look three times meanwhile
+        found.append(redis.ask("HGET", f"test:{orphan.info.id}:meta", "over"))
+
+    for _ in range(3):
+        worker(lease=2).watch(on_orphan)
+    dying.open(info(), print)
+    dying.close()
+    wait_until(lambda: found, seconds=10)
+    wait_until(lambda: not redis.ask("SMEMBERS", "test:workers"), seconds=10)
+    assert found == [None]
+
+
 def test_a_receiver_that_fails_or_hangs_keeps_no_reader_waiting(
     redis: RedisServer, worker: Worker
 ) -> None:

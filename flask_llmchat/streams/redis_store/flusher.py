@@ -17,7 +17,7 @@ from typing import Any
 
 from ..base import StoreUnavailable
 from .connection import Command, Connection
-from .keys import DAY, Keys, ms
+from .keys import DAY, Keys
 from .writer import Add, RedisWriter
 
 logger = logging.getLogger("flask_llmchat")
@@ -75,7 +75,7 @@ class Flusher:
     def lease(self) -> list[Command]:
         """Return the commands that renew the lease."""
         return [
-            ("SET", self._keys.lease(self.worker), 1, "PX", ms(self._timing.lease)),
+            self._keys.leasing(self.worker, self._timing.lease),
             ("SADD", self._keys.workers, self.worker),
             ("EXPIRE", self._keys.workers, DAY),
         ]

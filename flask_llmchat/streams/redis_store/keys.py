@@ -80,6 +80,10 @@ class Keys:
         """Return the key of a worker's lease."""
         return f"{self._prefix}lease:{worker}"
 
+    def leasing(self, worker: str, seconds: float) -> Command:
+        """Return the command that renews a worker's lease."""
+        return ("SET", self.lease(worker), 1, "PX", ms(seconds))
+
     def streams(self, worker: str) -> str:
         """Return the key of a worker's running streams."""
         return f"{self._prefix}streams:{worker}"

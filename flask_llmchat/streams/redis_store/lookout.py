@@ -109,8 +109,10 @@ class Lookout:
             return
         stored = Stored(read_info(info), worker, (key or b"").decode())
         claim = claim_of("interrupted", self.worker)
+        # Without streams of its own, this worker has no lease by which others see that it is alive.
+        lease = self._keys.leasing(self.worker, self._timing.lease)
         setting = self._keys.setting(stream_id, "HSETNX", "ended", claim)
-        *_, ended = self._connection.ask(*setting, ("HGET", meta, "ended"))
+        *_, ended = self._connection.ask(lease, *setting, ("HGET", meta, "ended"))
         if ended != claim and self._is_alive(json.loads(ended)["worker"]):
             return  # it is being ended
         if ended == claim and stream_id not in self._told:
@@ -130,10 +132,11 @@ class Lookout:
     def _tell(self, info: StreamInfo, state: Mapping[str, Any]) -> None:
         text, last_id, log = bytearray(), b"0", self._keys.of(info.id, "log")
         while entries := self._connection.entries(log, last_id):
-            for last_id, entry in entries:
-                if last_id != FENCE:
+            for _, entry in entries:
+                if b"text_at" in entry:
                     del text[int(entry[b"text_at"]) :]  # some may have been written again
                     text += entry[b"text"]
+            last_id = entries[-1][0]
         self._told.add(info.id)
         assert self.on_orphan is not None
         try:
