@@ -42,6 +42,20 @@ def test_a_running_stream_is_read_elsewhere_from_its_beginning(
     reader.close()
 
 
+def test_who_has_read_the_end_does_not_find_it_running(store: StreamStore) -> None:
+    for _ in range(10):
+        writer = store.open(info(), print)
+        writer.append(EVENTS[0])
+        reader = store.read("ada", writer.info.id)
+        writer.claim_end("ok")
+        ending = threading.Thread(target=writer.end)
+        ending.start()
+        assert read_all(reader) == EVENTS[0]
+        assert store.find("ada", "c1") is None
+        assert store.find("ada", writer.info.id) is not None
+        ending.join()
+
+
 def test_a_reader_that_comes_late_gets_the_same_bytes(
     store: StreamStore, elsewhere: StreamStore
 ) -> None:

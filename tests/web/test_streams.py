@@ -69,7 +69,7 @@ def test_another_worker_reads_the_same(
         read = reader.rest()
         again = here.get(str(writing.stream))
         assert read.body == again.body and again.body.endswith(there.get(str(writing.stream)).body)
-        assert there.get("c1").status == 204
+        wait_for(lambda: there.get("c1").status == 204)
         (size, rest) = (1000, read.body[1000:])
         if dialect != "text":
             size, rest = 5, b"".join(read.events[5:])

@@ -106,9 +106,14 @@ class RedisStore:
         """Return the running stream of a conversation, or the one with this id."""
         (newest,) = self._ask(("GET", self._keys.hashed("chat", owner, name)))
         found = self._stored(newest.decode()) if newest else None
-        if found is None or found["over"]:
+        if found is None or found["over"] or self._has_ended(newest.decode()):
             found = self._stored(name)
         return _owned(owner, found)
+
+    def _has_ended(self, stream_id: str) -> bool:
+        """Tell whether a stream of this process is over, which the store may not know yet."""
+        writer = self._flusher.writers.get(stream_id)
+        return writer is not None and writer.log.outcome is not None and writer.is_kept
 
     def _stored(self, stream_id: str) -> dict[str, Any] | None:
         """Return what is stored of a stream that is kept. The id may be anything."""
