@@ -277,7 +277,7 @@ class Config:
             StrictNumber(allow_none=True),
             lambda number: number > 0,
         ),
-        "Seconds for which a chat goes on while nobody reads it; None: until its deadline.",
+        "Seconds that a chat runs without any reader. None: until its deadline.",
     )
     max_detached: int | None = _setting(
         None,

@@ -51,7 +51,7 @@ class StreamingBody:
         self._cancel = cancel
         self._watchdog = current_runtime().watchdog
         self._heartbeat = heartbeat if encoder.heartbeat else None
-        self._wait = self._heartbeat if kept is None else min(self._heartbeat or _LOOK, _LOOK)
+        self._wait = min(self._heartbeat or _LOOK, _LOOK)
         self.slot: Slot | None = None
         self._kept = kept
         self._first = b""
@@ -103,11 +103,14 @@ class StreamingBody:
         if self._first:
             first, self._first = self._first, b""
             return first
+        if self._kept is None:
+            data = self._advance(self._heartbeat)
+            return self._encoder.heartbeat if data is None else data
         until = math.inf if self._heartbeat is None else time.monotonic() + self._heartbeat
         while (data := self._advance(self._wait)) is None:
             if self._cancel.client_left:
                 raise StopIteration  # the connection is closed, and close() goes on
-            if self._kept is None or time.monotonic() >= until:
+            if time.monotonic() >= until:
                 return self._encoder.heartbeat
         return data
 
